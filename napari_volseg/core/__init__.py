@@ -1,0 +1,69 @@
+"""What things are: geometry, volumes, segments, windows, prompts, jobs, cards and errors."""
+
+from napari_volseg.core.boxes import Box, BoxMask
+from napari_volseg.core.cards import ModelCard
+from napari_volseg.core.errors import (
+    CancelledError,
+    DecisionNeededError,
+    GeometryError,
+    RefusedError,
+    UsageError,
+    VolsegError,
+)
+from napari_volseg.core.geometry import SAME_GRID_MM, Geometry, opposite
+from napari_volseg.core.jobs import CancelToken, Progress, ProgressCallback, no_progress
+from napari_volseg.core.prompts import PointPrompt, Prompt, ScribblePrompt
+from napari_volseg.core.segments import (
+    ANATOMICAL_STRUCTURE,
+    LESION_CATEGORY,
+    MAX_LABEL,
+    TISSUE,
+    Code,
+    Color,
+    Segment,
+    Segmentation,
+    SegmentTable,
+    color_for,
+)
+from napari_volseg.core.volume import Finding, Provenance, Reorientation, TimeAxis, Volume
+from napari_volseg.core.windows import CT_WINDOWS, Window, auto_window
+
+__all__ = [
+    "ANATOMICAL_STRUCTURE",
+    "CT_WINDOWS",
+    "LESION_CATEGORY",
+    "MAX_LABEL",
+    "SAME_GRID_MM",
+    "TISSUE",
+    "Box",
+    "BoxMask",
+    "CancelToken",
+    "CancelledError",
+    "Code",
+    "Color",
+    "DecisionNeededError",
+    "Finding",
+    "Geometry",
+    "GeometryError",
+    "ModelCard",
+    "PointPrompt",
+    "Progress",
+    "ProgressCallback",
+    "Prompt",
+    "Provenance",
+    "RefusedError",
+    "Reorientation",
+    "ScribblePrompt",
+    "Segment",
+    "SegmentTable",
+    "Segmentation",
+    "TimeAxis",
+    "UsageError",
+    "VolsegError",
+    "Volume",
+    "Window",
+    "auto_window",
+    "color_for",
+    "no_progress",
+    "opposite",
+]

@@ -1,0 +1,45 @@
+"""What a user points at, in patient coordinates, so that it survives reorientation and a change of model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PointPrompt:
+    """A click.
+
+    Parameters
+    ----------
+    position
+        Patient (x, y, z), mm, LPS.
+    positive
+        True for "this belongs to the segment", False for "this does not".
+    """
+
+    position: Point
+    positive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ScribblePrompt:
+    """A stroke of the brush as a prompt.
+
+    Parameters
+    ----------
+    positions
+        Patient (x, y, z) of the stroke's centre line, mm, LPS; neighbours at most half a radius apart.
+    radius
+        Radius of the stroke, mm.
+    positive
+        True for "this belongs to the segment", False for "this does not".
+    """
+
+    positions: tuple[Point, ...]
+    radius: float
+    positive: bool = True
+
+
+Prompt = PointPrompt | ScribblePrompt

@@ -1,0 +1,30 @@
+"""Grid algebra: reorient, resample, crop, and how the three anatomical planes lie in a grid."""
+
+from napari_volseg.spatial.crop import crop_geometry
+from napari_volseg.spatial.planes import PLANES, Letters, Plane, edge_letters, plane_axis
+from napari_volseg.spatial.reorient import (
+    DISPLAY_CODES,
+    apply_reorientation,
+    display_reorientation,
+    invert_reorientation,
+    reorient_geometry,
+    reorientation_to,
+)
+from napari_volseg.spatial.resample import regrid, resample
+
+__all__ = [
+    "DISPLAY_CODES",
+    "PLANES",
+    "Letters",
+    "Plane",
+    "apply_reorientation",
+    "crop_geometry",
+    "display_reorientation",
+    "edge_letters",
+    "invert_reorientation",
+    "plane_axis",
+    "regrid",
+    "reorient_geometry",
+    "reorientation_to",
+    "resample",
+]

@@ -12,7 +12,7 @@ from napari_volseg.core.errors import (
 )
 from napari_volseg.core.geometry import SAME_GRID_MM, Geometry, opposite
 from napari_volseg.core.jobs import CancelToken, Progress, ProgressCallback, no_progress
-from napari_volseg.core.prompts import PointPrompt, Prompt, ScribblePrompt
+from napari_volseg.core.prompts import Point, PointPrompt, Prompt, ScribblePrompt
 from napari_volseg.core.segments import (
     ANATOMICAL_STRUCTURE,
     LESION_CATEGORY,
@@ -46,6 +46,7 @@ __all__ = [
     "Geometry",
     "GeometryError",
     "ModelCard",
+    "Point",
     "PointPrompt",
     "Progress",
     "ProgressCallback",

@@ -1,0 +1,251 @@
+"""The application without its window: what is open, what runs, what the user wishes, and what can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from napari_volseg.formats import FoundVolume, Scan, load, load_labels, scan
+from psygnal import Signal
+
+from napari_volseg.app import exporting, segmenting
+from napari_volseg.app.case import Case
+from napari_volseg.app.clicks import Clicks
+from napari_volseg.app.jobs import Job, JobRunner, error_sentence
+from napari_volseg.app.painting import Painter
+from napari_volseg.app.wishes import ToolWishes, ViewWishes
+from napari_volseg.core import (
+    CancelToken,
+    Point,
+    PointPrompt,
+    ProgressCallback,
+    Segmentation,
+    UsageError,
+    VolsegError,
+    Volume,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One sentence for the user.
+
+    Parameters
+    ----------
+    text
+        The sentence.
+    kind
+        ``"error"`` and ``"warning"`` ask for attention; ``"info"`` may pass by.
+    """
+
+    text: str
+    kind: Literal["info", "warning", "error"] = "info"
+
+
+class Application:
+    """State and actions of the program; the window shows the former and calls the latter.
+
+    Every action returns at once: long ones return their ``Job``. Signals are emitted on the thread that pumps
+    the job runner's inbox.
+    """
+
+    case_changed = Signal()
+    scan_changed = Signal()
+    noticed = Signal(Notice)
+
+    def __init__(self, jobs: JobRunner | None = None) -> None:
+        self.jobs = jobs or JobRunner()
+        self.view = ViewWishes()
+        self.tools = ToolWishes()
+        self.case: Case | None = None
+        self.clicks: Clicks | None = None
+        self.painter: Painter | None = None
+        self.scan_result: Scan | None = None
+        self.jobs.failed.connect(self._tell_failure)
+
+    # -- opening --------------------------------------------------------------------------------------------
+
+    def open_path(self, path: Path) -> Job:
+        """Look what a file or folder holds; a single volume is opened at once, several are listed."""
+
+        def work(progress: ProgressCallback, cancel: CancelToken) -> Scan:
+            return scan(path, progress, cancel)
+
+        return self.jobs.submit(f"Looking into {path.name}", work, self._take_scan)
+
+    def open_found(self, found: FoundVolume) -> Job:
+        """Load one of the volumes that were found."""
+
+        def work(progress: ProgressCallback, cancel: CancelToken) -> Volume:
+            return load(found, progress, cancel)
+
+        return self.jobs.submit(f"Opening {found.description}", work, self.adopt)
+
+    def adopt(self, volume: Volume, segmentation: Segmentation | None = None) -> None:
+        """Make a volume the open case."""
+        self.case = Case(volume, segmentation)
+        self.clicks = Clicks(self.case, self.jobs, self.tools)
+        self.painter = Painter(self.case, self.tools)
+        self.tools.tool = "navigate"
+        self.view.window = self.case.first_window()
+        self.case_changed.emit()
+        for finding in volume.origin_provenance.findings:
+            if finding.severity == "warning":
+                self.notice(finding.message, "warning")
+
+    def open_labels(self, path: Path) -> Job:
+        """Load labels for the open case; they replace what is there, as one undoable step."""
+        case = self.need_case()
+
+        def work(progress: ProgressCallback, cancel: CancelToken) -> Segmentation:
+            return load_labels(path, case.volume)
+
+        return self.jobs.submit(f"Opening labels {path.name}", work, lambda labels: self._take_labels(case, labels))
+
+    # -- segmenting -----------------------------------------------------------------------------------------
+
+    def run_model(self) -> Job:
+        """Run the automatic model that is chosen, in the background; its segments arrive as one step."""
+        case, model, device = self.need_case(), self.tools.model, self.tools.device
+
+        def work(progress: ProgressCallback, cancel: CancelToken) -> segmenting.Merge:
+            card, prediction = segmenting.predict(case.volume, model, device=device, progress=progress, cancel=cancel)
+            return segmenting.merge_prediction(case.segmentation, card, prediction)
+
+        return self.jobs.submit(
+            f"Segmenting with {model}", work, lambda merge: self._take_merge(case, merge), lane="network"
+        )
+
+    def click(self, position: Point, positive: bool | None = None) -> Job:
+        """Add a click at a patient position (x, y, z), mm, LPS; its sign is the tool's where not given."""
+        self.need_case()
+        assert self.clicks is not None
+        return self.clicks.add(PointPrompt(position, self.tools.positive if positive is None else positive))
+
+    def finish_scribble(self) -> Job | None:
+        """Turn the scribble that was drawn into a prompt."""
+        if self.painter is None or self.clicks is None:
+            return None
+        prompt = self.painter.finish_scribble()
+        return self.clicks.add(prompt) if prompt else None
+
+    def accept_clicks(self) -> None:
+        """Finish the segment that is being clicked."""
+        if self.clicks is not None:
+            self.clicks.accept()
+
+    def next_segment(self) -> None:
+        """Finish the segment in hand and begin another."""
+        case = self.need_case()
+        self.accept_clicks()
+        case.add_segment()
+
+    # -- history --------------------------------------------------------------------------------------------
+
+    def undo(self) -> None:
+        """Take the last step back, prompts included."""
+        case = self.need_case()
+        step = case.session.undo()
+        if step is not None and self.clicks is not None:
+            self.clicks.rewind(step, undone=True)
+
+    def redo(self) -> None:
+        """Do the last step again that was taken back."""
+        case = self.need_case()
+        step = case.session.redo()
+        if step is not None and self.clicks is not None:
+            self.clicks.rewind(step, undone=False)
+
+    # -- exporting ------------------------------------------------------------------------------------------
+
+    def export(self, kind: str, path: Path) -> Job:
+        """Write an export in the background, from the labels as they are now."""
+        case = self.need_case()
+        now = case.segmentation
+        snapshot = Segmentation(now.labels.copy(), now.geometry, now.table)
+
+        def work(progress: ProgressCallback, cancel: CancelToken) -> Path:
+            return exporting.export(kind, path, snapshot, case.volume)
+
+        return self.jobs.submit(f"Exporting {path.name}", work, self._tell_saved)
+
+    # -- telling --------------------------------------------------------------------------------------------
+
+    def need_case(self) -> Case:
+        """Return the open case; refuse where there is none."""
+        if self.case is None:
+            raise UsageError("no image is open: open a DICOM folder or a NIfTI file first")
+        return self.case
+
+    def notice(self, text: str, kind: Literal["info", "warning", "error"] = "info") -> None:
+        """Tell the user one sentence."""
+        self.noticed.emit(Notice(text, kind))
+
+    def attempt(self, action: Callable[..., Any], *args: Any) -> Any:
+        """Run an action and turn a refusal into a notice: what every button, menu and key goes through."""
+        try:
+            return action(*args)
+        except VolsegError as error:
+            self.notice(error_sentence(error), "error")
+            return None
+
+    def close(self) -> None:
+        """Stop all work."""
+        self.jobs.close()
+
+    def _take_scan(self, result: Scan) -> None:
+        self.scan_result = result
+        self.scan_changed.emit()
+        if len(result.found) == 1:
+            self.open_found(result.found[0])
+        elif not result.found:
+            self.notice(refusal_sentence(result), "error")
+
+    def _take_labels(self, case: Case, labels: Segmentation) -> None:
+        if case is not self.case:
+            return
+        from napari_volseg.editing import Author
+
+        from napari_volseg.core import Box
+
+        case.session.replace(
+            Box.whole(labels.labels.shape),
+            labels.labels,
+            name="Open labels",
+            author=Author("tool", "open labels"),
+            table=labels.table,
+        )
+
+    def _take_merge(self, case: Case, merge: segmenting.Merge) -> None:
+        if case is not self.case:
+            return
+        from napari_volseg.editing import Author
+
+        case.session.replace(
+            merge.box,
+            merge.labels,
+            name=f"Model: {merge.card.title}",
+            author=Author("model", merge.card.id, merge.card.version),
+            table=merge.table,
+            parameters=merge.report.as_dict(),
+        )
+        seconds = merge.report.seconds["total"]
+        self.notice(f"{merge.card.title} finished in {seconds:.1f} s on {merge.report.device}")
+
+    def _tell_saved(self, path: Path) -> None:
+        self.notice(f"Saved and verified: {path}")
+
+    def _tell_failure(self, job: Job) -> None:
+        if job.error is not None:
+            self.notice(error_sentence(job.error), "error")
+
+
+def refusal_sentence(result: Scan) -> str:
+    """Return one sentence on why nothing could be opened."""
+    if not result.refused:
+        return "no image was found there: choose a folder with a DICOM series or a NIfTI file"
+    first = result.refused[0]
+    more = f" ({len(result.refused) - 1} more were refused)" if len(result.refused) > 1 else ""
+    return f"{first.path.name} was refused: {first.reason}{more}"

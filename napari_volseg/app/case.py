@@ -1,0 +1,143 @@
+"""The open case: one volume, its editable segmentation, and the segment that tools act on."""
+
+from __future__ import annotations
+
+import numpy as np
+from napari_volseg.editing import (
+    BackgroundOnly,
+    EditSession,
+    Everywhere,
+    Inside,
+    Journal,
+    OverwriteRule,
+    WithinRange,
+)
+from psygnal import Signal
+
+from napari_volseg.app.wishes import ToolWishes
+from napari_volseg.core import (
+    CT_WINDOWS,
+    Box,
+    BoxMask,
+    Segment,
+    Segmentation,
+    SegmentTable,
+    UsageError,
+    Volume,
+    Window,
+    auto_window,
+)
+
+#: Label arrays hold up to 65535 segments in two bytes, which graphics cards take without conversion.
+LABEL_TYPE = np.uint16
+
+
+class Case:
+    """A volume that is being segmented.
+
+    Parameters
+    ----------
+    volume
+        What was opened, on its display grid; of a 4D one the first time point is segmented.
+    segmentation
+        Labels to go on with; empty ones are made where absent.
+    journal
+        Where finished steps are written.
+    """
+
+    active_changed = Signal(int)
+
+    def __init__(
+        self, volume: Volume, segmentation: Segmentation | None = None, journal: Journal | None = None
+    ) -> None:
+        self.volume = volume.at_time(0)
+        labels = segmentation or Segmentation(np.zeros(volume.geometry.shape, LABEL_TYPE), volume.geometry)
+        self.session = EditSession(labels, journal)
+        self._active = self.table.values[0] if len(self.table) else 0
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """The labels and their table."""
+        return self.session.segmentation
+
+    @property
+    def table(self) -> SegmentTable:
+        """The segments."""
+        return self.segmentation.table
+
+    @property
+    def active(self) -> int:
+        """Label value that tools act on; 0 where there is no segment yet."""
+        return self._active if self._active in self.table else 0
+
+    @active.setter
+    def active(self, value: int) -> None:
+        if value and value not in self.table:
+            raise UsageError(f"there is no segment with label {value}: choose one of {self.table.values}")
+        if value != self._active:
+            self._active = value
+            self.active_changed.emit(value)
+
+    def ensure_active(self) -> Segment:
+        """Return the active segment, made first where there is none; refuse where it is locked."""
+        if not self.active:
+            self.add_segment()
+        segment = self.table[self.active]
+        if segment.locked:
+            raise UsageError(f'segment "{segment.name}" is locked: unlock it or choose another segment')
+        return segment
+
+    def add_segment(self, name: str = "") -> Segment:
+        """Append a segment, as an undoable step, and make it active."""
+        segment = self.table.new_segment(name)
+        self.session.edit_table(self.table.with_segment(segment), name=f"Add {segment.name}")
+        self.active = segment.value
+        return segment
+
+    def rule(self, wishes: ToolWishes) -> OverwriteRule:
+        """Return what the user's wishes allow tools to overwrite."""
+        if wishes.limit_to_range:
+            return WithinRange(wishes.range_low, wishes.range_high, self.volume.voxels)
+        match wishes.rule:
+            case "everywhere":
+                return Everywhere()
+            case "background":
+                return BackgroundOnly()
+            case "inside":
+                return Inside(self.active)
+
+    def mask_of(self, value: int) -> BoxMask:
+        """Return where the labels hold ``value``, cut to its tight box."""
+        return BoxMask.of(self.segmentation.labels == value)
+
+    def protected(self, rule: OverwriteRule) -> np.ndarray | None:
+        """Return voxels that a new mask of the active segment may not take, None where it may take all."""
+        labels = self.segmentation.labels
+        values = set(self.table.locked_values) - {self.active}
+        if isinstance(rule, BackgroundOnly):
+            values = set(self.table.values) - {self.active}
+        return np.isin(labels, list(values)) if values else None
+
+    def windows(self) -> dict[str, Window]:
+        """Return the windows on offer by id: presets for CT, the file's own, and an automatic one."""
+        offered = dict(CT_WINDOWS) if self.volume.modality == "CT" else {}
+        details = self.volume.origin_provenance.details
+        for number, (center, width) in enumerate(details.get("windows", ())):
+            if width > 0:
+                offered[f"file-{number}"] = Window(float(center), float(width), "From file")
+        offered["auto"] = auto_window(self.volume.voxels)
+        return offered
+
+    def first_window(self) -> Window:
+        """Return the window to open with: soft tissue for CT, else the automatic one."""
+        return CT_WINDOWS["soft-tissue"] if self.volume.modality == "CT" else auto_window(self.volume.voxels)
+
+
+def replace_segment(case: Case, value: int, mask: BoxMask) -> tuple[Box, np.ndarray]:
+    """Return the box and the labels in it after segment ``value`` became exactly ``mask``."""
+    old = case.mask_of(value)
+    box = old.box.union(mask.box) if old.box.size and mask.box.size else (mask.box if mask.box.size else old.box)
+    labels = case.segmentation.labels[box.slices].copy()
+    labels[labels == value] = 0
+    labels[mask.within(box)] = value
+    return box, labels

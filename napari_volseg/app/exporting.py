@@ -1,0 +1,82 @@
+"""What can be exported, each format a small class that knows its ending, its needs and its writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_volseg.formats import save_dicom_seg, save_labels_nifti
+from napari_volseg.measure import write_report
+
+from napari_volseg.core import Segmentation, UsageError, Volume
+
+Writer = Callable[[Path, Segmentation, Volume], Path]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportKind:
+    """One way to export a segmentation.
+
+    Parameters
+    ----------
+    id
+        Stable identifier.
+    title
+        Text of button and dialog.
+    suffix
+        File ending with its dot.
+    write
+        Writes, reads back and compares; returns the path.
+    needs_dicom
+        Whether the source must be a DICOM series.
+    """
+
+    id: str
+    title: str
+    suffix: str
+    write: Writer
+    needs_dicom: bool = False
+
+    def why_not(self, volume: Volume, segmentation: Segmentation) -> str | None:
+        """Return why this case can't be exported so, None where it can."""
+        if not len(segmentation.table):
+            return "there is no segment yet: segment something first"
+        if self.needs_dicom and volume.origin_provenance.format != "DICOM":
+            return f"{self.title} needs an image opened from DICOM: export NIfTI instead"
+        return None
+
+
+EXPORTS: dict[str, ExportKind] = {
+    kind.id: kind
+    for kind in (
+        ExportKind("nifti", "NIfTI labels", ".nii.gz", save_labels_nifti),
+        ExportKind("dicom-seg", "DICOM-SEG", ".dcm", save_dicom_seg, needs_dicom=True),
+        ExportKind("report-csv", "Report (CSV)", ".csv", write_report),
+        ExportKind("report-json", "Report (JSON)", ".json", write_report),
+    )
+}
+
+
+def export(kind_id: str, path: Path, segmentation: Segmentation, volume: Volume) -> Path:
+    """Write one export and return its path once it has been read back and compared.
+
+    Raises
+    ------
+    UsageError
+        For an unknown kind and for a case that can't be exported so.
+    RefusedError
+        Where what was written does not agree with what was meant; an existing file is kept.
+    """
+    kind = EXPORTS.get(kind_id)
+    if kind is None:
+        raise UsageError(f'"{kind_id}" is not an export: choose one of {", ".join(EXPORTS)}')
+    reason = kind.why_not(volume, segmentation)
+    if reason:
+        raise UsageError(reason)
+    return kind.write(with_suffix(path, kind.suffix), segmentation, volume)
+
+
+def with_suffix(path: Path, suffix: str) -> Path:
+    """Return ``path`` ending in ``suffix``, added where it is absent."""
+    return path if path.name.lower().endswith(suffix) else path.with_name(path.name + suffix)

@@ -1,0 +1,109 @@
+"""Strokes of the tools in hand: from cursor positions in voxels to one undoable step."""
+
+from __future__ import annotations
+
+import numpy as np
+from napari_volseg.editing import Author, Stroke, fill_region, path_discs, path_spheres
+from numpy.typing import NDArray
+
+from napari_volseg.app.case import Case
+from napari_volseg.app.wishes import ToolWishes
+from napari_volseg.core import BoxMask, Point, ScribblePrompt
+
+HAND = Author("hand", "user")
+
+#: Neighbouring positions of a scribble lie at most this share of its radius apart.
+SCRIBBLE_STEP = 0.5
+
+
+class Painter:
+    """The brush, eraser, fill and scribble of one case.
+
+    Positions are voxel indices (z, y, x), fractional; ``axis`` is the index axis normal to the shown slice.
+    """
+
+    def __init__(self, case: Case, wishes: ToolWishes) -> None:
+        self.case = case
+        self._wishes = wishes
+        self._stroke: Stroke | None = None
+        self._path: list[NDArray[np.float64]] = []
+        self._axis = 0
+
+    @property
+    def painting(self) -> bool:
+        """Whether a stroke is being drawn."""
+        return bool(self._path)
+
+    @property
+    def path(self) -> tuple[NDArray[np.float64], ...]:
+        """Positions of the stroke that is being drawn, voxels (z, y, x)."""
+        return tuple(self._path)
+
+    def press(self, index: NDArray[np.float64], axis: int) -> None:
+        """Begin a stroke of brush, eraser or scribble at a voxel position."""
+        segment = self.case.ensure_active()
+        self._axis, self._path = axis, []
+        if self._wishes.tool != "scribble":
+            erases = self._wishes.tool == "eraser"
+            verb = "Erase" if erases else "Brush"
+            self._stroke = self.case.session.stroke(
+                0 if erases else segment.value,
+                name=f"{verb}: {segment.name}",
+                author=HAND,
+                rule=self.case.rule(self._wishes),
+                erase=segment.value if erases else None,
+            )
+        self.move(index)
+
+    def move(self, index: NDArray[np.float64]) -> None:
+        """Go on to a voxel position; what lies between is covered without gaps."""
+        last = self._path[-1] if self._path else index
+        self._path.append(np.asarray(index, float))
+        if self._stroke is not None:
+            self._stroke.add(self._dab(last, self._path[-1]))
+
+    def release(self) -> None:
+        """Finish the stroke as one step; nothing is recorded where it changed nothing."""
+        stroke, self._stroke, self._path = self._stroke, None, []
+        if stroke is not None:
+            stroke.finish()
+
+    def abort(self) -> None:
+        """Take the stroke back as if it had not been begun."""
+        stroke, self._stroke, self._path = self._stroke, None, []
+        if stroke is not None:
+            stroke.abort()
+
+    def finish_scribble(self) -> ScribblePrompt | None:
+        """Finish a scribble and return it as a prompt in patient mm; None where nothing was drawn."""
+        path, self._path = self._path, []
+        if not path:
+            return None
+        geometry = self.case.volume.geometry
+        points = _densify(geometry.to_patient(np.asarray(path)), SCRIBBLE_STEP * self._wishes.radius_mm)
+        positions: tuple[Point, ...] = tuple((float(x), float(y), float(z)) for x, y, z in points)
+        return ScribblePrompt(positions, self._wishes.radius_mm, self._wishes.positive)
+
+    def fill(self, index: NDArray[np.float64], axis: int) -> None:
+        """Give the connected region of equal label around a position to the active segment."""
+        segment = self.case.ensure_active()
+        seed = tuple(int(v) for v in np.round(index))
+        labels = self.case.segmentation.labels
+        region = fill_region(labels, (seed[0], seed[1], seed[2]), None if self._wishes.in_3d else axis)
+        rule = self.case.rule(self._wishes)
+        self.case.session.apply(region, segment.value, name=f"Fill: {segment.name}", author=HAND, rule=rule)
+
+    def _dab(self, start: NDArray[np.float64], stop: NDArray[np.float64]) -> BoxMask:
+        geometry, radius = self.case.volume.geometry, self._wishes.radius_mm
+        if self._wishes.in_3d:
+            return path_spheres(geometry, start, stop, radius)
+        return path_discs(geometry, start, stop, radius, self._axis)
+
+
+def _densify(points: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """Return a polyline (n, 3) with points inserted so that neighbours lie at most ``step`` mm apart."""
+    pieces = [points[:1]]
+    for start, stop in zip(points[:-1], points[1:], strict=True):
+        count = max(1, int(np.ceil(np.linalg.norm(stop - start) / step)))
+        pieces.append(start + (stop - start) * np.linspace(0, 1, count + 1)[1:, None])
+    return np.concatenate(pieces)

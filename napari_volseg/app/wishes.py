@@ -1,0 +1,73 @@
+"""What the user tunes: evented models that the panels show and the viewer follows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from psygnal import EventedModel
+
+from napari_volseg.core import Window
+
+Tool = Literal["navigate", "brush", "eraser", "fill", "click", "scribble"]
+Plane = Literal["axial", "coronal", "sagittal"]
+RuleName = Literal["everywhere", "background", "inside"]
+
+#: Smallest and largest brush radius, mm.
+RADIUS_LIMITS = (0.5, 60.0)
+
+
+class ViewWishes(EventedModel):
+    """How the case is looked at.
+
+    Attributes
+    ----------
+    plane
+        The plane that is shown in 2D.
+    three_d
+        Whether the 3D view is shown instead.
+    window
+        Grey-level window, in the volume's unit.
+    labels_opacity
+        0 to 1.
+    cursor_text
+        What is under the cursor, for the status line.
+    """
+
+    plane: Plane = "axial"
+    three_d: bool = False
+    window: Window = Window(40, 400, "Soft tissue")
+    labels_opacity: float = 0.5
+    cursor_text: str = ""
+
+
+class ToolWishes(EventedModel):
+    """Which tool is in hand and how it acts.
+
+    Attributes
+    ----------
+    tool
+        What a press of the left button does.
+    radius_mm
+        Radius of brush, eraser and scribble, mm.
+    in_3d
+        Whether tools act in 3D (sphere, connected volume) or on the slice.
+    positive
+        Whether clicks and scribbles add to the segment or take from it.
+    rule
+        What may be overwritten.
+    limit_to_range, range_low, range_high
+        Paint only voxels whose value lies in this range, in the volume's unit.
+    model, device
+        Automatic model chosen in the panel and where it runs.
+    """
+
+    tool: Tool = "navigate"
+    radius_mm: float = 6.0
+    in_3d: bool = False
+    positive: bool = True
+    rule: RuleName = "everywhere"
+    limit_to_range: bool = False
+    range_low: float = -150.0
+    range_high: float = 250.0
+    model: str = "ct-tissues"
+    device: str = "auto"

@@ -1,0 +1,104 @@
+"""Model folders on disk: the layout of nnU-Net v2, with an optional card.json beside it.
+
+::
+
+    <model>/
+        plans.json  dataset.json        as nnU-Net v2 writes them
+        card.json                       optional: what plans do not say (version, intended use, licence, orientation)
+        fold_0/checkpoint_final.safetensors   or checkpoint_final.pth, checkpoint_best.pth
+
+Weights in safetensors carry the configuration and the mirroring axes in their header; a .pth is nnU-Net's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_volseg.core import RefusedError
+from napari_volseg.inference.networks import canonical_weights
+
+WEIGHTS_NAMES = ("checkpoint_final.safetensors", "checkpoint_final.pth", "checkpoint_best.pth")
+
+
+def write_model_folder(
+    folder: Path | str,
+    *,
+    plans: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    configuration: str,
+    weights: Mapping[str, Any],
+    card: Mapping[str, Any],
+    mirroring_axes: Sequence[int] = (),
+) -> Path:
+    """Write a model in the layout of nnU-Net v2 with safetensors weights and a card.
+
+    Parameters
+    ----------
+    folder
+        Where to write; created where missing.
+    plans, dataset
+        Contents of plans.json and dataset.json.
+    configuration
+        The configuration of the plans that was trained.
+    weights
+        State dict of the network.
+    card
+        Facts for card.json: ``id``, ``title``, ``version``, ``task``, ``intended_use``, ``code_license``,
+        ``weights_license``, ``orientation`` (axis codes (z, y, x), such as ``"SPL"``) and ``segments`` (name →
+        ``{"type": [value, scheme, meaning], "category": […], "color": [r, g, b]}``). The SHA-256 of the weights is
+        added.
+    mirroring_axes
+        Network axes (0, 1, 2) along which the training mirrored.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    target = folder / "fold_0" / WEIGHTS_NAMES[0]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in canonical_weights(weights).items()}
+    header = {"configuration": configuration, "mirroring_axes": json.dumps(list(mirroring_axes))}
+    save_file(tensors, target, metadata=header)
+    write_json(folder / "plans.json", plans)
+    write_json(folder / "dataset.json", dataset)
+    write_json(folder / "card.json", {**card, "sha256": sha256_of(target)})
+    return folder
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object in UTF-8, indented."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises
+    ------
+    RefusedError
+        Where it is missing, not JSON, or not an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise RefusedError(
+            f"{path} can't be read as JSON ({problem}): copy the file again from where the model was trained",
+            "model.json",
+        ) from problem
+    if not isinstance(content, dict):
+        raise RefusedError(f"{path} holds no JSON object: copy the file again from the trained model", "model.json")
+    return content
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,143 @@
+"""What every automatic model offers and what a run of it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from numpy.typing import NDArray
+
+from napari_volseg.core import (
+    CancelToken,
+    ModelCard,
+    ProgressCallback,
+    Segment,
+    Segmentation,
+    SegmentTable,
+    Volume,
+    no_progress,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Where the time of a run went, seconds of wall clock.
+
+    Parameters
+    ----------
+    total
+        From the call to its return.
+    network
+        Forward passes and the blending of their output.
+    before, after
+        Everything earlier (loading weights, resampling, normalization) and later (back to the volume's grid).
+    """
+
+    total: float
+    network: float
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """Facts about one run, for the window, the command line and benchmarks.
+
+    Parameters
+    ----------
+    model
+        Id of the model's card.
+    device, backend
+        What computed, in words, such as ``"CPU (2 threads)"`` and ``"torch"``.
+    windows
+        Number of forward passes; 0 for a model without a network.
+    seconds
+        Wall clock, by phase.
+    peak_memory_bytes
+        Largest resident memory of the process so far; 0 where the system does not tell.
+    """
+
+    model: str
+    device: str
+    backend: str
+    windows: int
+    seconds: Seconds
+    peak_memory_bytes: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain JSON-ready values, seconds rounded to milliseconds."""
+        phases = ("total", "network", "before", "after")
+        return {
+            "model": self.model,
+            "device": self.device,
+            "backend": self.backend,
+            "windows": self.windows,
+            "seconds": {phase: round(getattr(self.seconds, phase), 3) for phase in phases},
+            "peak_memory_bytes": self.peak_memory_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """Labels that a model proposes for a volume.
+
+    Parameters
+    ----------
+    labels
+        Unsigned integers (z, y, x) on the volume's own grid, 0 for none.
+    segments
+        What the values mean.
+    report
+        How the run went.
+    """
+
+    labels: NDArray[Any]
+    segments: tuple[Segment, ...]
+    report: RunReport
+
+    def as_segmentation(self, volume: Volume) -> Segmentation:
+        """Return the labels as a segmentation of the volume that was given to ``predict``."""
+        return Segmentation(self.labels, volume.geometry, SegmentTable(self.segments))
+
+
+@runtime_checkable
+class SegmentationModel(Protocol):
+    """A model that labels a whole volume without being asked where."""
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model says of itself."""
+
+    def predict(
+        self,
+        volume: Volume,
+        *,
+        device: str = "auto",
+        backend: str = "auto",
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+    ) -> Prediction:
+        """Label a volume.
+
+        Parameters
+        ----------
+        volume
+            3D, on any grid; its voxels are not changed.
+        device
+            ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        backend
+            ``"auto"`` or a back end that the model knows.
+        progress
+            Told once per window, from the thread that calls.
+        cancel
+            Looked at before every window.
+
+        Raises
+        ------
+        RefusedError
+            Where the volume can't be given to this model.
+        UsageError
+            For an unknown device or back end.
+        CancelledError
+            Where the token was raised; nothing is returned.
+        """

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_volseg.formats import FoundVolume, Scan, load, load_labels, scan
 from psygnal import Signal
 
 from napari_volseg.app import exporting, segmenting
@@ -17,6 +16,7 @@ from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import (
+    Box,
     CancelToken,
     Point,
     PointPrompt,
@@ -26,6 +26,8 @@ from napari_volseg.core import (
     VolsegError,
     Volume,
 )
+from napari_volseg.editing import Author
+from napari_volseg.formats import FoundVolume, Scan, load, load_labels, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +208,6 @@ class Application:
     def _take_labels(self, case: Case, labels: Segmentation) -> None:
         if case is not self.case:
             return
-        from napari_volseg.editing import Author
-
-        from napari_volseg.core import Box
 
         case.session.replace(
             Box.whole(labels.labels.shape),
@@ -221,8 +220,6 @@ class Application:
     def _take_merge(self, case: Case, merge: segmenting.Merge) -> None:
         if case is not self.case:
             return
-        from napari_volseg.editing import Author
-
         case.session.replace(
             merge.box,
             merge.labels,

@@ -3,15 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from napari_volseg.editing import (
-    BackgroundOnly,
-    EditSession,
-    Everywhere,
-    Inside,
-    Journal,
-    OverwriteRule,
-    WithinRange,
-)
 from psygnal import Signal
 
 from napari_volseg.app.wishes import ToolWishes
@@ -26,6 +17,15 @@ from napari_volseg.core import (
     Volume,
     Window,
     auto_window,
+)
+from napari_volseg.editing import (
+    BackgroundOnly,
+    EditSession,
+    Everywhere,
+    Inside,
+    Journal,
+    OverwriteRule,
+    WithinRange,
 )
 
 #: Label arrays hold up to 65535 segments in two bytes, which graphics cards take without conversion.

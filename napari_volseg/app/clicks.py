@@ -7,13 +7,13 @@ own pass answers all prompts together.
 
 from __future__ import annotations
 
-from napari_volseg.editing import Author, PromptChange, Step
 from psygnal import Signal
 
 from napari_volseg.app.case import Case, replace_segment
 from napari_volseg.app.jobs import Job, JobRunner
 from napari_volseg.app.wishes import ToolWishes
 from napari_volseg.core import BoxMask, CancelToken, ProgressCallback, Prompt, UsageError
+from napari_volseg.editing import Author, PromptChange, Step
 from napari_volseg.interactive import InteractiveModel, InteractiveSession, load_engine
 
 

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_volseg.core import Segmentation, UsageError, Volume
 from napari_volseg.formats import save_dicom_seg, save_labels_nifti
 from napari_volseg.measure import write_report
-
-from napari_volseg.core import Segmentation, UsageError, Volume
 
 Writer = Callable[[Path, Segmentation, Volume], Path]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
-from napari_volseg.editing import Author, Stroke, fill_region, path_discs, path_spheres
 from numpy.typing import NDArray
 
 from napari_volseg.app.case import Case
 from napari_volseg.app.wishes import ToolWishes
 from napari_volseg.core import BoxMask, Point, ScribblePrompt
+from napari_volseg.editing import Author, Stroke, fill_region, path_discs, path_spheres
 
 HAND = Author("hand", "user")
 
@@ -103,7 +105,7 @@ class Painter:
 def _densify(points: NDArray[np.float64], step: float) -> NDArray[np.float64]:
     """Return a polyline (n, 3) with points inserted so that neighbours lie at most ``step`` mm apart."""
     pieces = [points[:1]]
-    for start, stop in zip(points[:-1], points[1:], strict=True):
+    for start, stop in pairwise(points):
         count = max(1, int(np.ceil(np.linalg.norm(stop - start) / step)))
         pieces.append(start + (stop - start) * np.linspace(0, 1, count + 1)[1:, None])
     return np.concatenate(pieces)

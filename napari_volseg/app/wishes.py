@@ -29,6 +29,8 @@ class ViewWishes(EventedModel):
         Grey-level window, in the volume's unit.
     labels_opacity
         0 to 1.
+    labels_visible
+        Whether segments are drawn.
     cursor_text
         What is under the cursor, for the status line.
     """
@@ -37,6 +39,7 @@ class ViewWishes(EventedModel):
     three_d: bool = False
     window: Window = Window(40, 400, "Soft tissue")
     labels_opacity: float = 0.5
+    labels_visible: bool = True
     cursor_text: str = ""
 
 

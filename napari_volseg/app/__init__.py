@@ -1,0 +1,32 @@
+"""The application without Qt: the open case, commands, jobs, exports and samples."""
+
+from napari_volseg.app.application import Application, Notice
+from napari_volseg.app.case import Case
+from napari_volseg.app.clicks import Clicks
+from napari_volseg.app.commands import COMMANDS, Command, run_command
+from napari_volseg.app.exporting import EXPORTS, ExportKind
+from napari_volseg.app.jobs import Inbox, Job, JobRunner, error_sentence
+from napari_volseg.app.painting import Painter
+from napari_volseg.app.samples import SAMPLES, sample_path
+from napari_volseg.app.wishes import ToolWishes, ViewWishes
+
+__all__ = [
+    "COMMANDS",
+    "EXPORTS",
+    "SAMPLES",
+    "Application",
+    "Case",
+    "Clicks",
+    "Command",
+    "ExportKind",
+    "Inbox",
+    "Job",
+    "JobRunner",
+    "Notice",
+    "Painter",
+    "ToolWishes",
+    "ViewWishes",
+    "error_sentence",
+    "run_command",
+    "sample_path",
+]

@@ -1,0 +1,238 @@
+"""Every command of the program in one table: menu, palette, key, script and test reach the same callables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from napari_volseg.app.application import Application
+from napari_volseg.app.wishes import RADIUS_LIMITS, Plane, Tool
+from napari_volseg.core import CT_WINDOWS, UsageError
+
+#: One press of "larger" multiplies the brush radius by this, "smaller" divides by it.
+RADIUS_STEP = 1.25
+
+
+def _always(_: Application) -> str | None:
+    return None
+
+
+def _needs_case(app: Application) -> str | None:
+    return None if app.case else "open an image first"
+
+
+def _needs_segment(app: Application) -> str | None:
+    if app.case is None:
+        return "open an image first"
+    return None if app.case.active else "add a segment first"
+
+
+def _needs_undo(app: Application) -> str | None:
+    can = app.case is not None and app.case.session.history.can_undo
+    return None if can else "there is nothing to undo"
+
+
+def _needs_redo(app: Application) -> str | None:
+    can = app.case is not None and app.case.session.history.can_redo
+    return None if can else "there is nothing to redo"
+
+
+def _needs_clicks(app: Application) -> str | None:
+    return None if app.clicks is not None and app.clicks.prompts else "click into a structure first"
+
+
+def _needs_job(app: Application) -> str | None:
+    return None if app.jobs.active else "nothing is running"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something the user can ask for.
+
+    Parameters
+    ----------
+    id
+        Stable identifier, such as ``"window.lung"``.
+    title
+        Text of menu and palette.
+    run
+        Does it; refusals are raised.
+    key
+        Default key in napari's notation, empty for none.
+    why_not
+        Why it can't be done now, None where it can.
+    tip
+        What it does, for tooltips.
+    """
+
+    id: str
+    title: str
+    run: Callable[[Application], object]
+    key: str = ""
+    why_not: Callable[[Application], str | None] = _always
+    tip: str = ""
+
+    @property
+    def tooltip(self) -> str:
+        """What it does and its key."""
+        text = self.tip or self.title
+        return f"{text} [{self.key}]" if self.key else text
+
+    def __call__(self, app: Application) -> object:
+        """Run it, refusing with the reason where it can't be done now."""
+        reason = self.why_not(app)
+        if reason:
+            raise UsageError(f"{self.title} is not possible now: {reason}")
+        return self.run(app)
+
+
+def set_window(app: Application, window_id: str) -> None:
+    """Show the open case in one of its windows."""
+    offered = app.need_case().windows()
+    if window_id not in offered:
+        raise UsageError(f'"{window_id}" is not a window of this image: choose one of {", ".join(offered)}')
+    app.view.window = offered[window_id]
+
+
+def show_plane(app: Application, plane: Plane) -> None:
+    """Show axial, coronal or sagittal slices."""
+    app.view.three_d = False
+    app.view.plane = plane
+
+
+def toggle_3d(app: Application) -> None:
+    """Go to the 3D view and back."""
+    app.view.three_d = not app.view.three_d
+
+
+def take_tool(app: Application, tool: Tool) -> None:
+    """Take a tool in hand."""
+    app.tools.tool = tool
+
+
+def toggle_tools_3d(app: Application) -> None:
+    """Let tools act on the slice or in 3D."""
+    app.tools.in_3d = not app.tools.in_3d
+
+
+def toggle_sign(app: Application) -> None:
+    """Let clicks add to the segment or take from it."""
+    app.tools.positive = not app.tools.positive
+
+
+def scale_radius(app: Application, factor: float) -> None:
+    """Make the brush larger or smaller, within its limits."""
+    low, high = RADIUS_LIMITS
+    app.tools.radius_mm = min(high, max(low, app.tools.radius_mm * factor))
+
+
+def toggle_labels(app: Application) -> None:
+    """Hide the segments and show them again."""
+    app.view.labels_visible = not app.view.labels_visible
+
+
+def _windows() -> list[Command]:
+    keys = "123456"
+    presets = [
+        Command(
+            f"window.{window_id}",
+            f"{window.name} window",
+            partial(set_window, window_id=window_id),
+            key,
+            _needs_ct,
+            f"{window.name} window: centre {window.center:g}, width {window.width:g} HU",
+        )
+        for key, (window_id, window) in zip(keys, CT_WINDOWS.items(), strict=True)
+    ]
+    file_window = Command(
+        "window.file-0",
+        "Window from file",
+        partial(set_window, window_id="file-0"),
+        "7",
+        _needs_file_window,
+        "The window that the file asks for",
+    )
+    auto = Command(
+        "window.auto",
+        "Automatic window",
+        partial(set_window, window_id="auto"),
+        "8",
+        _needs_case,
+        "A window fitted to the values of this image",
+    )
+    return [*presets, file_window, auto]
+
+
+def _needs_ct(app: Application) -> str | None:
+    if app.case is None:
+        return "open an image first"
+    return None if app.case.volume.modality == "CT" else "HU windows need a CT"
+
+
+def _needs_file_window(app: Application) -> str | None:
+    if app.case is None:
+        return "open an image first"
+    return None if "file-0" in app.case.windows() else "the file holds no window"
+
+
+def _views() -> list[Command]:
+    planes: tuple[tuple[Plane, str], ...] = (("axial", "A"), ("coronal", "C"), ("sagittal", "S"))
+    shown = [
+        Command(f"view.{p}", f"{p.capitalize()} view", partial(show_plane, plane=p), k, _needs_case)
+        for p, k in planes
+    ]
+    return [
+        *shown,
+        Command("view.3d", "3D view", toggle_3d, "D", _needs_case, "Show the case in 3D, and back"),
+        Command("view.labels", "Show or hide segments", toggle_labels, "H", _needs_case),
+    ]
+
+
+def _tools() -> list[Command]:
+    tools: tuple[tuple[Tool, str, str], ...] = (
+        ("navigate", "N", "Move and zoom the view"),
+        ("click", "K", "Click into a structure: the model outlines it"),
+        ("scribble", "J", "Draw a line through a structure: the model outlines it"),
+        ("brush", "B", "Paint the active segment"),
+        ("eraser", "E", "Erase the active segment"),
+        ("fill", "F", "Fill the region under the cursor with the active segment"),
+    )
+    taken = [
+        Command(f"tool.{t}", t.capitalize(), partial(take_tool, tool=t), k, _needs_case, tip) for t, k, tip in tools
+    ]
+    return [
+        *taken,
+        Command("tool.3d", "Slice or 3D", toggle_tools_3d, "T", _always, "Tools act on the slice or in 3D"),
+        Command("tool.sign", "Add or remove", toggle_sign, "X", _always, "Clicks add to the segment or take from it"),
+        Command("tool.larger", "Larger brush", partial(scale_radius, factor=RADIUS_STEP), "]"),
+        Command("tool.smaller", "Smaller brush", partial(scale_radius, factor=1 / RADIUS_STEP), "["),
+    ]
+
+
+def _work() -> list[Command]:
+    return [
+        Command("edit.undo", "Undo", Application.undo, "Control-Z", _needs_undo, "Take the last step back"),
+        Command("edit.redo", "Redo", Application.redo, "Control-Shift-Z", _needs_redo, "Do it again"),
+        Command("segment.run", "Run model", Application.run_model, "R", _needs_case, "Segment with the chosen model"),
+        Command(
+            "segment.cancel", "Cancel", lambda app: app.jobs.cancel_all(), "Escape", _needs_job, "Stop what runs"
+        ),
+        Command("click.accept", "Accept", Application.accept_clicks, "Enter", _needs_clicks, "Finish this segment"),
+        Command(
+            "segment.next",
+            "New segment",
+            Application.next_segment,
+            "Insert",
+            _needs_case,
+            "Finish this segment and begin another",
+        ),
+    ]
+
+
+COMMANDS: dict[str, Command] = {c.id: c for c in (*_windows(), *_views(), *_tools(), *_work())}
+
+
+def run_command(app: Application, command_id: str) -> object:
+    """Run a command by its identifier; a refusal becomes a notice."""
+    return app.attempt(COMMANDS[command_id], app)

@@ -132,6 +132,11 @@ def toggle_labels(app: Application) -> None:
     app.view.labels_visible = not app.view.labels_visible
 
 
+def cancel_jobs(app: Application) -> None:
+    """Ask everything that runs to stop at its next step."""
+    app.jobs.cancel_all()
+
+
 def _windows() -> list[Command]:
     keys = "123456"
     presets = [

@@ -1,0 +1,101 @@
+"""Whole jobs without a window, for the command line and for machines that have no display."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_volseg.core import CancelToken, ProgressCallback, Segmentation, UsageError, Volume, no_progress
+from napari_volseg.formats import open_volume
+from napari_volseg.inference import RunReport
+
+from napari_volseg.app import exporting, segmenting
+from napari_volseg.app.case import Case
+from napari_volseg.app.picture import save_picture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmented:
+    """A volume with what a model made of it.
+
+    Parameters
+    ----------
+    volume
+        What was opened.
+    segmentation
+        The labels on the volume's grid.
+    report
+        How the model ran.
+    """
+
+    volume: Volume
+    segmentation: Segmentation
+    report: RunReport
+
+
+def segment_path(
+    path: Path,
+    model: str,
+    *,
+    volume_id: str | None = None,
+    device: str = "auto",
+    backend: str = "auto",
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+) -> Segmented:
+    """Open a file or folder and segment it with a model, given by name or folder."""
+    volume = open_volume(path, volume_id, progress=progress, cancel=cancel).at_time(0)
+    card, prediction = segmenting.predict(
+        volume, model, device=device, backend=backend, progress=progress, cancel=cancel or CancelToken()
+    )
+    empty = Segmentation(np.zeros(volume.geometry.shape, np.uint16), volume.geometry)
+    merge = segmenting.merge_prediction(empty, card, prediction)
+    empty.labels[merge.box.slices] = merge.labels
+    return Segmented(volume, Segmentation(empty.labels, volume.geometry, merge.table), prediction.report)
+
+
+def save_labels(path: Path, segmented: Segmented) -> Path:
+    """Write labels in the format that the ending names: ``.nii``, ``.nii.gz`` or, as DICOM-SEG, ``.dcm``."""
+    name = path.name.lower()
+    if name.endswith((".nii", ".nii.gz")):
+        return exporting.EXPORTS["nifti"].write(path, segmented.segmentation, segmented.volume)
+    if name.endswith(".dcm"):
+        return exporting.export("dicom-seg", path, segmented.segmentation, segmented.volume)
+    raise UsageError(f'"{path.name}" does not say a format: end it in .nii.gz, .nii or .dcm')
+
+
+def save_run_report(path: Path, report: RunReport) -> Path:
+    """Write how a model ran as JSON."""
+    path.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def whole_job(source: Path, model: str, out: Path, progress: ProgressCallback = no_progress) -> list[Path]:
+    """Open, segment and export a case into a folder, and return the files that were written.
+
+    The folder then holds labels as NIfTI and, from a DICOM source, DICOM-SEG; a report with volumes in mL; and
+    a picture of three planes.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    done = segment_path(source, model, progress=progress)
+    volume, labels = done.volume, done.segmentation
+    kinds = {
+        "nifti": "labels.nii.gz",
+        "dicom-seg": "labels.dcm",
+        "report-csv": "report.csv",
+        "report-json": "report.json",
+    }
+    written = [
+        exporting.export(kind, out / name, labels, volume)
+        for kind, name in kinds.items()
+        if exporting.EXPORTS[kind].why_not(volume, labels) is None
+    ]
+    window = Case(volume).first_window()
+    return [
+        *written,
+        save_run_report(out / "run.json", done.report),
+        save_picture(out / "planes.png", volume, labels, window),
+    ]

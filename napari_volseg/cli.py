@@ -1,0 +1,279 @@
+"""The command line over the application: ``napari-volseg [PATH]`` and its commands.
+
+Exit codes: 0 done, 2 usage, 3 refused, 4 needs a decision that no flag gave.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from napari_volseg import __version__
+from napari_volseg.core import (
+    CancelledError,
+    DecisionNeededError,
+    Geometry,
+    Progress,
+    ProgressCallback,
+    RefusedError,
+    UsageError,
+    VolsegError,
+    no_progress,
+)
+
+DONE, USAGE, REFUSED, UNDECIDED = 0, 2, 3, 4
+INTERRUPTED = 130
+
+#: Model that the demonstration runs.
+DEMO_MODEL = "phantom-organs"
+DEMO_SAMPLE = "torso-ct-dicom"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; refusals are one sentence on standard error."""
+    arguments = _parse(list(sys.argv[1:] if argv is None else argv))
+    try:
+        return arguments.run(arguments)
+    except DecisionNeededError as error:
+        choices = "; ".join(f"{name}: {meaning}" for name, meaning in error.choices.items())
+        return _complain(f"{error} Choices: {choices}", UNDECIDED)
+    except UsageError as error:
+        return _complain(str(error), USAGE)
+    except RefusedError as error:
+        return _complain(str(error), REFUSED)
+    except (CancelledError, KeyboardInterrupt):
+        return _complain("cancelled: nothing was written", INTERRUPTED)
+    except VolsegError as error:
+        return _complain(str(error), REFUSED)
+    except OSError as error:
+        return _complain(f"{error.filename or 'a file'} can't be used: {error.strerror or error}", REFUSED)
+
+
+def has_display() -> bool:
+    """Whether a window can be opened: a reachable X or Wayland display on Linux, always elsewhere."""
+    if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM"):
+        return True
+    if os.environ.get("WAYLAND_DISPLAY"):
+        return True
+    display = os.environ.get("DISPLAY", "")
+    return _reaches(display) if display.startswith((":", "unix:")) else bool(display)
+
+
+def _reaches(display: str) -> bool:
+    """Whether a local X server listens at ``:N``: Qt would end the process where none does."""
+    number = display.split(":", 1)[1].split(".")[0]
+    for address in (f"/tmp/.X11-unix/X{number}", f"\0/tmp/.X11-unix/X{number}"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(address) == 0:
+                return True
+    return False
+
+
+def _open_window(arguments: argparse.Namespace) -> int:
+    if not has_display():
+        raise UsageError("no display was found: start it in a desktop session, or use the command line (--help)")
+    from napari_volseg.plugin import run_app
+
+    if arguments.path is not None and not arguments.path.exists():
+        raise UsageError(f"{arguments.path} does not exist: give a DICOM folder or a NIfTI file")
+    return run_app(arguments.path)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from napari_volseg.formats import scan
+
+    result = scan(_existing(arguments.path), _progress_bar())
+    volumes = [_describe(found) for found in result.found]
+    refused = [{"path": str(r.path), "code": r.code, "reason": r.reason} for r in result.refused]
+    if arguments.json:
+        print(json.dumps({"volumes": volumes, "refused": refused}, indent=2))
+    else:
+        _print_info(volumes, refused)
+    return DONE if volumes else REFUSED
+
+
+def _describe(found: Any) -> dict[str, Any]:
+    geometry: Geometry = found.geometry
+    return {
+        "id": found.id,
+        "format": found.format,
+        "description": found.description,
+        "modality": found.modality,
+        "date": found.date,
+        "shape": list(found.shape),
+        "spacing": list(found.spacing),
+        "axis_codes": geometry.axis_codes,
+        "affine": geometry.matrix.tolist(),
+        "nifti_affine": geometry.to_ras_ijk().tolist(),
+        "warnings": [asdict(finding) for finding in found.findings],
+    }
+
+
+def _print_info(volumes: list[dict[str, Any]], refused: list[dict[str, str]]) -> None:
+    for v in volumes:
+        size = " × ".join(str(n) for n in v["shape"])
+        step = " × ".join(f"{s:.4g}" for s in v["spacing"])
+        print(
+            f"{v['id']}  {v['modality']}  {v['description']}  {size} voxels, {step} mm (z, y, x), {v['axis_codes']}"
+        )
+        for finding in v["warnings"]:
+            print(f"    {finding['severity']} {finding['code']}: {finding['message']}")
+    for r in refused:
+        print(f"refused  {r['path']}: {r['reason']} ({r['code']})")
+    if not volumes and not refused:
+        print("no image was found there: give a folder with a DICOM series or a NIfTI file")
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from napari_volseg.formats import open_volume, save_volume_nifti
+
+    volume = open_volume(_existing(arguments.input), arguments.volume, progress=_progress_bar())
+    _say_saved(save_volume_nifti(arguments.output, volume))
+    return DONE
+
+
+def _segment(arguments: argparse.Namespace) -> int:
+    from napari_volseg.app import headless
+
+    done = headless.segment_path(
+        _existing(arguments.input),
+        arguments.model,
+        volume_id=arguments.volume,
+        device=arguments.device,
+        backend=arguments.backend,
+        progress=_progress_bar(),
+    )
+    _say_saved(headless.save_labels(arguments.output, done))
+    if arguments.report:
+        _say_saved(headless.save_run_report(arguments.report, done.report))
+    return DONE
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    from napari_volseg.inference import available_models
+
+    cards = available_models()
+    if arguments.json:
+        print(json.dumps([asdict(card) for card in cards], indent=2))
+        return DONE
+    for card in cards:
+        print(f"{card.id}  {card.title} {card.version}: {', '.join(s.name for s in card.segments)}")
+        if card.intended_use:
+            print(f"    {card.intended_use}")
+    return DONE
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from napari_volseg.app.samples import sample_path
+
+    source = sample_path(DEMO_SAMPLE)
+    if has_display():
+        from napari_volseg.plugin import run_app
+
+        return run_app(source)
+    from napari_volseg.app import headless
+
+    print(f"No display was found: doing the same job without a window, into {arguments.out}/")
+    for path in headless.whole_job(source, DEMO_MODEL, arguments.out, _progress_bar()):
+        _say_saved(path)
+    return DONE
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """Parse a command, or a bare path that is to be opened."""
+    parser = _build_parser()
+    known = parser.commands  # type: ignore[attr-defined]
+    if not any(a in known or a in ("-h", "--help", "--version") for a in argv[:1]):
+        argv = ["open", *argv]
+    return parser.parse_args(argv)
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="napari-volseg",
+        usage="napari-volseg [PATH] | COMMAND ...",
+        description="Open, segment, correct and export 3D medical images. Without a command, opens the app.",
+        epilog="Exit codes: 0 done, 2 usage, 3 refused, 4 needs a decision that no flag gave.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    parser.commands = commands.choices  # type: ignore[attr-defined]
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    add("open", _open_window, "open the app").add_argument("path", nargs="?", type=Path)
+    _add_info(add)
+    _add_segment(add)
+    models = add("models", _models, "list the automatic models")
+    models.add_argument("--json", action="store_true", help="machine-readable")
+    demo = add("demo", _demo, "open the sample CT, or without a display do the whole job into a folder")
+    demo.add_argument("--out", type=Path, default=Path("out"), metavar="FOLDER", help="default: %(default)s")
+    return parser
+
+
+Add = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+
+
+def _add_info(add: Add) -> None:
+    info = add("info", _info, "list the volumes in a file or folder")
+    info.add_argument("path", type=Path)
+    info.add_argument(
+        "--json",
+        action="store_true",
+        help="machine-readable; shape, spacing and affine are for index (z, y, x) → LPS mm",
+    )
+    convert = add("convert", _convert, "write a volume as NIfTI on its source grid")
+    convert.add_argument("input", type=Path)
+    convert.add_argument("output", type=Path)
+    convert.add_argument("--volume", metavar="ID", help="which one, where there are several (see info)")
+
+
+def _add_segment(add: Add) -> None:
+    segment = add("segment", _segment, "segment a volume; OUT is .nii.gz, .nii or .dcm (DICOM-SEG)")
+    segment.add_argument("input", type=Path)
+    segment.add_argument("output", type=Path)
+    segment.add_argument("--model", required=True, metavar="NAME_OR_FOLDER", help="see models")
+    segment.add_argument("--volume", metavar="ID", help="which one, where there are several (see info)")
+    segment.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
+    segment.add_argument("--backend", default="auto", metavar="B", help="auto or torch")
+    segment.add_argument("--report", type=Path, metavar="R.json", help="how the model ran, as JSON")
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise UsageError(f"{path} does not exist: give a DICOM folder or an image file")
+    return path
+
+
+def _progress_bar() -> ProgressCallback:
+    """Return a bar on standard error, or nothing where it is not a terminal."""
+    if not sys.stderr.isatty():
+        return no_progress
+
+    def show(progress: Progress) -> None:
+        filled = "█" * round(30 * progress.fraction)
+        end = "\n" if progress.total and progress.done >= progress.total else ""
+        print(
+            f"\r{progress.message[:40]:40} {filled:30} {progress.fraction:4.0%}", end=end, file=sys.stderr, flush=True
+        )
+
+    return show
+
+
+def _say_saved(path: Path) -> None:
+    print(f"saved {path}")
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"napari-volseg: {sentence}", file=sys.stderr)
+    return code

@@ -1,0 +1,48 @@
+# Two commands matter: `make run` and `make test`. Both set up what they need first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help run test setup lint unit gui pyqt6 sample-data screenshots clean
+
+help:
+	@echo "make run     set up, then open the app on the sample CT (without a display: the same job headless, into out/)"
+	@echo "make test    set up, then lint, type check and run every test (starts its own virtual display)"
+	@echo "make setup   only set up: a virtual environment in $(VENV) and, on Debian as root, missing Qt/GL libraries"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/setup.sh
+	@touch $(READY)
+
+run: setup
+	$(BIN)/napari-volseg demo
+
+test: lint unit gui pyqt6
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/npe2 validate napari_volseg
+
+unit: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gui" -n 2
+
+gui: setup
+	QT_API=pyqt5 scripts/on_display.sh $(BIN)/python -m pytest -m gui
+
+pyqt6: setup
+	QT_API=pyqt6 PYTEST_QT_API=pyqt6 scripts/on_display.sh $(BIN)/python -m pytest tests/gui/test_gui_smoke.py
+
+sample-data: setup
+	$(BIN)/python sample_data/make.py
+
+screenshots: setup
+	scripts/on_display.sh $(BIN)/python docs/screenshots.py
+
+clean:
+	rm -rf $(VENV) out build dist *.egg-info

@@ -1,0 +1,1 @@
+"""Synthetic data, trainers and evaluation harnesses; never imported by the app."""

@@ -1,0 +1,162 @@
+"""Synthetic patients with exact truth: a torso in CT and a head in MR, each a pure function of its seed.
+
+Anatomy, enhancement, pose and noise vary with the seed, but never the side of an organ: liver right, spleen,
+stomach and aorta left, as in nearly all people, so that a mirrored image is always found out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_volseg.core import (
+    ANATOMICAL_STRUCTURE,
+    LESION_CATEGORY,
+    Code,
+    Geometry,
+    Segment,
+    Segmentation,
+    SegmentTable,
+    Volume,
+    color_for,
+)
+from napari_volseg.training.phantoms_abdomen import paint_abdomen
+from napari_volseg.training.phantoms_scan import blur, labels_of, random_pose, reconstruction_noise, sharp_image
+from napari_volseg.training.phantoms_shapes import Points, Scene, Tissue, Warp, region
+from napari_volseg.training.phantoms_thorax import (
+    AORTA,
+    BONE,
+    FAR,
+    HEART,
+    LEFT_KIDNEY,
+    LEFT_LUNG,
+    LIVER,
+    LIVER_LESION,
+    LUNG_NODULE,
+    RIGHT_KIDNEY,
+    RIGHT_LUNG,
+    SPLEEN,
+    STOMACH,
+    Chance,
+    Tissues,
+    Trunk,
+    paint_chest,
+    paint_skeleton,
+    paint_wall,
+)
+
+#: Field of view of a torso along (z, y, x), mm.
+TORSO_EXTENT = (300.0, 300.0, 360.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PhantomCase:
+    """An image and the truth about it, on one grid."""
+
+    volume: Volume
+    segmentation: Segmentation
+
+
+def _segment(value: int, name: str, code: str, meaning: str, lesion: bool = False) -> Segment:
+    category = LESION_CATEGORY if lesion else ANATOMICAL_STRUCTURE
+    return Segment(value, name, color_for(value), category, Code(code, "SCT", meaning), "AUTOMATIC", "phantom", "done")
+
+
+#: What the labels of a torso mean; types are SNOMED CT concepts.
+TORSO_TABLE = SegmentTable(
+    (
+        _segment(RIGHT_LUNG, "Right lung", "3341006", "Right lung"),
+        _segment(LEFT_LUNG, "Left lung", "44029006", "Left lung"),
+        _segment(HEART, "Heart", "80891009", "Heart"),
+        _segment(LIVER, "Liver", "10200004", "Liver"),
+        _segment(SPLEEN, "Spleen", "78961009", "Spleen"),
+        _segment(RIGHT_KIDNEY, "Right kidney", "9846003", "Right kidney"),
+        _segment(LEFT_KIDNEY, "Left kidney", "18639004", "Left kidney"),
+        _segment(AORTA, "Aorta", "15825003", "Aorta"),
+        _segment(STOMACH, "Stomach", "69695003", "Stomach"),
+        _segment(BONE, "Bone", "272673000", "Bone"),
+        _segment(LIVER_LESION, "Liver lesion", "52988006", "Lesion", lesion=True),
+        _segment(LUNG_NODULE, "Lung nodule", "27925004", "Nodule", lesion=True),
+    )
+)
+
+
+def torso(
+    seed: int,
+    spacing: Sequence[float] = (3.0, 2.0, 2.0),
+    extent: Sequence[float] = TORSO_EXTENT,
+    noise: float = 11.0,
+    supersample: int = 2,
+) -> PhantomCase:
+    """Return a contrast-enhanced CT of a supine torso, as a scanner with an axis-aligned grid sees it.
+
+    Parameters
+    ----------
+    seed
+        Chooses anatomy, enhancement, pose and noise.
+    spacing
+        Voxel spacing (z, y, x), mm.
+    extent
+        Field of view (z, y, x), mm.
+    noise
+        Standard deviation in the middle of the body, HU.
+    supersample
+        Samples per voxel and axis from which partial volume comes.
+
+    Returns
+    -------
+    PhantomCase
+        Voxels int16 in HU; index (z, y, x) runs towards (S, P, L); labels uint8 after ``TORSO_TABLE``.
+    """
+    anatomy, scan = (np.random.default_rng([seed, part]) for part in (0, 1))
+    scene = _torso_scene(Chance(anatomy))
+    geometry = _torso_grid(spacing, extent, float(anatomy.uniform(-900, -300)))
+    scene.pose[2, 3] += geometry.to_patient((np.asarray(geometry.shape) - 1) / 2)[2]
+    image = blur(sharp_image(scene, geometry, scan, 0, supersample), geometry, (1.0, 0.8, 0.8))
+    image += noise * _noise_share(image, geometry) * reconstruction_noise(scan, geometry)
+    voxels = np.clip(np.round(image), -1024, 3071).astype(np.int16)
+    volume = Volume(voxels, geometry, "CT", "HU", "HU", f"torso phantom {seed}")
+    return PhantomCase(volume, Segmentation(labels_of(scene, geometry), geometry, TORSO_TABLE))
+
+
+def _torso_grid(spacing: Sequence[float], extent: Sequence[float], z: float) -> Geometry:
+    shape = [max(1, round(e / s)) for e, s in zip(extent, spacing, strict=True)]
+    half = [(n - 1) * s / 2 for n, s in zip(shape, spacing, strict=True)]
+    return Geometry.from_spacing(shape, spacing, (-half[2], -half[1], z))
+
+
+def _torso_scene(chance: Chance) -> Scene:
+    pose = random_pose(chance.rng, degrees=(5, 4, 6), shift=(8, 6, 6), scale=0.05)
+    pose[:3, 3] += pose[:3, :3] @ (0, 0, 5)
+    scene = Scene(Tissue((-1000.0,)), pose, Warp.random(chance.rng, 7.0, (160, 320)))
+    trunk, materials = Trunk.random(chance), Tissues.random(chance)
+    _paint_table(scene, trunk)
+    paint_wall(scene, trunk, materials)
+    paint_chest(scene, trunk, materials, chance)
+    paint_abdomen(scene, trunk, materials, chance)
+    paint_skeleton(scene, trunk, materials, chance)
+    return scene
+
+
+def _paint_table(scene: Scene, trunk: Trunk) -> None:
+    """Paint a padded, curved carbon-fibre table under the patient, level with the scanner and not with the patient."""
+    top = scene.depth_of((0, trunk.depth - 6, 0))
+
+    def under(p: Points, start: float, thick: float) -> NDArray[np.float32]:
+        sag = top + start - p.x * p.x / 900
+        return np.asarray(np.maximum(sag - p.depth, p.depth - sag - thick), np.float32)
+
+    width = region(lambda p: np.asarray(np.abs(p.x) - 190, np.float32), -2 * FAR, 2 * FAR)
+    pad, shell, core = Tissue((-900.0,), 6), Tissue((-250.0,)), Tissue((-930.0,))
+    for start, thick, tissue in ((0.0, 10.0, pad), (10.0, 32.0, shell), (12.5, 27.0, core)):
+        layer = region(lambda p, s=start, t=thick: under(p, s, t), -2 * FAR, 2 * FAR)
+        scene.paint(layer.meet(width), tissue)
+
+
+def _noise_share(image: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
+    """Return how strong noise is in each voxel: 1 in the middle of the body, less towards the air around it."""
+    solid = blur((image > -500).astype(np.float32), geometry, (20, 40, 40))
+    return np.asarray(0.35 + 0.85 * solid, np.float32)

@@ -1,0 +1,135 @@
+"""The command line is a contract for scripts: what it prints, writes and returns."""
+
+import gzip
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from napari_volseg.cli import DONE, REFUSED, USAGE, main
+
+
+@pytest.fixture
+def image(tmp_path):
+    """A small chiral CT with an oblique affine."""
+    rng = np.random.default_rng(0)
+    voxels = rng.integers(-1000, 200, (20, 18, 12)).astype(np.int16)
+    affine = np.array([[-1.5, 0.1, 0, 30], [0.08, -1.9, 0.2, -40], [0, 0.15, 3.1, 99], [0, 0, 0, 1]])
+    path = tmp_path / "ct.nii.gz"
+    nifti = nib.Nifti1Image(voxels, affine)
+    nifti.set_sform(affine, code=1)
+    nifti.set_qform(None, code=0)
+    nib.save(nifti, path)
+    return path
+
+
+def test_info_lists_volumes_as_json(image, capsys):
+    assert main(["info", str(image), "--json"]) == DONE
+    told = json.loads(capsys.readouterr().out)
+    (volume,) = told["volumes"]
+    assert volume["shape"] == [12, 18, 20]
+    assert np.allclose(volume["nifti_affine"], nib.load(image).affine, atol=1e-5)
+    lps = np.diag([-1, -1, 1, 1]) @ nib.load(image).affine
+    assert np.allclose(volume["affine"], lps[:, [2, 1, 0, 3]], atol=1e-5)
+    assert told["refused"] == []
+
+
+def test_info_lists_volumes_for_people(image, capsys):
+    assert main(["info", str(image)]) == DONE
+    assert "12 × 18 × 20 voxels" in capsys.readouterr().out
+
+
+def test_convert_keeps_grid_and_values(image, tmp_path):
+    out = tmp_path / "copy.nii.gz"
+    assert main(["convert", str(image), str(out)]) == DONE
+    before, after = nib.load(image), nib.load(out)
+    assert np.allclose(before.affine, after.affine, atol=1e-5)
+    assert np.array_equal(np.asanyarray(before.dataobj), np.asanyarray(after.dataobj))
+
+
+def test_models_are_listed(capsys):
+    assert main(["models", "--json"]) == DONE
+    cards = {card["id"]: card for card in json.loads(capsys.readouterr().out)}
+    assert {"ct-tissues", "phantom-organs"} <= set(cards)
+    assert "not for patients" in cards["phantom-organs"]["intended_use"].lower()
+
+
+def _text_named_nifti(folder):
+    path = folder / "notes.nii.gz"
+    path.write_text("not an image")
+    return path
+
+
+def _truncated(folder):
+    path = folder / "cut.nii.gz"
+    whole = gzip.compress(nib.Nifti1Image(np.random.default_rng(0).random((20, 20, 20)), np.eye(4)).to_bytes())
+    path.write_bytes(whole[: len(whole) - 900])
+    return path
+
+
+def _empty_folder(folder):
+    path = folder / "empty"
+    path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("make", [_text_named_nifti, _truncated, _empty_folder])
+def test_bad_input_is_refused_in_one_sentence(make, tmp_path, capsys):
+    path, out = make(tmp_path), tmp_path / "out.nii.gz"
+    assert main(["segment", str(path), str(out), "--model", "ct-tissues"]) == REFUSED
+    error = capsys.readouterr().err
+    assert error.startswith("napari-volseg: ")
+    assert len(error.strip().splitlines()) == 1
+    assert not out.exists()
+    assert main(["info", str(path)]) == REFUSED
+
+
+def test_a_checkpoint_that_is_not_one_is_refused(image, tmp_path, capsys):
+    folder = tmp_path / "model"
+    shutil.copytree(_shipped_model(), folder)
+    (weights,) = (folder / "fold_0").iterdir()
+    weights.write_bytes(b"these are no weights")
+    out = tmp_path / "out.nii.gz"
+    assert main(["segment", str(image), str(out), "--model", str(folder)]) == REFUSED
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not out.exists()
+
+
+def _shipped_model():
+    from pathlib import Path
+
+    import napari_volseg.inference as room
+
+    return Path(room.__file__).parent / "weights" / "phantom-organs"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["segment", "IMAGE", "out.nii.gz", "--model", "no-such-model"],
+        ["segment", "IMAGE", "out.txt", "--model", "ct-tissues"],
+        ["segment", "missing.nii", "out.nii.gz", "--model", "ct-tissues"],
+        ["info", "missing.nii"],
+    ],
+)
+def test_wrong_requests_are_usage_errors(arguments, image, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([str(image) if a == "IMAGE" else a for a in arguments]) == USAGE
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_missing_option_is_a_usage_error():
+    with pytest.raises(SystemExit) as caught:
+        main(["segment", "a", "b"])
+    assert caught.value.code == USAGE
+
+
+def test_without_a_display_the_window_is_declined(monkeypatch, capsys, image):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    assert main([str(image)]) == USAGE
+    assert "no display" in capsys.readouterr().err
+    monkeypatch.setenv("DISPLAY", ":98765")
+    assert main([str(image)]) == USAGE

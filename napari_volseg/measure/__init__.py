@@ -1,0 +1,24 @@
+"""Volumes, intensity statistics, overlap, surface distances and reports."""
+
+from napari_volseg.measure.overlap import dice, dice_per_label
+from napari_volseg.measure.report import REPORT_VERSION, write_report
+from napari_volseg.measure.statistics import SegmentStatistics, segment_statistics
+from napari_volseg.measure.surfaces import (
+    NSD_TOLERANCE_MM,
+    SurfaceDistances,
+    normalized_surface_dice,
+    surface_distances,
+)
+
+__all__ = [
+    "NSD_TOLERANCE_MM",
+    "REPORT_VERSION",
+    "SegmentStatistics",
+    "SurfaceDistances",
+    "dice",
+    "dice_per_label",
+    "normalized_surface_dice",
+    "segment_statistics",
+    "surface_distances",
+    "write_report",
+]

@@ -7,7 +7,7 @@
         card.json                       optional: what plans do not say (version, intended use, licence, orientation)
         fold_0/checkpoint_final.safetensors   or checkpoint_final.pth, checkpoint_best.pth
 
-Weights in safetensors carry the configuration and the mirroring axes in their header; a .pth is nnU-Net's own.
+Beside safetensors the card also names the configuration and the mirroring axes; nnU-Net's own .pth holds both itself.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def write_model_folder(
     card
         Facts for card.json: ``id``, ``title``, ``version``, ``task``, ``intended_use``, ``code_license``,
         ``weights_license``, ``orientation`` (axis codes (z, y, x), such as ``"SPL"``) and ``segments`` (name →
-        ``{"type": [value, scheme, meaning], "category": […], "color": [r, g, b]}``). The SHA-256 of the weights is
-        added.
+        ``{"type": [value, scheme, meaning], "category": […], "color": [r, g, b]}``). The configuration, the mirroring
+        axes and the SHA-256 of the weights are added.
     mirroring_axes
         Network axes (0, 1, 2) along which the training mirrored.
 
@@ -65,12 +65,41 @@ def write_model_folder(
     target = folder / "fold_0" / WEIGHTS_NAMES[0]
     target.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in canonical_weights(weights).items()}
-    header = {"configuration": configuration, "mirroring_axes": json.dumps(list(mirroring_axes))}
-    save_file(tensors, target, metadata=header)
+    save_file(tensors, target)
     write_json(folder / "plans.json", plans)
     write_json(folder / "dataset.json", dataset)
-    write_json(folder / "card.json", {**card, "sha256": sha256_of(target)})
+    facts = {"configuration": configuration, "mirroring_axes": list(mirroring_axes), "sha256": sha256_of(target)}
+    write_json(folder / "card.json", {**card, **facts})
     return folder
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Whether a folder looks like a model: plans.json and dataset.json lie in it."""
+    return (folder / "plans.json").is_file() and (folder / "dataset.json").is_file()
+
+
+def find_weights(folder: Path) -> Path:
+    """Return the checkpoint of the first fold that has one, final before best, safetensors before .pth.
+
+    Raises
+    ------
+    RefusedError
+        Where the folder is no model folder, or has no checkpoint.
+    """
+    if not is_model_folder(folder):
+        raise RefusedError(
+            f"{folder} is not a model folder: plans.json and dataset.json of nnU-Net v2 must lie in it",
+            "model.folder",
+        )
+    folds = sorted(folder.glob("fold_*"))
+    for name in WEIGHTS_NAMES:
+        for fold in folds:
+            if (fold / name).is_file():
+                return fold / name
+    raise RefusedError(
+        f"{folder} holds no weights: a folder fold_0 with one of {', '.join(WEIGHTS_NAMES)} is needed in it",
+        "model.no_weights",
+    )
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from napari_volseg.core import (
     CancelToken,
     ModelCard,
     ProgressCallback,
+    RefusedError,
     Segment,
     Segmentation,
     SegmentTable,
@@ -141,3 +142,11 @@ class SegmentationModel(Protocol):
         CancelledError
             Where the token was raised; nothing is returned.
         """
+
+
+def require_3d(volume: Volume) -> None:
+    """Refuse a volume with a time axis."""
+    if volume.voxels.ndim != 3:
+        raise RefusedError(
+            f"{volume.name} holds {len(volume.voxels)} volumes over time: choose one of them to segment", "image.time"
+        )

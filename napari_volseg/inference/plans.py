@@ -25,6 +25,10 @@ NORMALIZATIONS: dict[str, str] = {
 }
 
 
+#: Readers of nnU-Net that reorient what they read, and the axis codes (z, y, x) to which they do.
+READER_ORIENTATIONS = {"NibabelIOWithReorient": "SAR", "SimpleITKIOWithReorient": "SAR"}
+
+
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """A plain convolutional U-Net, stages from the finest to the coarsest.
@@ -124,6 +128,8 @@ class Plan:
         Of the image to the network's grid and of its output back.
     architecture
         The network.
+    orientation
+        Axis codes (z, y, x) to which nnU-Net's reader brings every image, empty where it leaves them as stored.
     """
 
     configuration: str
@@ -136,6 +142,7 @@ class Plan:
     image_resampling: Resampling
     output_resampling: Resampling
     architecture: Architecture
+    orientation: str = ""
 
     @property
     def image_spacing(self) -> tuple[float, float, float]:
@@ -172,8 +179,9 @@ def parse_plan(plans: Mapping[str, Any], dataset: Mapping[str, Any], configurati
             labels=_labels(dataset["labels"]),
             normalization=_normalization(plans, chosen),
             image_resampling=_resampling(chosen, "data", 3),
-            output_resampling=_resampling(chosen, "probabilities", 1),
+            output_resampling=_output_resampling(chosen),
             architecture=parse_architecture(chosen),
+            orientation=READER_ORIENTATIONS.get(plans.get("image_reader_writer", ""), ""),
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
         raise _refused(
@@ -332,6 +340,16 @@ def _resampling(chosen: Mapping[str, Any], what: str, default_order: int) -> Res
         separate_z=kwargs.get("force_separate_z", None),
         threshold=float(kwargs.get("separate_z_anisotropy_threshold", 3.0)),
     )
+
+
+def _output_resampling(chosen: Mapping[str, Any]) -> Resampling:
+    rule = _resampling(chosen, "probabilities", 1)
+    if rule.order != 1 or rule.order_z not in (0, 1):
+        raise _refused(
+            f"output of interpolation order {rule.order} is not supported: use a model whose plans say order 1",
+            "resampling",
+        )
+    return rule
 
 
 def _expect(found: Any, expected: str, what: str) -> None:

@@ -1,0 +1,202 @@
+"""An image on the network's grid and scale, computed as nnU-Net v2 computes it.
+
+The order is nnU-Net's: crop to the non-zero region, scale intensities, resample. Spline resampling is separable, so
+each axis is one small matrix and the image passes plane by plane: besides the source, memory holds what the result
+needs and not several float64 copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_volseg.core import Box, CancelToken, RefusedError
+from napari_volseg.inference.plans import Normalization, Plan, Resampling
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedImage:
+    """What a network is given.
+
+    Parameters
+    ----------
+    voxels
+        (z, y, x) in the network's axes and spacing, normalized.
+    box
+        The non-zero region of the image that it covers, in voxels of the transposed image.
+    separate_axis
+        Axis along which output goes back by ``order_z``, None where all axes are alike.
+    """
+
+    voxels: Float32
+    box: Box
+    separate_axis: int | None
+
+
+def prepare(
+    image: NDArray[Any], spacing: Sequence[float], plan: Plan, cancel: CancelToken | None = None
+) -> PreparedImage:
+    """Crop, normalize and resample an image for a plan's network.
+
+    Parameters
+    ----------
+    image
+        (z, y, x) in the network's axes (already transposed).
+    spacing
+        Of that image in the same axes, mm.
+    plan
+        Target spacing, normalization and interpolation orders.
+    cancel
+        Looked at before every plane.
+
+    Raises
+    ------
+    RefusedError
+        Where the image holds values that are not finite.
+    """
+    refuse_non_finite(image)
+    box = Box.of_mask(image != 0) or Box.whole(image.shape)
+    shape = resampled_shape(box.shape, spacing, plan.spacing)
+    apart = separate_axis(plan.image_resampling, spacing, plan.spacing)
+    voxels = _resample(image[box.slices], shape, apart, plan, cancel or CancelToken())
+    return PreparedImage(voxels, box, separate_axis(plan.output_resampling, plan.spacing, spacing))
+
+
+def refuse_non_finite(image: NDArray[Any]) -> None:
+    """Refuse an image with NaN or infinity, in which every average would drown."""
+    if image.dtype.kind == "f" and not all(np.isfinite(plane).all() for plane in image):
+        raise RefusedError(
+            "the image holds values that are not finite numbers: replace them (such as by the value of air) first",
+            "image.non_finite",
+        )
+
+
+def resampled_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]) -> tuple[int, int, int]:
+    """Return the shape after a change of spacing, each axis rounded half to even and at least 1."""
+    z, y, x = (max(1, round(old / new * n)) for old, new, n in zip(spacing, target, shape, strict=True))
+    return z, y, x
+
+
+def separate_axis(rule: Resampling, spacing: Sequence[float], target: Sequence[float]) -> int | None:
+    """Return the axis that a resampling from ``spacing`` to ``target`` treats apart, or None.
+
+    It is the axis of largest spacing, of the source where that is anisotropic, else of the target, and only where
+    it is the only one.
+    """
+    if rule.separate_z is False:
+        return None
+    for candidate in (spacing, target):
+        if rule.separate_z or max(candidate) / min(candidate) > rule.threshold:
+            coarsest = [axis for axis in range(3) if candidate[axis] == max(candidate)]
+            return coarsest[0] if len(coarsest) == 1 else None
+    return None
+
+
+@lru_cache(maxsize=16)
+def axis_matrix(size: int, new_size: int, order: int) -> Float32:
+    """Return the (new_size, size) matrix that resizes one axis by splines.
+
+    Voxel centres are half a voxel inside the edges and the image is continued by its edge value, as in
+    ``skimage.transform.resize(mode="edge")``.
+    """
+    at = (np.arange(new_size) + 0.5) * (size / new_size) - 0.5
+    grid = np.meshgrid(at, np.arange(size, dtype=float), indexing="ij")
+    return ndimage.map_coordinates(np.eye(size), grid, order=order, mode="nearest").astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scaling:
+    """Intensity rule with its numbers: clip to [low, high], subtract ``shift``, divide by ``by``.
+
+    Parameters
+    ----------
+    low, high
+        Bounds, in the image's unit.
+    shift, by
+        In the image's unit.
+    inside
+        Where the rule holds (z, y, x); values elsewhere stay as they are. None for everywhere.
+    """
+
+    low: float
+    high: float
+    shift: float
+    by: float
+    inside: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def fit(cls, image: NDArray[Any], rule: Normalization) -> Scaling:
+        """Return the scaling of an image (z, y, x) by a rule."""
+        smallest = 1e-8
+        if rule.scheme == "CTNormalization":
+            return cls(rule.low, rule.high, rule.mean, max(rule.std, smallest))
+        if rule.scheme == "ZScoreNormalization":
+            inside = ndimage.binary_fill_holes(image != 0) if rule.inside_only else None
+            values = image if inside is None else image[inside]
+            mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+            return cls(-np.inf, np.inf, float(mean), max(float(std), smallest), inside)
+        if rule.scheme == "RescaleTo01Normalization":
+            low = float(image.min())
+            return cls(-np.inf, np.inf, low, max(float(image.max()) - low, smallest))
+        return cls(-np.inf, np.inf, 0.0, 255.0 if rule.scheme == "RGBTo01Normalization" else 1.0)
+
+    def plane(self, image: NDArray[Any], index: int) -> Float32:
+        """Return one plane (y, x) of an image (z, y, x) on the network's scale."""
+        source = image[index].astype(np.float32)
+        scaled = (np.clip(source, np.float32(self.low), np.float32(self.high)) - np.float32(self.shift)) / np.float32(
+            self.by
+        )
+        return scaled if self.inside is None else np.where(self.inside[index], scaled, source)
+
+
+def _resample(
+    image: NDArray[Any], shape: Sequence[int], apart: int | None, plan: Plan, cancel: CancelToken
+) -> Float32:
+    """Return the image (z, y, x), scaled and resized to ``shape``; ``apart`` is the axis with an order of its own.
+
+    Splines overshoot; like nnU-Net, clip to the range of what was resized at once: a plane or the whole image.
+    """
+    rule = plan.image_resampling
+    order_z = rule.order if apart is None else rule.order_z
+    image, shape = _bring_first(image, shape, apart or 0)
+    planes, ranges = _resize_planes(image, Scaling.fit(image, plan.normalization), shape[1:], rule.order, cancel)
+    if apart is not None:
+        np.clip(planes, ranges[:, 0, None, None], ranges[:, 1, None, None], out=planes)
+    resized = _resize_axis(planes, 0, shape[0], order_z)
+    if apart is None:
+        np.clip(resized, ranges[:, 0].min(), ranges[:, 1].max(), out=resized)
+    return np.ascontiguousarray(np.moveaxis(resized, 0, apart or 0))
+
+
+def _bring_first(image: NDArray[Any], shape: Sequence[int], axis: int) -> tuple[NDArray[Any], list[int]]:
+    rest = [size for i, size in enumerate(shape) if i != axis]
+    return np.moveaxis(image, axis, 0), [shape[axis], *rest]
+
+
+def _resize_planes(
+    image: NDArray[Any], scaling: Scaling, shape: Sequence[int], order: int, cancel: CancelToken
+) -> tuple[Float32, Float32]:
+    """Return scaled planes resized to ``shape`` (y, x), and the (z, 2) range of each before."""
+    planes = np.empty((len(image), *shape), np.float32)
+    ranges = np.empty((len(image), 2), np.float32)
+    for index in range(len(image)):
+        cancel.check()
+        scaled = scaling.plane(image, index)
+        ranges[index] = scaled.min(), scaled.max()
+        planes[index] = _resize_axis(_resize_axis(scaled, 0, shape[0], order), 1, shape[1], order)
+    return planes, ranges
+
+
+def _resize_axis(array: Float32, axis: int, size: int, order: int) -> Float32:
+    if array.shape[axis] == size:
+        return array
+    matrix = axis_matrix(array.shape[axis], size, order)
+    return np.moveaxis(np.tensordot(matrix, array, (1, axis)), 0, axis)

@@ -1,0 +1,6 @@
+"""The napari binding: the open case as layers, through napari's public API and without Qt."""
+
+from napari_volseg.viewer.binding import ViewerBinding
+from napari_volseg.viewer.planes import LAYOUTS, Layout, letters
+
+__all__ = ["LAYOUTS", "Layout", "ViewerBinding", "letters"]

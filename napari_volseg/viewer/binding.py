@@ -1,0 +1,303 @@
+"""The open case in a napari viewer: layers, planes, mouse and keys follow the application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer, Points
+from numpy.typing import NDArray
+
+from napari_volseg.app import Application, Case
+from napari_volseg.core import Box, SegmentTable, Window
+from napari_volseg.viewer import keys
+from napari_volseg.viewer.layers import (
+    colors_of,
+    image_layer,
+    labels_layer,
+    prompts_layer,
+    segment_colormap,
+    show_window,
+    value_range,
+)
+from napari_volseg.viewer.markers import markers_of, show_markers
+from napari_volseg.viewer.mouse import Mouse
+from napari_volseg.viewer.planes import plane_of, show_plane, show_volume
+from napari_volseg.viewer.proxies import SegmentsProxy, VolumeProxy
+from napari_volseg.viewer.readout import readout
+
+#: A signal of psygnal or napari and what it calls.
+Link = tuple[Any, Callable[..., None]]
+
+
+class Shown:
+    """The layers of one case.
+
+    Parameters
+    ----------
+    app
+        Its case is shown.
+    case
+        The case.
+    """
+
+    def __init__(self, app: Application, case: Case) -> None:
+        self.case = case
+        self.image: Image = image_layer(case.volume, app.view.window)
+        self.image.contrast_limits_range = value_range(case.volume.voxels, app.view.window)
+        self.labels: Labels = labels_layer(case.segmentation)
+        self.prompts: Points = prompts_layer(case.volume.geometry.spacing)
+        self.volume_3d: VolumeProxy | None = None
+        self.segments_3d: SegmentsProxy | None = None
+        self.colors = colors_of(case.table)
+
+    def make_proxies(self, window: Window) -> tuple[Layer, ...]:
+        """Make the stand-ins of the 3D view; return those that are new."""
+        if self.deep:
+            return ()
+        self.volume_3d = VolumeProxy(self.case.volume, window)
+        self.segments_3d = SegmentsProxy(self.case.segmentation)
+        return self.deep
+
+    @property
+    def flat(self) -> tuple[Layer, ...]:
+        """The layers of the 2D view, lowest first."""
+        return self.image, self.labels, self.prompts
+
+    @property
+    def deep(self) -> tuple[Layer, ...]:
+        """The stand-ins of the 3D view, none before it was first entered."""
+        return tuple(p.layer for p in (self.volume_3d, self.segments_3d) if p is not None)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All of them."""
+        return *self.flat, *self.deep
+
+
+class ViewerBinding:
+    """Keeps a napari viewer and an application in step.
+
+    Refreshes are gathered: however many changes arrive, the shown slice is drawn once, when the application's
+    inbox is pumped.
+
+    Parameters
+    ----------
+    app
+        Whose open case is shown.
+    viewer
+        Where.
+    """
+
+    def __init__(self, app: Application, viewer: ViewerModel) -> None:
+        self._app = app
+        self._viewer = viewer
+        self._shown: Shown | None = None
+        self._dirty: Box | None = None
+        self._mouse = Mouse(app, viewer, self._to_index, self._show_prompts)
+        self._keys = {**keys.command_keys(app), "Space": self._mouse.hold}
+        self._links: list[Link] = []
+        self._case_links: list[Link] = []
+        keys.bind(viewer, self._keys)
+        viewer.scene.camera.synced = False
+        self._link(self._links, self._wish_links())
+        self._show_case()
+
+    @property
+    def image(self) -> Image | None:
+        """The layer of the open case's image in 2D."""
+        return self._shown.image if self._shown else None
+
+    @property
+    def labels(self) -> Labels | None:
+        """The layer of the open case's segments in 2D; it shares the memory of the label array."""
+        return self._shown.labels if self._shown else None
+
+    @property
+    def prompts(self) -> Points | None:
+        """The layer of prompt markers."""
+        return self._shown.prompts if self._shown else None
+
+    def close(self) -> None:
+        """Take the layers away and give keys and mouse back to napari."""
+        self._unlink(self._links)
+        self._drop_case()
+        self._mouse.close()
+        keys.unbind(self._viewer, self._keys)
+
+    # -- connecting -----------------------------------------------------------------------------------------
+
+    def _wish_links(self) -> list[Link]:
+        view, tools, viewer = self._app.view.events, self._app.tools.events, self._viewer
+        return [
+            (self._app.case_changed, self._show_case),
+            (view.plane, self._show_view),
+            (view.three_d, self._show_view),
+            (view.window, self._show_window),
+            (view.labels_opacity, self._show_layers),
+            (view.labels_visible, self._show_layers),
+            (tools.tool, self._mouse.follow_tool),
+            (tools.radius_mm, self._mouse.follow_tool),
+            (viewer.dims.events.ndisplay, self._follow_ndisplay),
+            (viewer.dims.events.order, self._follow_order),
+            (viewer.layers.selection.events.active, self._mouse.follow_tool),
+            (viewer.cursor.events.position, self._read_cursor),
+        ]
+
+    def _link_case(self, shown: Shown) -> None:
+        session, clicks = shown.case.session, self._app.clicks
+        links: list[Link] = [
+            (session.changed, self._take_box),
+            (session.table_changed, self._show_table),
+            (shown.image.events.contrast_limits, self._follow_contrast),
+        ]
+        if clicks is not None:
+            links.append((clicks.changed, self._show_prompts))
+        self._link(self._case_links, links)
+
+    def _link(self, kept: list[Link], links: list[Link]) -> None:
+        for signal, slot in links:
+            signal.connect(slot)
+            kept.append((signal, slot))
+
+    def _unlink(self, kept: list[Link]) -> None:
+        while kept:
+            signal, slot = kept.pop()
+            signal.disconnect(slot)
+
+    # -- the application changed ----------------------------------------------------------------------------
+
+    def _show_case(self) -> None:
+        self._drop_case()
+        case = self._app.case
+        if case is None:
+            return
+        self._shown = shown = Shown(self._app, case)
+        self._link_case(shown)
+        self._add(shown.flat)
+        self._viewer.layers.selection.active = shown.image
+        self._viewer.dims.set_current_step(range(3), [n // 2 for n in case.volume.geometry.shape])
+        self._show_view()
+        self._viewer.fit_to_view(layers=[shown.image])
+        self._show_prompts()
+
+    def _drop_case(self) -> None:
+        self._unlink(self._case_links)
+        shown, self._shown, self._dirty = self._shown, None, None
+        for layer in shown.layers if shown else ():
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    def _add(self, layers: tuple[Layer, ...]) -> None:
+        for layer in layers:
+            keys.bind(layer, self._keys)
+            self._viewer.add_layer(layer)
+
+    def _show_view(self) -> None:
+        shown = self._shown
+        if shown is None:
+            return
+        if self._app.view.three_d:
+            self._add(shown.make_proxies(self._app.view.window))
+            self._hide(shown.flat)
+            show_volume(self._viewer, shown.image)
+        else:
+            self._hide(shown.deep)
+            show_plane(self._viewer, self._app.view.plane, shown.image)
+        self._show_layers()
+        self._mouse.follow_tool()
+
+    def _hide(self, layers: tuple[Layer, ...]) -> None:
+        """Hide the layers of the view that is left, lest napari slices full volumes for the other one."""
+        for layer in layers:
+            layer.visible = False
+
+    def _show_layers(self) -> None:
+        shown, view = self._shown, self._app.view
+        if shown is None:
+            return
+        shown.image.visible = not view.three_d
+        shown.labels.visible = view.labels_visible and not view.three_d
+        shown.labels.opacity = view.labels_opacity
+        shown.prompts.visible = True
+        if shown.volume_3d is not None and shown.segments_3d is not None:
+            shown.volume_3d.layer.visible = view.three_d
+            shown.segments_3d.layer.visible = view.labels_visible and view.three_d
+
+    def _show_window(self) -> None:
+        if self._shown is None:
+            return
+        show_window(self._shown.image, self._app.view.window)
+        if self._shown.volume_3d is not None:
+            self._shown.volume_3d.show_window(self._app.view.window)
+
+    def _show_prompts(self) -> None:
+        app, shown = self._app, self._shown
+        if shown is None or app.clicks is None or app.painter is None:
+            return
+        drawn = app.painter.path if app.tools.tool == "scribble" else ()
+        geometry = shown.case.volume.geometry
+        show_markers(shown.prompts, markers_of(app.clicks.wanted, geometry, drawn, app.tools.positive))
+
+    def _show_table(self, table: SegmentTable) -> None:
+        shown = self._shown
+        if shown is None or shown.colors == colors_of(table):
+            return
+        shown.colors = colors_of(table)
+        shown.labels.colormap = segment_colormap(table)
+        if shown.segments_3d is not None:
+            shown.segments_3d.show_table(table)
+
+    def _take_box(self, box: Box) -> None:
+        if self._dirty is None:
+            self._app.jobs.inbox.post(self._refresh)
+        self._dirty = box if self._dirty is None else self._dirty.union(box)
+
+    def _refresh(self) -> None:
+        """Draw what changed since the last time, where it can be seen."""
+        box, self._dirty = self._dirty, None
+        if box is None or self._shown is None:
+            return
+        if self._shown.segments_3d is not None:
+            self._shown.segments_3d.update(box)
+        if not self._app.view.three_d and self._meets_slice(box):
+            self._shown.labels.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def _meets_slice(self, box: Box) -> bool:
+        axis = self._viewer.dims.order[0]
+        index = round(float(self._to_index(self._viewer.dims.point)[axis]))
+        return box.start[axis] <= index < box.stop[axis]
+
+    # -- the viewer changed ---------------------------------------------------------------------------------
+
+    def _to_index(self, position: Any) -> NDArray[np.float64]:
+        assert self._shown is not None
+        return np.asarray(self._shown.image.world_to_data(position), float)
+
+    def _read_cursor(self) -> None:
+        shown, view, position = self._shown, self._app.view, self._viewer.cursor.position
+        seen = shown is not None and not view.three_d and len(position) >= len(shown.image.scale)
+        view.cursor_text = readout(shown.case, self._to_index(position)) if shown and seen else ""
+
+    def _follow_ndisplay(self) -> None:
+        if self._shown is not None:
+            self._app.view.three_d = self._viewer.dims.ndisplay == 3
+
+    def _follow_order(self) -> None:
+        """Take a plane that was chosen with napari's own buttons; undo an order that is no plane of ours."""
+        if self._shown is None or self._viewer.dims.ndisplay == 3:
+            return
+        plane = plane_of(self._viewer.dims.order)
+        if plane is None:
+            show_plane(self._viewer, self._app.view.plane, self._shown.image)
+        else:
+            self._app.view.plane = plane
+
+    def _follow_contrast(self) -> None:
+        if self._shown is None:
+            return
+        limits = self._shown.image.contrast_limits
+        if not np.allclose(limits, self._app.view.window.limits):
+            self._app.view.window = Window.between(*limits)

@@ -1,0 +1,108 @@
+"""The napari layers that show a case; none of them holds a copy of the case's voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer, Points
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
+
+from napari_volseg.core import Segmentation, SegmentTable, Volume, Window
+
+SEGMENTS = "Segments"
+PROMPTS = "Prompts"
+
+#: Values that are looked at to find the range of the contrast sliders.
+RANGE_SAMPLES = 1_000_000
+
+_TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
+
+
+def placement(spacing: Iterable[float]) -> dict[str, Any]:
+    """Return where a layer lies: ``spacing`` (z, y, x), mm, along axes that share the first voxel's centre."""
+    return {
+        "scale": tuple(spacing),
+        "translate": (0.0, 0.0, 0.0),
+        "units": ("mm", "mm", "mm"),
+        "axis_labels": ("z", "y", "x"),
+    }
+
+
+def image_layer(volume: Volume, window: Window) -> Image:
+    """Return a layer that shows a 3D volume through a window."""
+    return Image(
+        volume.voxels,
+        name=volume.name,
+        colormap="gray",
+        contrast_limits=window.limits,
+        interpolation2d="linear",
+        **placement(volume.geometry.spacing),
+    )
+
+
+def value_range(voxels: NDArray[Any], window: Window) -> tuple[float, float]:
+    """Return the lowest and highest value of the contrast sliders: those of the voxels and the window."""
+    sample = voxels.reshape(-1)[:: max(1, voxels.size // RANGE_SAMPLES)]
+    finite = sample[np.isfinite(sample)]
+    low, high = window.limits
+    if finite.size:
+        low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return low, high
+
+
+def show_window(layer: Image, window: Window) -> None:
+    """Show an image layer through a window, widening the range of its sliders where needed."""
+    low, high = window.limits
+    least, most = layer.contrast_limits_range
+    if low < least or high > most:
+        layer.contrast_limits_range = (min(low, least), max(high, most))
+    layer.contrast_limits = (low, high)
+
+
+def labels_layer(segmentation: Segmentation) -> Labels:
+    """Return a layer that shows a segmentation's own memory and can't write to it."""
+    view = segmentation.labels.view()
+    view.setflags(write=False)
+    layer = Labels(
+        view,
+        name=SEGMENTS,
+        colormap=segment_colormap(segmentation.table),
+        **placement(segmentation.geometry.spacing),
+    )
+    keep_untouched(layer)
+    return layer
+
+
+def segment_colormap(table: SegmentTable) -> DirectLabelColormap:
+    """Return the colours of visible segments; everything else is transparent."""
+    colors: dict[int | None, tuple[float, float, float, float]] = {None: _TRANSPARENT, 0: _TRANSPARENT}
+    for segment in table:
+        red, green, blue = (c / 255 for c in segment.color)
+        colors[segment.value] = (red, green, blue, 1.0 if segment.visible else 0.0)
+    return DirectLabelColormap(color_dict=colors)
+
+
+def colors_of(table: SegmentTable) -> tuple[tuple[int, tuple[int, int, int], bool], ...]:
+    """Return what of a table can be seen; equal tuples need no new colours."""
+    return tuple((s.value, s.color, s.visible) for s in table)
+
+
+def prompts_layer(spacing: Sequence[float]) -> Points:
+    """Return an empty layer for markers of prompts."""
+    layer = Points(np.empty((0, 3)), ndim=3, name=PROMPTS, border_width=0.12, **placement(spacing))
+    keep_untouched(layer)
+    return layer
+
+
+def keep_untouched(layer: Layer) -> None:
+    """Keep napari's own tools off a layer: it stays in the mode that only moves the view."""
+
+    def leave_tool() -> None:
+        if layer.mode != "pan_zoom":
+            layer.mode = "pan_zoom"
+
+    layer.editable = False
+    layer.events.mode.connect(leave_tool)

@@ -1,0 +1,78 @@
+"""Prompts and the scribble in hand as points: a green plus for "belongs", a red minus for "does not"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from napari.layers import Points
+from numpy.typing import NDArray
+
+from napari_volseg.core import Geometry, PointPrompt, Prompt, ScribblePrompt
+
+#: Size on the canvas in pixels, whatever the zoom.
+CLICK_PIXELS, DOT_PIXELS = 15, 5
+
+_GREEN, _RED = (0.15, 0.95, 0.35, 1.0), (1.0, 0.25, 0.2, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Markers:
+    """What a points layer shows.
+
+    Parameters
+    ----------
+    positions
+        (n, 3), voxel index (z, y, x).
+    positive
+        (n,), which of them say "belongs".
+    clicks
+        (n,), which of them are clicks; the others are dots of scribbles.
+    """
+
+    positions: NDArray[np.float64]
+    positive: NDArray[np.bool_]
+    clicks: NDArray[np.bool_]
+
+
+def markers_of(
+    prompts: Iterable[Prompt], geometry: Geometry, drawn: Iterable[NDArray[np.float64]] = (), positive: bool = True
+) -> Markers:
+    """Return the markers of prompts and of a scribble being drawn (voxel positions) with its sign."""
+    rows = [_rows(prompt, geometry) for prompt in prompts]
+    path = np.asarray(list(drawn), float).reshape(-1, 3)
+    rows.append((path, positive, False))
+    return Markers(
+        np.concatenate([r[0] for r in rows]),
+        np.concatenate([np.full(len(r[0]), r[1]) for r in rows]),
+        np.concatenate([np.full(len(r[0]), r[2]) for r in rows]),
+    )
+
+
+def show_markers(layer: Points, markers: Markers) -> None:
+    """Let a points layer show these markers and nothing else."""
+    layer.remove(list(range(len(layer.data))))
+    if not len(markers.positions):
+        return
+    layer.add(markers.positions)
+    layer.selected_data = set()
+    colors = np.where(markers.positive[:, None], _GREEN, _RED)
+    layer.face_color = colors
+    layer.border_color = np.where(markers.clicks[:, None], (0.0, 0.0, 0.0, 1.0), colors)
+    layer.symbol = [_symbol(p, c) for p, c in zip(markers.positive, markers.clicks, strict=True)]
+    layer.size = np.where(markers.clicks, CLICK_PIXELS, DOT_PIXELS)
+
+
+def _rows(prompt: Prompt, geometry: Geometry) -> tuple[NDArray[np.float64], bool, bool]:
+    match prompt:
+        case PointPrompt(position, positive):
+            return geometry.to_index([position]), positive, True
+        case ScribblePrompt(positions, _, positive):
+            return geometry.to_index(positions), positive, False
+
+
+def _symbol(positive: bool, click: bool) -> str:
+    if not click:
+        return "disc"
+    return "cross" if positive else "hbar"

@@ -1,0 +1,215 @@
+"""The mouse on the canvas: tools with the left button, window and level with the right, the wheel for slices.
+
+While connected, these take the place of napari's own mouse functions of the viewer, which would zoom where a
+radiologist expects to scroll.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from numpy.typing import NDArray
+
+from napari_volseg.app import Application, Painter
+from napari_volseg.core import Window
+from napari_volseg.viewer.planes import LAYOUTS
+
+LEFT, RIGHT, MIDDLE = 1, 2, 3
+
+#: Pixels to drag for a change as large as the window's width.
+WINDOW_DRAG_PIXELS = 250
+#: Factor of one notch of the wheel when it zooms.
+ZOOM_STEP = 1.2
+#: A window is never dragged narrower than this share of what it was.
+NARROWEST = 0.01
+
+#: Cursor of each tool; the circle has the brush's size in mm.
+CURSORS = {
+    "navigate": "standard",
+    "brush": "circle",
+    "eraser": "circle",
+    "scribble": "circle",
+    "fill": "pointing",
+    "click": "crosshair",
+}
+
+ToIndex = Callable[[Any], NDArray[np.float64]]
+
+
+class Mouse:
+    """What mouse events on the canvas do.
+
+    Parameters
+    ----------
+    app
+        What is asked.
+    viewer
+        Where events come from.
+    to_index
+        From a napari position (z, y, x) to the fractional voxel index of the open case.
+    scribbled
+        Called when the scribble in hand grew.
+    """
+
+    def __init__(
+        self, app: Application, viewer: ViewerModel, to_index: ToIndex, scribbled: Callable[[], None]
+    ) -> None:
+        self._app = app
+        self._viewer = viewer
+        self._to_index = to_index
+        self._scribbled = scribbled
+        self._paused = False
+        self._wheel = 0.0
+        lists = (viewer.mouse_drag_callbacks, viewer.mouse_wheel_callbacks, viewer.mouse_double_click_callbacks)
+        self._before = [(callbacks, list(callbacks)) for callbacks in lists]
+        for callbacks, own in zip(lists, (self.drag, self.wheel, self.double_click), strict=True):
+            callbacks[:] = [own]
+
+    def close(self) -> None:
+        """Give the mouse back to napari."""
+        for callbacks, before in self._before:
+            callbacks[:] = before
+
+    @property
+    def tool_in_hand(self) -> bool:
+        """Whether the left button works on the case instead of moving the view."""
+        app = self._app
+        return app.case is not None and not app.view.three_d and not self._paused and app.tools.tool != "navigate"
+
+    def hold(self, _: object) -> Iterator[None]:
+        """Put the tool aside while a key is held, so that the left button moves the view."""
+        self._paused = True
+        self.follow_tool()
+        yield
+        self._paused = False
+        self.follow_tool()
+
+    def follow_tool(self) -> None:
+        """Set napari's mouse and cursor to what is in hand."""
+        flat = self._app.case is not None and not self._app.view.three_d
+        self._set_camera(pan=not self.tool_in_hand, zoom=not flat)
+        cursor = self._viewer.cursor
+        cursor.scaled = True
+        cursor.size = 2 * self._app.tools.radius_mm
+        cursor.style = CURSORS[self._app.tools.tool] if self.tool_in_hand else "standard"
+
+    def drag(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
+        """Follow a press of any button to its release."""
+        if self._app.case is None or self._app.view.three_d:
+            return
+        if event.button == RIGHT:
+            yield from self._drag_window(event)
+        elif event.button == MIDDLE:
+            yield from self._drag_view(event)
+        elif event.button == LEFT:
+            viewer.dims.set_point(range(3), [float(p) for p in event.position[-3:]])
+            if self.tool_in_hand:
+                yield from self._use_tool(event)
+
+    def wheel(self, viewer: ViewerModel, event: Any) -> None:
+        """Scroll through slices; zoom about the cursor with Control. In 3D napari's camera zooms."""
+        if self._app.case is None or self._app.view.three_d:
+            return
+        turn = float(event.delta[1])
+        if "Control" in event.modifiers:
+            self._zoom(ZOOM_STEP ** float(np.clip(turn, -1, 1)), event.position)
+            return
+        self._wheel += float(np.clip(turn, -1, 1))
+        notches = int(self._wheel)
+        self._wheel -= notches
+        if notches:
+            layout = LAYOUTS[self._app.view.plane]
+            step = viewer.dims.current_step[layout.normal] - notches * layout.wheel_down
+            viewer.dims.set_current_step(layout.normal, step)
+
+    def double_click(self, viewer: ViewerModel, event: Any) -> None:
+        """Zoom as napari does unless a tool is in hand, whose clicks may follow each other fast."""
+        if not self.tool_in_hand:
+            for callback in self._before[2][1]:
+                callback(viewer, event)
+
+    def _use_tool(self, event: Any) -> Iterator[None]:
+        app, tool, index = self._app, self._app.tools.tool, self._to_index(event.position)
+        painter, axis = app.painter, LAYOUTS[app.view.plane].normal
+        assert painter is not None
+        sign = False if {"Shift", "Alt"} & {str(m) for m in map(_name, event.modifiers)} else None
+        event.handled = True
+        if tool == "click":
+            self._click(index, sign)
+        elif tool == "fill":
+            self._fill(painter, index, axis)
+        else:
+            app.attempt(painter.press, index, axis)
+            yield from self._paint(painter, event)
+            app.attempt(app.finish_scribble, sign) if tool == "scribble" else app.attempt(painter.release)
+
+    def _paint(self, painter: Painter, event: Any) -> Iterator[None]:
+        yield
+        while event.type == "mouse_move":
+            if painter.painting:
+                self._app.attempt(painter.move, self._to_index(event.position))
+                self._scribbled()
+            yield
+
+    def _click(self, index: NDArray[np.float64], sign: bool | None) -> None:
+        app = self._app
+        geometry = app.need_case().volume.geometry
+        if geometry.contains(index):
+            x, y, z = (float(c) for c in geometry.to_patient(index))
+            app.attempt(app.click, (x, y, z), sign)
+
+    def _fill(self, painter: Painter, index: NDArray[np.float64], axis: int) -> None:
+        if painter.case.volume.geometry.contains(index):
+            self._app.attempt(painter.fill, index, axis)
+
+    def _drag_window(self, event: Any) -> Iterator[None]:
+        start, origin = self._app.view.window, np.array(event.pos, float)
+        event.handled = True
+        self._set_camera(pan=False, zoom=False)
+        yield
+        while event.type == "mouse_move":
+            self._app.view.window = dragged_window(start, *(np.array(event.pos, float) - origin))
+            event.handled = True
+            yield
+        self.follow_tool()
+
+    def _drag_view(self, event: Any) -> Iterator[None]:
+        last = np.array(event.pos, float)
+        yield
+        while event.type == "mouse_move":
+            here = np.array(event.pos, float)
+            self._pan(*(here - last))
+            last = here
+            yield
+
+    def _pan(self, dx: float, dy: float) -> None:
+        camera = self._viewer.scene.camera
+        vertical, horizontal = camera.orientation2d
+        down = 1 if str(vertical) == "down" else -1
+        right = 1 if str(horizontal) == "right" else -1
+        depth, row, column = camera.center
+        camera.center = (depth, row - down * dy / camera.zoom, column - right * dx / camera.zoom)
+
+    def _zoom(self, factor: float, position: Any) -> None:
+        camera, dims = self._viewer.scene.camera, self._viewer.dims
+        cursor = np.array([position[axis] for axis in dims.displayed])
+        center = cursor + (np.array(camera.center[-2:]) - cursor) / factor
+        camera.zoom *= factor
+        camera.center = (camera.center[0], float(center[0]), float(center[1]))
+
+    def _set_camera(self, *, pan: bool, zoom: bool) -> None:
+        self._viewer.scene.camera.mouse_pan = pan
+        self._viewer.scene.camera.mouse_zoom = zoom
+
+
+def dragged_window(start: Window, dx: float, dy: float) -> Window:
+    """Return a window after a drag by ``dx`` pixels to the right (wider) and ``dy`` down (higher centre)."""
+    width = max(start.width * (1 + dx / WINDOW_DRAG_PIXELS), start.width * NARROWEST)
+    return Window(start.center + dy * start.width / WINDOW_DRAG_PIXELS, width)
+
+
+def _name(modifier: Any) -> str:
+    return getattr(modifier, "name", modifier)

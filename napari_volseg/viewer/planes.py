@@ -1,0 +1,89 @@
+"""How planes and the 3D view are laid on napari's canvas.
+
+On a display grid, index and napari coordinates (z, y, x) run towards (Superior, Posterior, Left); what is
+drawn where is then a matter of the order of dimensions and of the directions in which two of them point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari.components import ViewerModel
+from napari.layers import Layer
+
+from napari_volseg.app import Application
+from napari_volseg.app.wishes import Plane
+from napari_volseg.spatial import Letters, edge_letters
+
+Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a plane lies on the canvas.
+
+    Parameters
+    ----------
+    order
+        Axes (0 z, 1 y, 2 x): the normal, then the vertical, then the horizontal one.
+    vertical, horizontal
+        Where the vertical and the horizontal axis point to.
+    wheel_down
+        Step along the normal when the wheel is turned towards the user: to the feet, the back, the left.
+    """
+
+    order: tuple[int, int, int]
+    vertical: str
+    horizontal: str
+    wheel_down: int
+
+    @property
+    def normal(self) -> int:
+        """Index axis normal to the plane."""
+        return self.order[0]
+
+
+#: Axial is seen from the feet, coronal from the front, sagittal from the patient's right.
+LAYOUTS: dict[Plane, Layout] = {
+    "axial": Layout((0, 1, 2), "down", "right", -1),
+    "coronal": Layout((1, 0, 2), "up", "right", 1),
+    "sagittal": Layout((2, 0, 1), "up", "right", 1),
+}
+
+#: The only orientation of napari's 3D camera in which a (Superior, Posterior, Left) patient is not mirrored.
+ORIENTATION_3D = ("away", "down", "right")
+#: Looking from the front to the back, with the head up.
+FROM_ANTERIOR: tuple[Vector, Vector] = ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+
+
+def show_plane(viewer: ViewerModel, plane: Plane, image: Layer) -> None:
+    """Show the slice of a plane through the present position; fit it where the plane is a new one."""
+    layout, dims, camera = LAYOUTS[plane], viewer.dims, viewer.scene.camera
+    turned = dims.order != layout.order
+    dims.ndisplay = 2
+    dims.order = layout.order
+    camera.orientation = ("away", layout.vertical, layout.horizontal)
+    if turned:
+        viewer.fit_to_view(layers=[image])
+
+
+def show_volume(viewer: ViewerModel, image: Layer) -> None:
+    """Show the volume in 3D from the front: superior up, the patient's left on the viewer's right."""
+    viewer.dims.order = (0, 1, 2)
+    viewer.dims.ndisplay = 3
+    viewer.scene.camera.orientation = ORIENTATION_3D
+    view_direction, up_direction = FROM_ANTERIOR
+    viewer.scene.camera.set_view_direction(view_direction, up_direction)
+    viewer.fit_to_view(layers=[image])
+
+
+def plane_of(order: tuple[int, ...]) -> Plane | None:
+    """Return the plane that an order of dimensions belongs to, None where it is none of ours."""
+    return next((plane for plane, layout in LAYOUTS.items() if layout.order == order), None)
+
+
+def letters(app: Application) -> Letters | None:
+    """Return the letters at the edges of what is shown now; None in 3D and where nothing is open."""
+    if app.case is None or app.view.three_d:
+        return None
+    return edge_letters(app.case.volume.geometry, app.view.plane)

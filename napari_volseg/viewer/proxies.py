@@ -1,0 +1,108 @@
+"""Small stand-ins for the 3D view, which software renderers could not draw at full size.
+
+Voxels are picked at a regular step, so that a changed box is brought up to date by copying its own share.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_volseg.core import Box, Segmentation, SegmentTable, Volume, Window
+from napari_volseg.viewer.layers import keep_untouched, placement, segment_colormap
+
+VOLUME_3D = "Volume in 3D"
+SEGMENTS_3D = "Segments in 3D"
+
+#: Voxels per axis that a software renderer still turns.
+LONGEST_AXIS = 160
+
+
+def steps_for(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return the step (z, y, x) at which voxels are picked so that no axis is longer than the limit."""
+    z, y, x = (-(-n // LONGEST_AXIS) for n in shape)
+    return z, y, x
+
+
+def picked(array: NDArray[Any], steps: tuple[int, int, int]) -> NDArray[Any]:
+    """Return every ``steps``-th voxel (z, y, x) as a compact array."""
+    return np.ascontiguousarray(array[:: steps[0], :: steps[1], :: steps[2]])
+
+
+def windowed(voxels: NDArray[Any], window: Window) -> NDArray[np.uint8]:
+    """Return voxels as grey levels 0 to 255 of a window."""
+    low, high = window.limits
+    scaled = (voxels.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
+    return np.clip(np.nan_to_num(scaled), 0, 255).astype(np.uint8)
+
+
+class VolumeProxy:
+    """The image of the 3D view.
+
+    Parameters
+    ----------
+    volume
+        What it stands for, 3D.
+    window
+        How it is shown.
+    """
+
+    def __init__(self, volume: Volume, window: Window) -> None:
+        steps = steps_for(volume.geometry.shape)
+        self._voxels = picked(volume.voxels, steps)
+        self._grey = windowed(self._voxels, window)
+        self.layer = Image(
+            self._grey,
+            name=VOLUME_3D,
+            colormap="gray",
+            contrast_limits=(0, 255),
+            rendering="attenuated_mip",
+            attenuation=0.02,
+            blending="translucent_no_depth",
+            visible=False,
+            **placement(np.multiply(volume.geometry.spacing, steps)),
+        )
+
+    def show_window(self, window: Window) -> None:
+        """Show the volume through another window."""
+        self._grey[...] = windowed(self._voxels, window)
+        self.layer.refresh(thumbnail=False, extent=False)
+
+
+class SegmentsProxy:
+    """The segments of the 3D view.
+
+    Parameters
+    ----------
+    segmentation
+        What it stands for.
+    """
+
+    def __init__(self, segmentation: Segmentation) -> None:
+        self._labels = segmentation.labels
+        self._steps = steps_for(segmentation.geometry.shape)
+        self._small = picked(self._labels, self._steps)
+        self.layer = Labels(
+            self._small,
+            name=SEGMENTS_3D,
+            colormap=segment_colormap(segmentation.table),
+            rendering="iso_categorical",
+            iso_gradient_mode="smooth",
+            visible=False,
+            **placement(np.multiply(segmentation.geometry.spacing, self._steps)),
+        )
+        keep_untouched(self.layer)
+
+    def update(self, box: Box) -> None:
+        """Take over a box (z, y, x) of the segmentation that was changed."""
+        shares = [slice(-(-a // s), -(-b // s)) for a, b, s in zip(box.start, box.stop, self._steps, strict=True)]
+        sources = [slice(t.start * s, t.stop * s, s) for t, s in zip(shares, self._steps, strict=True)]
+        self._small[tuple(shares)] = self._labels[tuple(sources)]
+        self.layer.refresh(thumbnail=False, extent=False)
+
+    def show_table(self, table: SegmentTable) -> None:
+        """Take over names, colours and visibility."""
+        self.layer.colormap = segment_colormap(table)

@@ -14,6 +14,8 @@ from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.painting import Painter
+from napari_volseg.app.shelf import ModelShelf
+from napari_volseg.app.volumes import SegmentVolumes
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import (
     Box,
@@ -64,6 +66,8 @@ class Application:
         self.case: Case | None = None
         self.clicks: Clicks | None = None
         self.painter: Painter | None = None
+        self.volumes: SegmentVolumes | None = None
+        self.models = ModelShelf(self.jobs, self.tools)
         self.scan_result: Scan | None = None
         self.jobs.failed.connect(self._tell_failure)
 
@@ -90,6 +94,7 @@ class Application:
         self.case = Case(volume, segmentation)
         self.clicks = Clicks(self.case, self.jobs, self.tools)
         self.painter = Painter(self.case, self.tools)
+        self.volumes = SegmentVolumes(self.case, self.jobs)
         self.tools.tool = "navigate"
         self.view.window = self.case.first_window()
         self.case_changed.emit()
@@ -126,11 +131,11 @@ class Application:
         assert self.clicks is not None
         return self.clicks.add(PointPrompt(position, self.tools.positive if positive is None else positive))
 
-    def finish_scribble(self) -> Job | None:
-        """Turn the scribble that was drawn into a prompt."""
+    def finish_scribble(self, positive: bool | None = None) -> Job | None:
+        """Turn the scribble that was drawn into a prompt; its sign is the tool's where not given."""
         if self.painter is None or self.clicks is None:
             return None
-        prompt = self.painter.finish_scribble()
+        prompt = self.painter.finish_scribble(positive)
         return self.clicks.add(prompt) if prompt else None
 
     def accept_clicks(self) -> None:
@@ -228,7 +233,7 @@ class Application:
             table=merge.table,
             parameters=merge.report.as_dict(),
         )
-        seconds = merge.report.seconds["total"]
+        seconds = merge.report.seconds.total
         self.notice(f"{merge.card.title} finished in {seconds:.1f} s on {merge.report.device}")
 
     def _tell_saved(self, path: Path) -> None:

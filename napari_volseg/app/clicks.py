@@ -52,6 +52,11 @@ class Clicks:
         return self._model.card.title
 
     @property
+    def wanted(self) -> tuple[Prompt, ...]:
+        """The prompts in effect once the answer that is on its way has arrived."""
+        return self._wanted
+
+    @property
     def busy(self) -> bool:
         """Whether an answer is on its way."""
         return self._job is not None and not self._job.finished

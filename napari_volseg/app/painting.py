@@ -76,15 +76,19 @@ class Painter:
         if stroke is not None:
             stroke.abort()
 
-    def finish_scribble(self) -> ScribblePrompt | None:
-        """Finish a scribble and return it as a prompt in patient mm; None where nothing was drawn."""
+    def finish_scribble(self, positive: bool | None = None) -> ScribblePrompt | None:
+        """Finish a scribble and return it as a prompt in patient mm; None where nothing was drawn.
+
+        Its sign is the tool's where ``positive`` is not given.
+        """
         path, self._path = self._path, []
         if not path:
             return None
         geometry = self.case.volume.geometry
         points = _densify(geometry.to_patient(np.asarray(path)), SCRIBBLE_STEP * self._wishes.radius_mm)
         positions: tuple[Point, ...] = tuple((float(x), float(y), float(z)) for x, y, z in points)
-        return ScribblePrompt(positions, self._wishes.radius_mm, self._wishes.positive)
+        sign = self._wishes.positive if positive is None else positive
+        return ScribblePrompt(positions, self._wishes.radius_mm, sign)
 
     def fill(self, index: NDArray[np.float64], axis: int) -> None:
         """Give the connected region of equal label around a position to the active segment."""

@@ -1,0 +1,98 @@
+"""What a look at files and folders brings to light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_volseg.core import Finding, Geometry
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFile:
+    """A file, or the first file of a group, that can't be opened as a volume.
+
+    Parameters
+    ----------
+    path
+        The file.
+    code
+        Stable identifier of the reason, such as ``"dicom.missing_slices"``.
+    reason
+        One sentence for the user.
+    """
+
+    path: Path
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundVolume:
+    """A volume that can be opened, described from its headers alone.
+
+    Parameters
+    ----------
+    id
+        Short name within its scan, such as ``"1"``; the same files give the same name again.
+    format
+        ``"DICOM"`` or ``"NIfTI"``.
+    paths
+        Source files; for DICOM one per slice along axis 0 of the stored grid.
+    description
+        Series description or file name, for people.
+    modality
+        DICOM modality, ``"OT"`` where unknown.
+    geometry
+        The stored grid, before reorientation for display.
+    date
+        ISO date, empty where unknown.
+    findings
+        What was found, repaired or assumed.
+    source
+        The reader's own notes for loading.
+    """
+
+    id: str
+    format: str
+    paths: tuple[Path, ...]
+    description: str
+    modality: str
+    geometry: Geometry
+    date: str = ""
+    findings: tuple[Finding, ...] = ()
+    source: object = field(default=None, repr=False, compare=False)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels (z, y, x) of the stored grid."""
+        return self.geometry.shape
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel spacing (z, y, x) of the stored grid, mm."""
+        return self.geometry.spacing
+
+    @property
+    def slices(self) -> int:
+        """Number of slices as stored."""
+        return self.geometry.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The outcome of looking through files and folders.
+
+    Parameters
+    ----------
+    found
+        Volumes that can be opened.
+    refused
+        Images that can't, each with its reason.
+    skipped
+        Files that are no medical images and were passed over.
+    """
+
+    found: tuple[FoundVolume, ...] = ()
+    refused: tuple[RefusedFile, ...] = ()
+    skipped: int = 0

@@ -1,0 +1,248 @@
+"""NIfTI in: files by content, voxels streamed into a display-ordered array."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_volseg.core import (
+    CancelToken,
+    DecisionNeededError,
+    Finding,
+    Geometry,
+    Progress,
+    ProgressCallback,
+    Provenance,
+    RefusedError,
+    TimeAxis,
+    UsageError,
+    Volume,
+    no_progress,
+)
+from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
+from napari_volseg.formats.filling import allocate
+from napari_volseg.formats.nifti_header import (
+    GZIP_MAGIC,
+    ORIENTATIONS,
+    NiftiHeader,
+    incomplete,
+    open_inflated,
+    orientation_affine,
+    read_header,
+)
+from napari_volseg.formats.rescale import rescale_into
+from napari_volseg.spatial import display_reorientation, reorient_geometry
+
+NAME = "NIfTI"
+ENDINGS = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz")
+
+_CHUNK = 1 << 20
+
+
+def stem(path: Path) -> str:
+    """Return the file name without .nii, .nii.gz and their kin."""
+    name = path.name
+    for ending in sorted(ENDINGS, key=len, reverse=True):
+        if name.lower().endswith(ending):
+            return name[: -len(ending)]
+    return path.stem
+
+
+def scan_file(path: Path) -> Scan:
+    """Look at one NIfTI file: its header, and whether its gzip data is whole."""
+    try:
+        header = read_header(path)
+        _refuse_cut_gzip(header)
+    except RefusedError as error:
+        return Scan(refused=(RefusedFile(path, error.code, str(error)),))
+    found = FoundVolume(
+        id="1",
+        format=NAME,
+        paths=(path,),
+        description=stem(path),
+        modality="OT",
+        geometry=header.geometry,
+        findings=header.findings,
+        source=header,
+    )
+    return Scan(found=(found,))
+
+
+def load(
+    found: FoundVolume,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+    orientation: str | None = None,
+) -> Volume:
+    """Read the voxels of a file that was scanned.
+
+    Parameters
+    ----------
+    found
+        From a scan.
+    progress, cancel
+        Called and looked at after each slice.
+    orientation
+        For a file without qform and sform: where its index (i, j, k) runs, one of ``ORIENTATIONS``.
+
+    Raises
+    ------
+    RefusedError
+        Where the file is damaged.
+    DecisionNeededError
+        Where the file doesn't say how it lies in the patient and ``orientation`` doesn't either.
+    """
+    header = found.source if isinstance(found.source, NiftiHeader) else read_header(found.paths[0])
+    return read_volume(header, progress, cancel, orientation)
+
+
+def read_volume(
+    header: NiftiHeader,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+    orientation: str | None = None,
+) -> Volume:
+    """Read the voxels that a header describes; parameters and errors as in ``load``."""
+    header = _oriented(header, orientation)
+    stored = header.geometry
+    reorientation = display_reorientation(stored)
+    lead = (header.volumes,) if header.volumes > 1 else ()
+    shown, in_stored_order = allocate(stored, reorientation, _value_type(header), lead)
+    places = list(np.ndindex(in_stored_order.shape[:-2]))
+    for number, (place, plane) in enumerate(zip(places, _stored_planes(header), strict=True)):
+        if cancel is not None:
+            cancel.check()
+        if header.has_scaling:
+            rescale_into(in_stored_order[place], plane, header.slope, header.intercept)
+        else:
+            in_stored_order[place] = plane
+        progress(Progress(number + 1, len(places), f"Reading {header.image_path.name}"))
+    findings = (*header.findings, *_value_findings(header, shown))
+    is_ct = any(finding.code == "nifti.assumed_ct" for finding in findings)
+    return Volume(
+        voxels=shown,
+        geometry=reorient_geometry(stored, reorientation),
+        modality="CT" if is_ct else "OT",
+        quantity="HU" if is_ct else "arbitrary",
+        unit="HU" if is_ct else "",
+        name=stem(header.path),
+        provenance=Provenance(NAME, stored, reorientation, (header.path,), {}, _details(header), findings),
+        time=_time_axis(header),
+    )
+
+
+def _oriented(header: NiftiHeader, orientation: str | None) -> NiftiHeader:
+    """Return the header with the orientation that the user chose, where its file has none."""
+    if header.oriented:
+        return header
+    if orientation is None:
+        raise DecisionNeededError(
+            f"{header.path.name} doesn't say how it lies in the patient (qform and sform codes are 0): "
+            f"choose an orientation, one of {', '.join(ORIENTATIONS)}",
+            ORIENTATIONS,
+        )
+    if orientation not in ORIENTATIONS:
+        raise UsageError(f"orientation {orientation!r} is unknown: choose one of {', '.join(ORIENTATIONS)}")
+    k, j, i = header.geometry.shape
+    affine = orientation_affine(orientation, (i, j, k), header.geometry.spacing[::-1])
+    chosen = Finding(
+        "nifti.orientation_chosen", f"{header.path.name} was taken to be stored as {orientation}, as chosen"
+    )
+    return replace(
+        header, geometry=Geometry.from_ras_ijk(affine, (i, j, k)), oriented=True, findings=(*header.findings, chosen)
+    )
+
+
+def _value_type(header: NiftiHeader) -> np.dtype[Any]:
+    if header.has_scaling or header.dtype.kind == "f":
+        return np.dtype(np.float32)
+    return header.dtype.newbyteorder("=")
+
+
+def _stored_planes(header: NiftiHeader) -> Iterator[NDArray[Any]]:
+    """Yield the stored planes (j, i) in file order, then read on to the end, where gzip keeps its checksum."""
+    rows, columns = header.geometry.shape[1:]
+    plane = np.empty((rows, columns), header.dtype)
+    view = memoryview(plane.reshape(-1).view(np.uint8))
+    try:
+        with open_inflated(header.image_path) as stream:
+            _skip(stream, header.offset)
+            for _ in range(header.geometry.shape[0] * header.volumes):
+                _fill(stream, view)
+                yield plane
+            while stream.read(_CHUNK):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise incomplete(header.image_path, error) from error
+
+
+def _skip(stream: Any, count: int) -> None:
+    if len(stream.read(count)) < count:
+        raise EOFError("it ends before its voxels begin")
+
+
+def _fill(stream: Any, view: memoryview) -> None:
+    filled = 0
+    while filled < len(view):
+        got = stream.readinto(view[filled:])
+        if not got:
+            raise EOFError("it ends before its last voxel")
+        filled += got
+
+
+def _refuse_cut_gzip(header: NiftiHeader) -> None:
+    """Refuse gzip data that ends early: by the size it says to have, or where that differs, by inflating it."""
+    expected = header.offset + header.voxel_bytes
+    with header.image_path.open("rb") as raw:
+        if raw.read(2) != GZIP_MAGIC:
+            return
+        raw.seek(-4, 2)
+        (size,) = struct.unpack("<I", raw.read(4))
+    if size == expected % 2**32:
+        return
+    for _ in _stored_planes(header):
+        pass
+
+
+def _value_findings(header: NiftiHeader, voxels: NDArray[Any]) -> Iterator[Finding]:
+    if header.dtype.itemsize == 8 and header.dtype.kind == "f":
+        yield Finding("nifti.narrowed", f"{header.path.name} holds float64; it is shown and kept as float32", "note")
+    if not header.is_labels and _looks_like_ct(voxels):
+        yield Finding(
+            "nifti.assumed_ct", f"{header.path.name} doesn't name its modality; its values look like CT in HU", "note"
+        )
+
+
+def _looks_like_ct(voxels: NDArray[Any]) -> bool:
+    """Whether values reach from air or padding to dense tissue as HU do, with a visible share near air.
+
+    MR has no values near -1000, and phase images reach further down than any CT padding.
+    """
+    if voxels.dtype.kind == "u":
+        return False
+    sample = voxels.reshape(-1)[:: max(1, voxels.size // 1_000_000)]
+    low, high = float(np.nanmin(sample)), float(np.nanmax(sample))
+    if not (-3100 <= low <= -900 and 200 <= high <= 32767):
+        return False
+    return float(np.mean(sample < -850)) > 0.05
+
+
+def _details(header: NiftiHeader) -> Mapping[str, Any]:
+    details: dict[str, Any] = {"is_labels": header.is_labels}
+    if header.window is not None:
+        low, high = header.window
+        details["windows"] = (((low + high) / 2, high - low, "From file"),)
+    return details
+
+
+def _time_axis(header: NiftiHeader) -> TimeAxis | None:
+    if header.volumes == 1:
+        return None
+    return TimeAxis("time", "s", tuple(header.time_offset + header.time_step * n for n in range(header.volumes)))

@@ -1,0 +1,164 @@
+"""The one table of readers, and opening whatever a path holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from napari_volseg.core import (
+    CancelToken,
+    DecisionNeededError,
+    Progress,
+    ProgressCallback,
+    RefusedError,
+    UsageError,
+    Volume,
+    no_progress,
+)
+from napari_volseg.formats import dicom, nifti
+from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
+from napari_volseg.formats.files import PathLike, list_files
+from napari_volseg.formats.nifti_header import looks_like_nifti
+
+
+def scan(
+    path: PathLike | Sequence[PathLike], progress: ProgressCallback = no_progress, cancel: CancelToken | None = None
+) -> Scan:
+    """Look at a file or at everything under a folder, and list the volumes in it.
+
+    Only headers are read (and gzip data of unexpected length, to see whether it is whole). DICOM files are
+    grouped into series and checked to form a grid.
+
+    Parameters
+    ----------
+    path
+        File, folder, or several of them.
+    progress, cancel
+        Called and looked at after each file.
+
+    Raises
+    ------
+    UsageError
+        For a path that does not exist.
+    """
+    files = list_files(path)
+    parts: list[Scan] = []
+    instances: list[dicom.Instance] = []
+    for number, file in enumerate(files):
+        if cancel is not None:
+            cancel.check()
+        outcome = _examine(file)
+        if isinstance(outcome, dicom.Instance):
+            instances.append(outcome)
+        else:
+            parts.append(outcome)
+        progress(Progress(number + 1, len(files), f"Reading headers: {file.name}"))
+    parts.append(dicom.assemble(instances))
+    return _merged(parts)
+
+
+def load(
+    found: FoundVolume,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+    orientation: str | None = None,
+) -> Volume:
+    """Read the voxels of a found volume onto its display grid.
+
+    Parameters
+    ----------
+    found
+        From ``scan``.
+    progress, cancel
+        Called and looked at after each slice.
+    orientation
+        For NIfTI without qform and sform: "RAS", "LAS" or "LPS".
+
+    Raises
+    ------
+    RefusedError
+        Where a file is damaged, missing a decoder, or changed since the scan.
+    DecisionNeededError
+        Where only the user can tell the orientation.
+    """
+    if found.format == nifti.NAME:
+        return nifti.load(found, progress, cancel, orientation)
+    return dicom.load(found, progress, cancel)
+
+
+def open_volume(
+    path: PathLike | Sequence[PathLike],
+    volume_id: str | None = None,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+    orientation: str | None = None,
+) -> Volume:
+    """Open the volume at a path: the only one, or the one with ``volume_id``.
+
+    Raises
+    ------
+    DecisionNeededError
+        Where there are several volumes and none was chosen; its choices are their ids.
+    RefusedError
+        Where there is none, with the reason.
+    UsageError
+        For a path or an id that does not exist.
+    """
+    return load(choose(scan(path, progress, cancel), path, volume_id), progress, cancel, orientation)
+
+
+def choose(result: Scan, path: PathLike | Sequence[PathLike], volume_id: str | None = None) -> FoundVolume:
+    """Return the volume of a scan with this id, or its only one; errors as in ``open_volume``."""
+    choices = {found.id: describe(found) for found in result.found}
+    if volume_id is not None and result.found:
+        for found in result.found:
+            if found.id == volume_id:
+                return found
+        raise UsageError(f"there is no volume {volume_id!r} in {path}: choose one of {', '.join(choices)}")
+    if len(result.found) > 1:
+        raise DecisionNeededError(f"{path} holds {len(choices)} volumes: choose one of {', '.join(choices)}", choices)
+    if not result.found:
+        raise _nothing_to_open(result, path)
+    return result.found[0]
+
+
+def describe(found: FoundVolume) -> str:
+    """Return one line about a found volume for lists and questions."""
+    shape = " × ".join(map(str, found.shape))
+    spacing = " × ".join(f"{step:.3g}" for step in found.spacing)
+    name = found.description or "without description"
+    return ", ".join(filter(None, (name, found.modality, shape, f"{spacing} mm", found.date)))
+
+
+def _examine(file: Path) -> Scan | dicom.Instance:
+    """Return what one file is, judged by its content."""
+    if looks_like_nifti(file) or file.name.lower().endswith(nifti.ENDINGS):
+        return nifti.scan_file(file)
+    try:
+        instance = dicom.read_instance(file)
+    except RefusedError as error:
+        return Scan(refused=(RefusedFile(file, error.code, str(error)),))
+    return instance if instance is not None else Scan(skipped=1)
+
+
+def _merged(parts: Sequence[Scan]) -> Scan:
+    found = [volume for part in parts for volume in part.found]
+    return Scan(
+        found=tuple(replace(volume, id=str(number)) for number, volume in enumerate(found, 1)),
+        refused=tuple(refused for part in parts for refused in part.refused),
+        skipped=sum(part.skipped for part in parts),
+    )
+
+
+def _nothing_to_open(result: Scan, path: PathLike | Sequence[PathLike]) -> RefusedError:
+    if not result.refused:
+        return RefusedError(
+            f"{path} holds no medical image ({result.skipped} other files): "
+            "open a NIfTI file or a folder with DICOM files",
+            "path.no_images",
+        )
+    first = result.refused[0]
+    others = len(result.refused) - 1
+    more = f" ({others} more files or series were refused, too)" if others else ""
+    return RefusedError(first.reason + more, first.code)

@@ -1,0 +1,186 @@
+"""DICOM segmentations out: written with highdicom, read back by hand with pydicom and compared frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import numpy as np
+import pydicom
+from highdicom.color import CIELabColor
+from highdicom.content import AlgorithmIdentificationSequence
+from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues, SegmentDescription
+from highdicom.seg import Segmentation as DicomSegmentation
+from highdicom.sr.coding import CodedConcept
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from skimage.color import rgb2lab
+
+from napari_volseg import __version__
+from napari_volseg.core import Code, Color, Geometry, RefusedError, Segment, Segmentation, Volume
+from napari_volseg.formats.dicom.reader import NAME
+from napari_volseg.formats.dicom.segmentation_import import frames_of, read_binary_dataset, slice_of
+from napari_volseg.formats.dicom.uids import complete_uids
+from napari_volseg.formats.files import PathLike
+from napari_volseg.formats.labels import present_values, require_same_grid, table_for
+from napari_volseg.formats.publishing import Draft, publish, require_same_voxels
+from napari_volseg.spatial import apply_reorientation, invert_reorientation
+
+_DERIVED_UIDS = (
+    "The source images had empty UIDs. Study, series, frame of reference or instance UIDs in this object were "
+    "derived from the source files by hashing and do not match those of the original study."
+)
+
+
+def save_dicom_seg(path: PathLike, segmentation: Segmentation, volume: Volume) -> Path:
+    """Save labels as a BINARY DICOM segmentation that refers to the volume's source images.
+
+    Segments are those that have voxels, numbered from 1 in the order of the table; frames without voxels are
+    left out. Where the source has empty UIDs, stable ones are derived from the files and the object says so in
+    its Derivation Description.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    segmentation
+        On the volume's display grid.
+    volume
+        Loaded from a DICOM series whose files are still there.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    RefusedError
+        Where the source isn't DICOM, its files are gone, there is nothing to save, or the file reads back
+        differently.
+    """
+    target = Path(path)
+    origin = volume.origin_provenance
+    if origin.format != NAME:
+        raise RefusedError(
+            f"a DICOM segmentation refers to DICOM images, and {volume.name} comes from {origin.format}: "
+            "save the labels as NIfTI",
+            "export.not_dicom",
+        )
+    require_same_grid(segmentation.geometry, volume)
+    present = set(present_values(segmentation.labels))
+    segments = [segment for segment in table_for(segmentation) if segment.value in present]
+    if not segments:
+        raise RefusedError(
+            "there is no labelled voxel to save: a DICOM segmentation needs at least one", "export.empty"
+        )
+    stored = apply_reorientation(segmentation.labels, invert_reorientation(origin.reorientation))
+    numbered = _numbered(stored, segments)
+
+    def write(temporary: Path) -> None:
+        dataset = _build(_source_images(origin.paths), numbered, segments, origin.paths)
+        dataset.save_as(temporary)
+
+    def verify(written: Path) -> None:
+        read = _read_back(written, origin.source_geometry, numbered.dtype)
+        require_same_voxels(np.array_equal(read, numbered), target.name)
+
+    publish([Draft(target, write, verify)])
+    return target
+
+
+def _numbered(labels: NDArray[Any], segments: Sequence[Segment]) -> NDArray[Any]:
+    """Return labels with segment numbers 1, 2, … in place of label values."""
+    numbers = np.zeros(max(segment.value for segment in segments) + 1, np.min_scalar_type(len(segments)))
+    for number, segment in enumerate(segments, 1):
+        numbers[segment.value] = number
+    return numbers[labels]
+
+
+def _source_images(paths: Sequence[Path]) -> list[Dataset]:
+    try:
+        return [pydicom.dcmread(path, stop_before_pixels=True, force=True) for path in paths]
+    except OSError as error:
+        raise RefusedError(
+            f"the source images are needed to write a DICOM segmentation, and one can't be read ({error}): "
+            "put them back or save the labels as NIfTI",
+            "export.source_gone",
+        ) from error
+
+
+def _build(
+    images: list[Dataset], numbered: NDArray[Any], segments: Sequence[Segment], paths: Sequence[Path]
+) -> DicomSegmentation:
+    uids_derived = complete_uids(images, paths)
+    if len({image.FrameOfReferenceUID for image in images}) > 1:
+        raise RefusedError(
+            "the slices of the source name different frames of reference, to which no DICOM segmentation can refer: "
+            "save the labels as NIfTI",
+            "export.frame_of_reference",
+        )
+    dataset = DicomSegmentation(
+        source_images=images,
+        pixel_array=np.ascontiguousarray(numbered),
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=[_description(number, segment) for number, segment in enumerate(segments, 1)],
+        series_instance_uid=highdicom.UID(),
+        series_number=_series_number(images[0]),
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer="napari-volseg",
+        manufacturer_model_name="napari-volseg",
+        software_versions=__version__,
+        device_serial_number="0",
+        content_label="SEGMENTATION",
+        content_description="Segmentation",
+        omit_empty_frames=True,
+        series_description="Segmentation",
+    )
+    if uids_derived:
+        dataset.DerivationDescription = _DERIVED_UIDS
+    return dataset
+
+
+def _series_number(image: Dataset) -> int:
+    """Return a series number that sorts behind the source's own."""
+    return int(image.get("SeriesNumber") or 0) + 1000
+
+
+def _description(number: int, segment: Segment) -> SegmentDescription:
+    algorithm = None
+    if segment.algorithm_type != "MANUAL":
+        algorithm = AlgorithmIdentificationSequence(
+            name=segment.algorithm_name or "napari-volseg",
+            family=codes.cid7162.ArtificialIntelligence,
+            version=__version__,
+        )
+    return SegmentDescription(
+        segment_number=number,
+        segment_label=segment.name[:64],
+        segmented_property_category=_concept(segment.category),
+        segmented_property_type=_concept(segment.type),
+        algorithm_type=SegmentAlgorithmTypeValues[segment.algorithm_type],
+        algorithm_identification=algorithm,
+        display_color=_cielab(segment.color),
+    )
+
+
+def _concept(code: Code) -> CodedConcept:
+    return CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def _cielab(color: Color) -> CIELabColor:
+    lightness, a, b = (float(value) for value in rgb2lab(np.asarray(color, float) / 255))
+    return CIELabColor(lightness, a, b)
+
+
+def _read_back(path: Path, stored: Geometry, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return segment numbers on the stored grid, every frame placed by the position that it states."""
+    read = np.zeros(stored.shape, dtype)
+    for frame in frames_of(read_binary_dataset(path)):
+        plane = read[slice_of(frame, stored, path.name)]
+        plane[frame.mask] = frame.segment
+    return read

@@ -4,15 +4,18 @@ from napari_volseg.app.application import Application, Notice
 from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.commands import COMMANDS, Command, run_command
-from napari_volseg.app.exporting import EXPORTS, ExportKind
+from napari_volseg.app.exporting import EXPORTS, ExportKind, suggest_path
 from napari_volseg.app.jobs import Inbox, Job, JobRunner, error_sentence
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.samples import SAMPLES, sample_path
-from napari_volseg.app.wishes import ToolWishes, ViewWishes
+from napari_volseg.app.shelf import ModelShelf, ShelvedModel
+from napari_volseg.app.volumes import SegmentVolumes
+from napari_volseg.app.wishes import RADIUS_LIMITS, ToolWishes, ViewWishes
 
 __all__ = [
     "COMMANDS",
     "EXPORTS",
+    "RADIUS_LIMITS",
     "SAMPLES",
     "Application",
     "Case",
@@ -22,11 +25,15 @@ __all__ = [
     "Inbox",
     "Job",
     "JobRunner",
+    "ModelShelf",
     "Notice",
     "Painter",
+    "SegmentVolumes",
+    "ShelvedModel",
     "ToolWishes",
     "ViewWishes",
     "error_sentence",
     "run_command",
     "sample_path",
+    "suggest_path",
 ]

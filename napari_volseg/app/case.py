@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Any
+
 import numpy as np
 from psygnal import Signal
 
@@ -94,6 +97,14 @@ class Case:
         self.active = segment.value
         return segment
 
+    def edit_segment(self, value: int, **fields: Any) -> None:
+        """Change some fields of a segment (name, colour, lock, visibility), as an undoable step."""
+        self.session.edit_table(self.table.edited(value, **fields), name=f"Edit {self.table[value].name}")
+
+    def remove_segment(self, value: int) -> None:
+        """Remove a segment and its voxels, as one undoable step."""
+        self.session.edit_table(self.table.without(value), name=f"Remove {self.table[value].name}")
+
     def rule(self, wishes: ToolWishes) -> OverwriteRule:
         """Return what the user's wishes allow tools to overwrite."""
         if wishes.limit_to_range:
@@ -125,12 +136,16 @@ class Case:
         for number, (center, width) in enumerate(details.get("windows", ())):
             if width > 0:
                 offered[f"file-{number}"] = Window(float(center), float(width), "From file")
-        offered["auto"] = auto_window(self.volume.voxels)
+        offered["auto"] = self._auto_window
         return offered
 
     def first_window(self) -> Window:
         """Return the window to open with: soft tissue for CT, else the automatic one."""
-        return CT_WINDOWS["soft-tissue"] if self.volume.modality == "CT" else auto_window(self.volume.voxels)
+        return CT_WINDOWS["soft-tissue"] if self.volume.modality == "CT" else self._auto_window
+
+    @cached_property
+    def _auto_window(self) -> Window:
+        return auto_window(self.volume.voxels)
 
 
 def replace_segment(case: Case, value: int, mask: BoxMask) -> tuple[Box, np.ndarray]:

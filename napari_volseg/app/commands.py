@@ -43,7 +43,7 @@ def _needs_clicks(app: Application) -> str | None:
 
 
 def _needs_job(app: Application) -> str | None:
-    return None if app.jobs.active else "nothing is running"
+    return None if app.jobs.shown else "nothing is running"
 
 
 @dataclass(frozen=True, slots=True)

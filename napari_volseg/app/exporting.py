@@ -76,6 +76,20 @@ def export(kind_id: str, path: Path, segmentation: Segmentation, volume: Volume)
     return kind.write(with_suffix(path, kind.suffix), segmentation, volume)
 
 
+def suggest_path(kind_id: str, volume: Volume) -> Path:
+    """Return where an export is likely wanted: beside the source, named after it, never over an existing file."""
+    kind, sources = EXPORTS[kind_id], volume.origin_provenance.paths
+    folder, stem = Path.home(), volume.name
+    if sources:
+        one_file = len(sources) == 1
+        folder = sources[0].parent if one_file else sources[0].parent.parent
+        stem = sources[0].name if one_file else sources[0].parent.name
+    stem = stem.removesuffix(".gz").removesuffix(".nii").removesuffix(".dcm")
+    word = "report" if kind_id.startswith("report") else "labels"
+    names = (f"{stem}_{word}{n}{kind.suffix}" for n in ("", *(f"_{i}" for i in range(2, 1000))))
+    return next(path for name in names if not (path := folder / name).exists())
+
+
 def with_suffix(path: Path, suffix: str) -> Path:
     """Return ``path`` ending in ``suffix``, added where it is absent."""
     return path if path.name.lower().endswith(suffix) else path.with_name(path.name + suffix)

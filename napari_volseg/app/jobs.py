@@ -70,12 +70,15 @@ class Job:
         What runs, for people.
     lane
         The thread it runs on.
+    quiet
+        Whether it is housekeeping that nobody asked for and nobody needs to see.
     """
 
     title: str
     lane: Lane
     work: Work
     then: Callable[[Any], None] | None = None
+    quiet: bool = False
     state: State = "queued"
     progress: Progress = field(default_factory=lambda: Progress(0, 0))
     token: CancelToken = field(default_factory=CancelToken)
@@ -125,9 +128,10 @@ class JobRunner:
         *,
         lane: Lane = "files",
         urgent: bool = False,
+        quiet: bool = False,
     ) -> Job:
         """Queue ``work(progress, cancel)``; ``then(result)`` runs on the inbox's thread if it succeeds."""
-        job = Job(title, lane, work, then)
+        job = Job(title, lane, work, then, quiet)
         self.jobs = [j for j in self.jobs if not j.finished] + [job]
         self._lane(lane).put((URGENT if urgent else NORMAL, next(self._order), job))
         self.changed.emit(job)
@@ -137,6 +141,11 @@ class JobRunner:
     def active(self) -> tuple[Job, ...]:
         """Jobs that wait or run."""
         return tuple(j for j in self.jobs if not j.finished)
+
+    @property
+    def shown(self) -> tuple[Job, ...]:
+        """Active jobs that the user asked for."""
+        return tuple(j for j in self.active if not j.quiet)
 
     def wait(self, job: Job | None = None, timeout: float = 600.0) -> None:
         """Pump the inbox until ``job`` (or every job) has finished; TimeoutError after ``timeout`` seconds."""
@@ -222,7 +231,7 @@ class JobRunner:
             job.result = result
             if job.then is not None:
                 job.then(result)
-        except VolsegError as error:
+        except Exception as error:  # an answer that can't be shown must not leave its job running for ever
             self._end(job, "failed", error)
         else:
             self._end(job, "done", None)

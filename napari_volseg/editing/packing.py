@@ -16,7 +16,7 @@ from napari_volseg.core import RefusedError
 PackingMethod = Literal["zlib", "blosc2"]
 
 #: Below this size zlib is done before blosc2 has set itself up, bytes.
-_BLOSC_FROM = 1 << 20
+_BLOSC_FROM = 4 << 20
 #: Largest buffer that one blosc2 chunk holds, bytes.
 _BLOSC_UP_TO = (1 << 31) - 1024
 

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import Box, BoxMask, GeometryError, SegmentTable
+from napari_volseg.core import Box, BoxMask, GeometryError
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +80,9 @@ def narrow(hit: NDArray[np.bool_], rule: OverwriteRule, labels: NDArray[Any], bo
             assert_never(rule)
 
 
-class Locks:
-    """The label values of a table that neither lose nor gain voxels."""
-
-    def __init__(self, table: SegmentTable, dtype: np.dtype[Any]) -> None:
-        self.values = table.locked_values
-        self._is_locked = np.zeros(np.iinfo(dtype).max + 1 if self.values else 0, bool)
-        self._is_locked[[v for v in self.values if v < self._is_locked.size]] = True
-
-    def covers(self, labels: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return where an array of labels carries a locked value."""
-        if not self.values:
-            return np.zeros(labels.shape, bool)
-        return np.asarray(self._is_locked[labels])
-
-
-def paintable(labels: NDArray[Any], patch: BoxMask, value: int, rule: OverwriteRule, locks: Locks) -> BoxMask | None:
+def paintable(
+    labels: NDArray[Any], patch: BoxMask, value: int, rule: OverwriteRule, locked: tuple[int, ...]
+) -> BoxMask | None:
     """Return the voxels that painting ``value`` over a patch changes, in their tight box; None where there are none.
 
     Parameters
@@ -104,13 +91,15 @@ def paintable(labels: NDArray[Any], patch: BoxMask, value: int, rule: OverwriteR
         The whole label array (z, y, x).
     patch
         What is asked for; what lies outside the array is left out.
+    locked
+        Label values that stay.
     """
     box = patch.box.clip(labels.shape)
     current = labels[box.slices]
     hit = patch.within(box) & (current != value)
     hit = narrow(hit, rule, current, box)
-    if locks.values:
-        hit &= ~locks.covers(current)
+    if locked:
+        hit &= ~np.isin(current, locked)
     tight = Box.of_mask(hit)
     if tight is None:
         return None

@@ -22,7 +22,7 @@ from napari_volseg.editing.delta import (
     make_delta,
 )
 from napari_volseg.editing.history import DEFAULT_BYTE_BUDGET, History
-from napari_volseg.editing.rules import AllOf, Everywhere, Inside, Locks, OverwriteRule, paintable
+from napari_volseg.editing.rules import AllOf, Everywhere, Inside, OverwriteRule, paintable
 from napari_volseg.editing.stroke import Stroke, StrokeHost
 
 EVERYWHERE = Everywhere()
@@ -97,7 +97,6 @@ class EditSession:
         self._journal = journal
         self._history = history or History(byte_budget=byte_budget)
         self._prompts = prompts
-        self._locks = Locks(segmentation.table, segmentation.labels.dtype)
         self._stroke: Stroke | None = None
         self._revision = 0
 
@@ -165,7 +164,7 @@ class EditSession:
         """Work out ``apply`` without making the change; a worker thread may do so."""
         self._refuse_value(value)
         revision = self._revision
-        hit = paintable(self._labels, patch, value, _with_erase(rule, value, erase), self._locks)
+        hit = paintable(self._labels, patch, value, _with_erase(rule, value, erase), self._locked)
         if hit is None:
             return self._plan_without_voxels(description, revision, value)
         before = self._labels[hit.box.slices].copy()
@@ -208,13 +207,13 @@ class EditSession:
         revision, current = self._revision, self._segmentation.table
         _refuse_misfit(box, labels, self._labels.shape)
         change = None if table is None or table == current else _table_change(current, table)
-        tight = _differing(self._labels, box, labels, self._locks)
+        tight = _differing(self._labels, box, labels, current.locked_values)
         if tight is None:
             return self._plan_without_voxels(description, revision, None, change)
         before = self._labels[tight.slices].copy()
         wanted = labels[tight.relative_to(box).slices]
         _refuse_unknown(wanted, table or current, self._labels.dtype)
-        after = np.where(self._locks.covers(before) | self._locks.covers(wanted), before, wanted).astype(before.dtype)
+        after = np.where(_either_in(current.locked_values, before, wanted), before, wanted).astype(before.dtype)
         return Plan(make_delta(description, tight, before, after, None, change), after, revision)
 
     def commit(self, plan: Plan) -> Delta:
@@ -291,8 +290,12 @@ class EditSession:
     def _labels(self) -> NDArray[Any]:
         return self._segmentation.labels
 
+    @property
+    def _locked(self) -> tuple[int, ...]:
+        return self._segmentation.table.locked_values
+
     def _paintable(self, value: int, rule: OverwriteRule, patch: BoxMask) -> BoxMask | None:
-        return paintable(self._labels, patch, value, rule, self._locks)
+        return paintable(self._labels, patch, value, rule, self._locked)
 
     def _refuse_value(self, value: int) -> None:
         if value == 0:
@@ -345,7 +348,6 @@ class EditSession:
         """Follow a step whose voxels are already written: table, prompts and announcements."""
         if delta.table is not None:
             self._segmentation.table = delta.table.before if undone else delta.table.after
-            self._locks = Locks(self._segmentation.table, self._labels.dtype)
         if delta.prompts is not None:
             self._prompts = delta.prompts.before if undone else delta.prompts.after
         self._announce_written(delta.box)
@@ -405,12 +407,17 @@ def _refuse_unknown(labels: NDArray[Any], table: SegmentTable, dtype: np.dtype[A
             _refuse_too_large(table[value].value, dtype)
 
 
-def _differing(labels: NDArray[Any], box: Box, wanted: NDArray[Any], locks: Locks) -> Box | None:
-    """Return the tight box of voxels that ``wanted`` would change, locks respected."""
+def _either_in(values: tuple[int, ...], a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where one of two label arrays carries one of the values."""
+    return np.asarray(np.isin(a, values) | np.isin(b, values))
+
+
+def _differing(labels: NDArray[Any], box: Box, wanted: NDArray[Any], locked: tuple[int, ...]) -> Box | None:
+    """Return the tight box of voxels that ``wanted`` would change; those of locked values stay."""
     current = labels[box.slices]
     differs = current != wanted
-    if locks.values:
-        differs &= ~(locks.covers(current) | locks.covers(wanted))
+    if locked:
+        differs &= ~_either_in(locked, current, wanted)
     tight = Box.of_mask(differs)
     if tight is None:
         return None

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from napari_volseg.core import Box, UsageError
+from napari_volseg.editing import fill_region, segment_mask
+
+
+def ring() -> np.ndarray:
+    """A closed square ring of label 4 in slices 1 to 3, closed by lids in slices 0 and 4."""
+    labels = np.zeros((5, 9, 10), np.uint16)
+    labels[:, 2:7, 3:8] = 4
+    labels[1:4, 3:6, 4:7] = 0
+    return labels
+
+
+@pytest.fixture(params=["cc3d", "scipy"])
+def _either_labeller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "scipy":
+        monkeypatch.setattr("napari_volseg.editing.operations.find_spec", lambda name: None)
+        monkeypatch.setitem(sys.modules, "cc3d", None)
+    else:
+        pytest.importorskip("cc3d")
+
+
+@pytest.mark.usefixtures("_either_labeller")
+class TestFill:
+    def test_the_hole_of_a_slice(self) -> None:
+        region = fill_region(ring(), (2, 4, 5), 0)
+        assert region.box == Box((2, 3, 4), (3, 6, 7))
+        assert region.mask.all()
+
+    def test_the_hole_in_space(self) -> None:
+        region = fill_region(ring(), (2, 4, 5), None)
+        assert region.box == Box((1, 3, 4), (4, 6, 7))
+        assert region.mask.all()
+
+    def test_the_outside_does_not_enter(self) -> None:
+        labels = ring()
+        region = fill_region(labels, (0, 0, 0), None).expand(labels.shape)
+        expected = labels == 0
+        expected[1:4, 3:6, 4:7] = False
+        assert np.array_equal(region, expected)
+
+    @pytest.mark.parametrize("axis", [0, 1, 2])
+    def test_a_slice_along_each_axis(self, axis: int) -> None:
+        labels = ring()
+        region = fill_region(labels, (2, 4, 5), axis)
+        assert region.box.shape[axis] == 1
+        assert np.count_nonzero(region.mask) == 9
+
+    def test_a_segment_is_a_region_too(self) -> None:
+        labels = ring()
+        assert np.array_equal(fill_region(labels, (0, 2, 3), None).expand(labels.shape), labels == 4)
+
+    def test_voxels_that_share_no_face_are_apart(self) -> None:
+        labels = np.eye(4, dtype=np.uint8)[None]
+        assert fill_region(labels, (0, 1, 1), None).box == Box((0, 1, 1), (1, 2, 2))
+
+
+def test_a_seed_outside_is_refused() -> None:
+    with pytest.raises(UsageError, match="outside"):
+        fill_region(ring(), (5, 0, 0), None)
+    with pytest.raises(UsageError, match="outside"):
+        fill_region(ring(), (0, -1, 0), 0)
+
+
+def test_segment_mask_is_tight() -> None:
+    labels = ring()
+    assert segment_mask(labels, 4).box == Box((0, 2, 3), (5, 7, 8))
+    assert segment_mask(labels, 9).mask.size == 0

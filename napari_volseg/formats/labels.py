@@ -94,7 +94,7 @@ def as_labels(voxels: NDArray[Any], name: str) -> NDArray[Any]:
         rounded = np.rint(voxels)
         if not np.isfinite(voxels).all() or np.abs(voxels - rounded).max() > _ROUNDING:
             raise RefusedError(
-                f"{name} holds values that are not integers, as an image or a probability map does: open a label file",
+                f"{name} holds values that are not integers, as an image or a probability map: open a label file",
                 "labels.not_integers",
             )
         voxels = rounded

@@ -169,13 +169,13 @@ def _value_type(header: NiftiHeader) -> np.dtype[Any]:
 def _stored_planes(header: NiftiHeader) -> Iterator[NDArray[Any]]:
     """Yield the stored planes (j, i) in file order, then read on to the end, where gzip keeps its checksum."""
     rows, columns = header.geometry.shape[1:]
-    plane = np.empty((rows, columns), header.dtype)
-    view = memoryview(plane.reshape(-1).view(np.uint8))
+    buffer = bytearray(rows * columns * header.dtype.itemsize)
+    plane = np.frombuffer(buffer, header.dtype).reshape(rows, columns)
     try:
         with open_inflated(header.image_path) as stream:
             _skip(stream, header.offset)
             for _ in range(header.geometry.shape[0] * header.volumes):
-                _fill(stream, view)
+                _fill(stream, memoryview(buffer))
                 yield plane
             while stream.read(_CHUNK):
                 pass

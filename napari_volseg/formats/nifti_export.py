@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import Geometry, RefusedError, Segmentation, UsageError, Volume
+from napari_volseg.core import Geometry, Segmentation, UsageError, Volume
 from napari_volseg.formats.files import PathLike
 from napari_volseg.formats.labels import require_same_grid, table_for
 from napari_volseg.formats.nifti import read_volume

@@ -94,6 +94,6 @@ def require_same_voxels(equal: bool, target: str) -> None:
     """Raise RefusedError where voxels read back are not those that were meant."""
     if not equal:
         raise RefusedError(
-            f"{target} was not saved: read back, its voxels differ from those on screen; check the disk and try again",
+            f"{target} was not saved: read back, its voxels differ from those on screen; check the disk",
             "export.voxels_differ",
         )

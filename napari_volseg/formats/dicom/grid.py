@@ -65,7 +65,7 @@ def fit_grid(instances: Sequence[Instance]) -> tuple[Geometry, tuple[Finding, ..
 
 
 def _fit_line(positions: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return origin and step of the evenly spaced points nearest to ``positions`` (n, 3) in the least squares sense."""
+    """Return origin and step of the evenly spaced points that fit ``positions`` (n, 3) best in least squares."""
     index = np.arange(len(positions)) - (len(positions) - 1) / 2
     step = index @ positions / (index @ index)
     return positions.mean(0) + index[0] * step, step
@@ -136,8 +136,8 @@ def _shared_positions(
 def _judge_jitter(instances: Sequence[Instance], distance: float, step: float, findings: list[Finding]) -> None:
     if distance > min(JITTER_REFUSED_MM, _JITTER_REFUSED_SHARE * step):
         raise GeometryError(
-            f"slices of {instances[0].path.parent.name or 'the series'} lie up to {distance:.3g} mm off an even grid, "
-            f"at most {JITTER_REFUSED_MM} mm is accepted: open a reconstruction with even spacing",
+            f"slices lie up to {distance:.3g} mm off an even grid where at most {JITTER_REFUSED_MM} mm is accepted: "
+            "open a reconstruction with even spacing",
             "dicom.uneven_spacing",
         )
     if distance > JITTER_TOLD_MM:

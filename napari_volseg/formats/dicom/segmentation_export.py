@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,19 @@ def _build(
             "save the labels as NIfTI",
             "export.frame_of_reference",
         )
-    dataset = DicomSegmentation(
+    with warnings.catch_warnings():
+        # highdicom remarks on unusual values that it copies from the source, such as patient names, by quoting them.
+        warnings.simplefilter("ignore")
+        dataset = _segmentation_object(images, numbered, segments)
+    if uids_derived:
+        dataset.DerivationDescription = _DERIVED_UIDS
+    return dataset
+
+
+def _segmentation_object(
+    images: list[Dataset], numbered: NDArray[Any], segments: Sequence[Segment]
+) -> DicomSegmentation:
+    return DicomSegmentation(
         source_images=images,
         pixel_array=np.ascontiguousarray(numbered),
         segmentation_type=SegmentationTypeValues.BINARY,
@@ -139,9 +152,6 @@ def _build(
         omit_empty_frames=True,
         series_description="Segmentation",
     )
-    if uids_derived:
-        dataset.DerivationDescription = _DERIVED_UIDS
-    return dataset
 
 
 def _series_number(image: Dataset) -> int:

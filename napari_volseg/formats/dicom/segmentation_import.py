@@ -158,8 +158,8 @@ def slice_of(frame: Frame, stored: Geometry, name: str) -> int:
     # Positions in DICOM are decimal strings of at most 16 characters, and fitted grids average them.
     if frame.mask.shape != stored.shape[1:] or not 0 <= number < stored.shape[0] or distance > 100 * SAME_GRID_MM:
         raise GeometryError(
-            f"{name} has a frame of {frame.mask.shape} pixels at {np.round(frame.matrix[:3, 3], 3).tolist()} mm that lies "
-            f"on no slice of the image ({stored.shape} voxels): open the segmentation that belongs to this image",
+            f"{name} has a frame of {frame.mask.shape} pixels at {np.round(frame.matrix[:3, 3], 3).tolist()} mm "
+            f"that lies on no slice of the image ({stored.shape} voxels): open the one that belongs to this image",
             "labels.mismatch",
         )
     return number

@@ -142,6 +142,7 @@ def _convert(arguments: argparse.Namespace) -> int:
 def _segment(arguments: argparse.Namespace) -> int:
     from napari_volseg.app import headless
 
+    headless.label_export(arguments.output)
     done = headless.segment_path(
         _existing(arguments.input),
         arguments.model,

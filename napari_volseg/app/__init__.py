@@ -9,6 +9,7 @@ from napari_volseg.app.jobs import Inbox, Job, JobRunner, error_sentence
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.samples import SAMPLES, sample_path
 from napari_volseg.app.shelf import ModelShelf, ShelvedModel
+from napari_volseg.app.sniff import looks_medical
 from napari_volseg.app.volumes import SegmentVolumes
 from napari_volseg.app.wishes import RADIUS_LIMITS, ToolWishes, ViewWishes
 
@@ -33,6 +34,7 @@ __all__ = [
     "ToolWishes",
     "ViewWishes",
     "error_sentence",
+    "looks_medical",
     "run_command",
     "sample_path",
     "suggest_path",

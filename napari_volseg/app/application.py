@@ -117,12 +117,12 @@ class Application:
         """Run the automatic model that is chosen, in the background; its segments arrive as one step."""
         case, model, device = self.need_case(), self.tools.model, self.tools.device
 
-        def work(progress: ProgressCallback, cancel: CancelToken) -> segmenting.Merge:
+        def work(progress: ProgressCallback, cancel: CancelToken) -> segmenting.Outcome:
             card, prediction = segmenting.predict(case.volume, model, device=device, progress=progress, cancel=cancel)
-            return segmenting.merge_prediction(case.segmentation, card, prediction)
+            return segmenting.plan_prediction(case.session, card, prediction)
 
         return self.jobs.submit(
-            f"Segmenting with {model}", work, lambda merge: self._take_merge(case, merge), lane="network"
+            f"Segmenting with {model}", work, lambda outcome: self._take_outcome(case, outcome), lane="network"
         )
 
     def click(self, position: Point, positive: bool | None = None) -> Job:
@@ -153,17 +153,11 @@ class Application:
 
     def undo(self) -> None:
         """Take the last step back, prompts included."""
-        case = self.need_case()
-        step = case.session.undo()
-        if step is not None and self.clicks is not None:
-            self.clicks.rewind(step, undone=True)
+        self.need_case().session.undo()
 
     def redo(self) -> None:
         """Do the last step again that was taken back."""
-        case = self.need_case()
-        step = case.session.redo()
-        if step is not None and self.clicks is not None:
-            self.clicks.rewind(step, undone=False)
+        self.need_case().session.redo()
 
     # -- exporting ------------------------------------------------------------------------------------------
 
@@ -222,19 +216,23 @@ class Application:
             table=labels.table,
         )
 
-    def _take_merge(self, case: Case, merge: segmenting.Merge) -> None:
+    def _take_outcome(self, case: Case, outcome: segmenting.Outcome) -> None:
+        """Make a model's step; where the labels changed meanwhile, join it with them anew in the background."""
         if case is not self.case:
             return
-        case.session.replace(
-            merge.box,
-            merge.labels,
-            name=f"Model: {merge.card.title}",
-            author=Author("model", merge.card.id, merge.card.version),
-            table=merge.table,
-            parameters=merge.report.as_dict(),
-        )
-        seconds = merge.report.seconds.total
-        self.notice(f"{merge.card.title} finished in {seconds:.1f} s on {merge.report.device}")
+        if outcome.plan is not None and outcome.plan.revision != case.session.revision:
+
+            def again(progress: ProgressCallback, cancel: CancelToken) -> segmenting.Outcome:
+                return segmenting.plan_prediction(case.session, outcome.card, outcome.prediction)
+
+            self.jobs.submit(
+                "Joining with your changes", again, lambda new: self._take_outcome(case, new), lane="network"
+            )
+            return
+        if outcome.plan is not None:
+            case.session.commit(outcome.plan)
+        report = outcome.prediction.report
+        self.notice(f"{outcome.card.title} finished in {report.seconds.total:.1f} s on {report.device}")
 
     def _tell_saved(self, path: Path) -> None:
         self.notice(f"Saved and verified: {path}")

@@ -1,20 +1,39 @@
 """Click to segment: prompts in, one undoable step of the history out.
 
-A click is answered on the network lane by the interactive engine and then applied as a step that also holds
-the prompts before and after it, so that undo rewinds both. A new click cancels the pass that is running; its
-own pass answers all prompts together.
+A click is answered on the network lane by the interactive engine and then made as a step that also holds the
+prompts before and after it, so that undo rewinds both. A new click cancels the pass that is running; its own
+pass answers all prompts together.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 from psygnal import Signal
 
 from napari_volseg.app.case import Case, replace_segment
 from napari_volseg.app.jobs import Job, JobRunner
 from napari_volseg.app.wishes import ToolWishes
-from napari_volseg.core import BoxMask, CancelToken, ProgressCallback, Prompt, UsageError
-from napari_volseg.editing import Author, PromptChange, Step
+from napari_volseg.core import Box, CancelToken, ProgressCallback, Prompt, UsageError
+from napari_volseg.editing import Author, OverwriteRule, Plan, PromptChange, Step
 from napari_volseg.interactive import InteractiveModel, InteractiveSession, load_engine
+
+_NOTHING = Box((0, 0, 0), (0, 0, 0))
+
+
+@dataclass(slots=True, eq=False)
+class _Talk:
+    """Prompts about one segment, answered by one session of the engine.
+
+    ``steps`` are the positions of the history at which the labels are what the engine's session takes them
+    for; any other step in between ends the talk.
+    """
+
+    value: int
+    rule: OverwriteRule
+    steps: list[Step | None]
+    wanted: tuple[Prompt, ...] = ()
+    engine: InteractiveSession | None = field(default=None)
 
 
 class Clicks:
@@ -36,15 +55,12 @@ class Clicks:
 
     def __init__(self, case: Case, jobs: JobRunner, wishes: ToolWishes, engine: str = "default") -> None:
         self.case = case
-        self.prompts: tuple[Prompt, ...] = ()
         self._jobs = jobs
         self._wishes = wishes
         self._model: InteractiveModel = load_engine(engine)
-        self._engine: InteractiveSession | None = None
-        self._value = 0
-        self._wanted: tuple[Prompt, ...] = ()
-        self._steps: list[Step | None] = []
+        self._talk: _Talk | None = None
         self._job: Job | None = None
+        case.session.prompts_changed.connect(self._follow_history)
 
     @property
     def engine_title(self) -> str:
@@ -52,9 +68,14 @@ class Clicks:
         return self._model.card.title
 
     @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """The prompts that the labels answer now."""
+        return self.case.session.prompts
+
+    @property
     def wanted(self) -> tuple[Prompt, ...]:
         """The prompts in effect once the answer that is on its way has arrived."""
-        return self._wanted
+        return self._talk.wanted if self.busy and self._talk is not None else self.prompts
 
     @property
     def busy(self) -> bool:
@@ -64,83 +85,89 @@ class Clicks:
     def add(self, prompt: Prompt) -> Job:
         """Ask for the segment that the prompts so far and this one describe."""
         segment = self.case.ensure_active()
+        wanted = self.wanted if self._continues(segment.value) else ()
+        self._stop()
         if not self._continues(segment.value):
-            self._begin(segment.value)
-        if self._job is not None:
-            self._job.cancel()
-        self._wanted = (*self._wanted, prompt)
-        self._job = self._submit(self._wanted)
-        self.changed.emit()
+            self._talk = _Talk(segment.value, self.case.rule(self._wishes), [self.case.session.history.current])
+        assert self._talk is not None
+        self._talk.wanted = (*wanted, prompt)
+        self._ask(self._talk)
+        assert self._job is not None
         return self._job
 
     def accept(self) -> None:
-        """Finish this segment: further clicks start anew from what it holds then."""
-        self._forget()
-        self.prompts = ()
-        self.changed.emit()
-
-    def rewind(self, step: Step, *, undone: bool) -> None:
-        """Follow an undone or redone step of the history."""
-        if step.prompts is None:
-            return
-        if self._job is not None:
-            self._job.cancel()
-        self.prompts = step.prompts.before if undone else step.prompts.after
-        self._wanted = self.prompts
+        """Finish this segment, as a step: further clicks start anew from what it holds then."""
+        self._stop()
+        self._talk = None
+        self.case.session.replace(
+            _NOTHING,
+            self.case.segmentation.labels[_NOTHING.slices],
+            name="Accept clicks",
+            author=Author("hand", "user"),
+            prompts=PromptChange(self.prompts, ()),
+        )
         self.changed.emit()
 
     def _continues(self, value: int) -> bool:
-        return self._engine is not None and value == self._value and self.case.session.history.current in self._steps
+        talk = self._talk
+        return talk is not None and talk.value == value and self.case.session.history.current in talk.steps
 
-    def _begin(self, value: int) -> None:
-        self._forget()
-        self._value = value
-        self._steps = [self.case.session.history.current]
-
-    def _forget(self) -> None:
+    def _stop(self) -> None:
         if self._job is not None:
             self._job.cancel()
-        self._engine, self._value, self._wanted, self._steps, self._job = None, 0, (), [], None
+        self._job = None
 
-    def _submit(self, wanted: tuple[Prompt, ...]) -> Job:
-        value, before = self._value, self.prompts
-        rule = self.case.rule(self._wishes)
-
-        def work(progress: ProgressCallback, cancel: CancelToken) -> BoxMask:
-            if self._engine is None:
-                self._engine = self._open(value, rule)
-            _bring_to(self._engine, wanted)
-            return self._engine.result(progress, cancel)
-
-        def apply(mask: BoxMask) -> None:
-            if wanted == self._wanted and value == self._value:
-                self._apply(value, mask, PromptChange(before, wanted))
-
-        return self._jobs.submit("Click to segment", work, apply, lane="network", urgent=True)
-
-    def _open(self, value: int, rule: object) -> InteractiveSession:
-        initial = self.case.mask_of(value)
-        forbidden = self.case.protected(rule)
-        return self._model.open(self.case.volume, initial=initial if initial.box.size else None, forbidden=forbidden)
-
-    def _apply(self, value: int, mask: BoxMask, prompts: PromptChange) -> None:
-        box, labels = replace_segment(self.case, value, mask)
-        card = self._model.card
-        count = len(prompts.after)
-        self.case.session.replace(
-            box,
-            labels,
-            name=f"Click {count}: {self.case.table[value].name}",
-            author=Author("model", card.id, card.version),
-            prompts=prompts,
-        )
-        self.prompts = prompts.after
-        self._steps.append(self.case.session.history.current)
+    def _follow_history(self, _: tuple[Prompt, ...]) -> None:
+        self._stop()
         self.changed.emit()
-        if not mask.box.size:
-            raise UsageError(
-                "the clicks describe no voxel: add a positive click inside the structure you want to segment"
+
+    def _ask(self, talk: _Talk) -> None:
+        wanted, before = talk.wanted, self.prompts
+
+        def work(progress: ProgressCallback, cancel: CancelToken) -> Plan | None:
+            if talk.engine is None:
+                talk.engine = self._open(talk)
+            _bring_to(talk.engine, wanted)
+            mask = talk.engine.result(progress, cancel)
+            if not mask.box.size:
+                raise UsageError(
+                    "the clicks describe no voxel: add a positive click inside the structure you want to segment"
+                )
+            box, labels = replace_segment(self.case, talk.value, mask)
+            return self.case.session.plan_replace(
+                box,
+                labels,
+                name=f"Click {len(wanted)}: {self.case.table[talk.value].name}",
+                author=Author("model", self._model.card.id, self._model.card.version),
+                prompts=PromptChange(before, wanted),
             )
+
+        self._job = self._jobs.submit(
+            "Click to segment", work, lambda plan: self._apply(talk, plan), lane="network", urgent=True
+        )
+        self.changed.emit()
+
+    def _open(self, talk: _Talk) -> InteractiveSession:
+        initial = self.case.mask_of(talk.value)
+        return self._model.open(
+            self.case.volume,
+            initial=initial if initial.box.size else None,
+            forbidden=self.case.protected(talk.rule),
+        )
+
+    def _apply(self, talk: _Talk, plan: Plan | None) -> None:
+        """Make the step; where labels changed while the engine thought, the answer is for a past that is gone."""
+        if talk is not self._talk or plan is None:
+            return
+        self._job = None
+        session = self.case.session
+        if plan.revision != session.revision:
+            prompt = talk.wanted[-1]
+            self.add(prompt)
+            return
+        session.commit(plan)
+        talk.steps.append(session.history.current)
+        self.changed.emit()
 
 
 def _bring_to(session: InteractiveSession, wanted: tuple[Prompt, ...]) -> None:

@@ -45,6 +45,12 @@ class ExportKind:
             return f"{self.title} needs an image opened from DICOM: export NIfTI instead"
         return None
 
+    def refuse(self, volume: Volume, segmentation: Segmentation) -> None:
+        """Raise UsageError where this case can't be exported so."""
+        reason = self.why_not(volume, segmentation)
+        if reason:
+            raise UsageError(reason)
+
 
 EXPORTS: dict[str, ExportKind] = {
     kind.id: kind
@@ -70,9 +76,7 @@ def export(kind_id: str, path: Path, segmentation: Segmentation, volume: Volume)
     kind = EXPORTS.get(kind_id)
     if kind is None:
         raise UsageError(f'"{kind_id}" is not an export: choose one of {", ".join(EXPORTS)}')
-    reason = kind.why_not(volume, segmentation)
-    if reason:
-        raise UsageError(reason)
+    kind.refuse(volume, segmentation)
     return kind.write(with_suffix(path, kind.suffix), segmentation, volume)
 
 

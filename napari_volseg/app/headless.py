@@ -6,15 +6,20 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from napari_volseg.core import CancelToken, ProgressCallback, Segmentation, UsageError, Volume, no_progress
-from napari_volseg.formats import open_volume
-from napari_volseg.inference import RunReport
-
 from napari_volseg.app import exporting, segmenting
 from napari_volseg.app.case import Case
 from napari_volseg.app.picture import save_picture
+from napari_volseg.core import (
+    CancelToken,
+    ProgressCallback,
+    Segmentation,
+    SegmentTable,
+    UsageError,
+    Volume,
+    no_progress,
+)
+from napari_volseg.formats import open_volume
+from napari_volseg.inference import RunReport
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,20 +56,25 @@ def segment_path(
     card, prediction = segmenting.predict(
         volume, model, device=device, backend=backend, progress=progress, cancel=cancel or CancelToken()
     )
-    empty = Segmentation(np.zeros(volume.geometry.shape, np.uint16), volume.geometry)
-    merge = segmenting.merge_prediction(empty, card, prediction)
-    empty.labels[merge.box.slices] = merge.labels
-    return Segmented(volume, Segmentation(empty.labels, volume.geometry, merge.table), prediction.report)
+    table = SegmentTable(tuple(segmenting.made_by(card, segment) for segment in prediction.segments))
+    return Segmented(volume, Segmentation(prediction.labels, volume.geometry, table), prediction.report)
+
+
+def label_export(path: Path) -> exporting.ExportKind:
+    """Return the export that a file's ending names: ``.nii.gz``, ``.nii`` or, as DICOM-SEG, ``.dcm``."""
+    name = path.name.lower()
+    if name.endswith((".nii", ".nii.gz")):
+        return exporting.EXPORTS["nifti"]
+    if name.endswith(".dcm"):
+        return exporting.EXPORTS["dicom-seg"]
+    raise UsageError(f'"{path.name}" does not say a format: end it in .nii.gz, .nii or .dcm')
 
 
 def save_labels(path: Path, segmented: Segmented) -> Path:
-    """Write labels in the format that the ending names: ``.nii``, ``.nii.gz`` or, as DICOM-SEG, ``.dcm``."""
-    name = path.name.lower()
-    if name.endswith((".nii", ".nii.gz")):
-        return exporting.EXPORTS["nifti"].write(path, segmented.segmentation, segmented.volume)
-    if name.endswith(".dcm"):
-        return exporting.export("dicom-seg", path, segmented.segmentation, segmented.volume)
-    raise UsageError(f'"{path.name}" does not say a format: end it in .nii.gz, .nii or .dcm')
+    """Write labels in the format that the ending names, read back and compared."""
+    kind = label_export(path)
+    kind.refuse(segmented.volume, segmented.segmentation)
+    return kind.write(path, segmented.segmentation, segmented.volume)
 
 
 def save_run_report(path: Path, report: RunReport) -> Path:

@@ -16,9 +16,9 @@ from napari_volseg.core import (
     Segmentation,
     SegmentTable,
     Volume,
-    color_for,
 )
-from napari_volseg.inference import Prediction, RunReport, load_model
+from napari_volseg.editing import Author, EditSession, Plan
+from napari_volseg.inference import Prediction, load_model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,26 +27,36 @@ class Merge:
 
     Parameters
     ----------
-    base
-        The table that the merge was made for.
     table
         The table afterwards.
     box
         Voxels that may change.
     labels
         Labels in the box afterwards.
-    report
-        How the model ran.
-    card
-        Which model it was.
     """
 
-    base: SegmentTable
     table: SegmentTable
     box: Box
     labels: NDArray[np.uint16]
-    report: RunReport
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """A prediction and the step that it would make.
+
+    Parameters
+    ----------
+    card
+        Which model it was.
+    prediction
+        What it said.
+    plan
+        The step, None where it changes nothing.
+    """
+
     card: ModelCard
+    prediction: Prediction
+    plan: Plan | None
 
 
 def predict(
@@ -61,6 +71,20 @@ def predict(
     """Run a model, given by name or folder, over a volume."""
     loaded = load_model(model)
     return loaded.card, loaded.predict(volume, device=device, backend=backend, progress=progress, cancel=cancel)
+
+
+def plan_prediction(session: EditSession, card: ModelCard, prediction: Prediction) -> Outcome:
+    """Work out, on any thread, the step by which a prediction joins the segments that exist."""
+    merge = merge_prediction(session.segmentation, card, prediction)
+    plan = session.plan_replace(
+        merge.box,
+        merge.labels,
+        name=f"Model: {card.title}",
+        author=Author("model", card.id, card.version),
+        table=merge.table,
+        parameters=prediction.report.as_dict(),
+    )
+    return Outcome(card, prediction, plan)
 
 
 def merge_prediction(segmentation: Segmentation, card: ModelCard, prediction: Prediction) -> Merge:
@@ -85,7 +109,7 @@ def merge_prediction(segmentation: Segmentation, card: ModelCard, prediction: Pr
     labels[np.isin(labels, replaced)] = 0
     predicted = lookup[prediction.labels[box.slices]]
     np.copyto(labels, predicted, where=predicted > 0)
-    return Merge(base, table, box, labels, prediction.report, card)
+    return Merge(table, box, labels)
 
 
 def _join_tables(
@@ -95,10 +119,14 @@ def _join_tables(
     values: dict[int, int] = {}
     ours = {s.name: s.value for s in base if s.algorithm_name == card.id and not s.locked}
     for segment in predicted:
-        value = ours.get(segment.name, table.next_value())
+        free = segment.value if segment.value not in table else table.next_value()
+        value = ours.get(segment.name, free)
         values[segment.value] = value
         if value not in table:
-            color = segment.color if value == segment.value or segment.color else color_for(value)
-            made = replace(segment, value=value, color=color, algorithm_type="AUTOMATIC", algorithm_name=card.id)
-            table = table.with_segment(made)
+            table = table.with_segment(replace(made_by(card, segment), value=value))
     return table, values
+
+
+def made_by(card: ModelCard, segment: Segment) -> Segment:
+    """Return a predicted segment marked as the automatic work of its model."""
+    return replace(segment, algorithm_type="AUTOMATIC", algorithm_name=card.id)

@@ -177,7 +177,6 @@ class ViewerBinding:
         self._shown = shown = Shown(self._app, case)
         self._link_case(shown)
         self._add(shown.flat)
-        self._viewer.layers.selection.active = shown.image
         self._viewer.dims.set_current_step(range(3), [n // 2 for n in case.volume.geometry.shape])
         self._show_view()
         self._viewer.fit_to_view(layers=[shown.image])
@@ -194,6 +193,8 @@ class ViewerBinding:
         for layer in layers:
             keys.bind(layer, self._keys)
             self._viewer.add_layer(layer)
+        if self._shown is not None:
+            self._viewer.layers.selection.active = self._shown.image
 
     def _show_view(self) -> None:
         shown = self._shown

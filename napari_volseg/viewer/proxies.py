@@ -28,8 +28,8 @@ def steps_for(shape: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 def picked(array: NDArray[Any], steps: tuple[int, int, int]) -> NDArray[Any]:
-    """Return every ``steps``-th voxel (z, y, x) as a compact array."""
-    return np.ascontiguousarray(array[:: steps[0], :: steps[1], :: steps[2]])
+    """Return every ``steps``-th voxel (z, y, x) as an array of its own."""
+    return array[:: steps[0], :: steps[1], :: steps[2]].copy()
 
 
 def windowed(voxels: NDArray[Any], window: Window) -> NDArray[np.uint8]:
@@ -91,6 +91,7 @@ class SegmentsProxy:
             colormap=segment_colormap(segmentation.table),
             rendering="iso_categorical",
             iso_gradient_mode="smooth",
+            opacity=1.0,
             visible=False,
             **placement(np.multiply(segmentation.geometry.spacing, self._steps)),
         )

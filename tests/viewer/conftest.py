@@ -1,0 +1,130 @@
+"""A viewer model without Qt, an application with a small chiral CT in it, and mouse events to drive them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.utils.interactions import (
+    mouse_move_callbacks,
+    mouse_press_callbacks,
+    mouse_release_callbacks,
+    mouse_wheel_callbacks,
+)
+
+from napari_volseg.app import Application
+from napari_volseg.core import Geometry, Segmentation, SegmentTable, Volume
+from napari_volseg.viewer import ViewerBinding
+
+SHAPE = (12, 20, 30)
+SPACING = (3.0, 1.5, 1.0)
+
+
+@dataclass
+class Event:
+    """What napari tells of the mouse."""
+
+    type: str
+    position: Sequence[float] = (0.0, 0.0, 0.0)
+    pos: Sequence[float] = (0.0, 0.0)
+    button: int = 1
+    modifiers: tuple[str, ...] = ()
+    delta: tuple[float, float] = (0.0, 0.0)
+    is_dragging: bool = False
+    handled: bool = False
+
+
+class LiveEvent:
+    """An event that napari exchanges for the next one while a drag goes on."""
+
+    def __init__(self, event: Event) -> None:
+        object.__setattr__(self, "__wrapped__", event)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "__wrapped__"), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "__wrapped__":
+            object.__setattr__(self, name, value)
+        else:
+            setattr(object.__getattribute__(self, "__wrapped__"), name, value)
+
+
+@dataclass
+class Hand:
+    """Moves a mouse over a viewer; positions are napari's (z, y, x), canvas positions (x, y)."""
+
+    viewer: ViewerModel
+    seen: list[bool] = field(default_factory=list)
+
+    def drag(self, positions: Sequence[Any], pos: Sequence[Any] | None = None, **fields: Any) -> None:
+        canvas = pos or [(0.0, 0.0)] * len(positions)
+        press = Event("mouse_press", positions[0], canvas[0], **fields)
+        mouse_press_callbacks(self.viewer, LiveEvent(press))
+        for position, place in zip(positions[1:], canvas[1:], strict=True):
+            move = Event("mouse_move", position, place, is_dragging=True, **fields)
+            mouse_move_callbacks(self.viewer, move)
+            self.seen.append(self.viewer.scene.camera.mouse_pan)
+        mouse_release_callbacks(self.viewer, Event("mouse_release", positions[-1], canvas[-1], **fields))
+
+    def wheel(self, turn: float, position: Any = (0.0, 0.0, 0.0), *modifiers: str) -> None:
+        event = Event("mouse_wheel", position, delta=(0.0, turn), modifiers=modifiers)
+        mouse_wheel_callbacks(self.viewer, event)
+
+
+def make_volume(geometry: Geometry | None = None) -> Volume:
+    geometry = geometry or Geometry.from_spacing(SHAPE, SPACING, (-10.0, -20.0, 100.0))
+    voxels = np.full(geometry.shape, -1000, np.int16)
+    voxels[2:-2, 3:-3, 4:-4] = 40
+    voxels[-4:, :5, :6] = 1200
+    return Volume(voxels, geometry, "CT", "HU", "HU", "chiral")
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def empty_app() -> Iterator[Application]:
+    app = Application()
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def app(empty_app: Application) -> Application:
+    volume = make_volume()
+    table = SegmentTable()
+    table = table.with_segment(table.new_segment("Liver"))
+    table = table.with_segment(table.new_segment("Spleen"))
+    labels = np.zeros(volume.geometry.shape, np.uint16)
+    empty_app.adopt(volume, Segmentation(labels, volume.geometry, table))
+    return empty_app
+
+
+@pytest.fixture
+def binding(app: Application, viewer: ViewerModel) -> Iterator[ViewerBinding]:
+    bound = ViewerBinding(app, viewer)
+    yield bound
+    bound.close()
+
+
+@pytest.fixture
+def hand(binding: ViewerBinding, viewer: ViewerModel) -> Hand:
+    return Hand(viewer)
+
+
+@pytest.fixture
+def place() -> Callable[..., tuple[float, float, float]]:
+    """Napari position of a voxel index (z, y, x)."""
+
+    def to_position(*index: float) -> tuple[float, float, float]:
+        z, y, x = (i * s for i, s in zip(index, SPACING, strict=True))
+        return z, y, x
+
+    return to_position

@@ -1,0 +1,68 @@
+"""Keys reach our commands whichever of our layers napari asks first."""
+
+from __future__ import annotations
+
+import pytest
+from napari.layers import Labels
+from napari.utils.key_bindings import KeymapHandler, coerce_keybinding
+
+from napari_volseg.app import COMMANDS
+from napari_volseg.viewer import keys
+
+KEYED = [c for c in COMMANDS.values() if c.key]
+
+
+@pytest.fixture
+def press(binding, viewer):
+    """Press a key as napari's canvas does while a layer is selected."""
+
+    def press_key(key: str, layer) -> bool:
+        handler = KeymapHandler()
+        handler.keymap_providers = [layer, viewer] if layer is not None else [viewer]
+        return handler.press_key(key)
+
+    return press_key
+
+
+def test_no_two_commands_share_a_key() -> None:
+    bound = [coerce_keybinding(c.key) for c in KEYED]
+    others = {coerce_keybinding(k) for k in (*keys.BLOCKED, "Space")}
+    assert len(set(bound)) == len(bound)
+    assert not others & set(bound)
+
+
+def test_every_key_runs_its_command(press, app, viewer, monkeypatch) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(keys, "run_command", lambda _, command_id: ran.append(command_id))
+    app.view.three_d = True
+    for layer in (None, *viewer.layers):
+        ran.clear()
+        for command in KEYED:
+            press(command.key, layer)
+        assert ran == [c.id for c in KEYED]
+
+
+def test_undo_is_ours_and_not_the_layers(press, app, binding, monkeypatch) -> None:
+    monkeypatch.setattr(Labels, "undo", lambda _: pytest.fail("napari's history was asked"))
+    app.case.add_segment("Third")
+    press("Control-Z", binding.labels)
+    assert len(app.case.table) == 2
+    press("Control-Shift-Z", binding.labels)
+    assert len(app.case.table) == 3
+
+
+def test_harmful_keys_of_napari_do_nothing(press, viewer, binding) -> None:
+    before = list(viewer.layers)
+    for key in keys.BLOCKED:
+        assert not press(key, binding.labels)
+    assert list(viewer.layers) == before
+
+
+def test_space_puts_the_tool_aside_while_held(app, viewer, binding) -> None:
+    app.tools.tool = "brush"
+    handler = KeymapHandler()
+    handler.keymap_providers = [binding.image, viewer]
+    handler.press_key("Space")
+    assert viewer.scene.camera.mouse_pan
+    handler.release_key("Space")
+    assert not viewer.scene.camera.mouse_pan

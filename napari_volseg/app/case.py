@@ -133,9 +133,8 @@ class Case:
         """Return the windows on offer by id: presets for CT, the file's own, and an automatic one."""
         offered = dict(CT_WINDOWS) if self.volume.modality == "CT" else {}
         details = self.volume.origin_provenance.details
-        for number, (center, width) in enumerate(details.get("windows", ())):
-            if width > 0:
-                offered[f"file-{number}"] = Window(float(center), float(width), "From file")
+        for number, (center, width, name) in enumerate(details.get("windows", ())):
+            offered[f"file-{number}"] = Window(center, width, name or "From file")
         offered["auto"] = self._auto_window
         return offered
 

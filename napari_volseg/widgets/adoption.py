@@ -1,0 +1,55 @@
+"""Images that come in through napari's own ways become the open case."""
+
+from __future__ import annotations
+
+from napari.components import ViewerModel
+from napari.layers import Layer
+from napari.utils.events import Event
+from qtpy.QtCore import QTimer
+
+from napari_volseg.app import Application
+from napari_volseg.core import Volume
+
+#: Key of layer metadata under which readers leave the volume that a layer shows.
+VOLUME_KEY = "napari_volseg_volume"
+
+
+class Adopter:
+    """Takes over layers that one of our readers made.
+
+    Such a layer is removed and its volume becomes the open case, shown by the binding's own layers. Of several
+    that arrive together the first is taken; the others stay, hidden.
+
+    Parameters
+    ----------
+    app
+        Whose case it becomes.
+    viewer
+        Where layers arrive.
+    """
+
+    def __init__(self, app: Application, viewer: ViewerModel) -> None:
+        self._app = app
+        self._viewer = viewer
+        self._arrived: list[Layer] = []
+        viewer.layers.events.inserted.connect(self._notice)
+
+    def stop(self) -> None:
+        """Leave layers alone from now on."""
+        self._viewer.layers.events.inserted.disconnect(self._notice)
+
+    def _notice(self, event: Event) -> None:
+        if not isinstance(event.value.metadata.get(VOLUME_KEY), Volume):
+            return
+        if not self._arrived:
+            QTimer.singleShot(0, self._adopt)
+        self._arrived.append(event.value)
+
+    def _adopt(self) -> None:
+        first, *others = self._arrived
+        self._arrived = []
+        for layer in others:
+            layer.visible = False
+        if first in self._viewer.layers:
+            self._viewer.layers.remove(first)
+            self._app.adopt(first.metadata[VOLUME_KEY])

@@ -1,0 +1,67 @@
+"""What the user most likely wants to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_volseg.app import Application
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """One line that leads on.
+
+    Parameters
+    ----------
+    text
+        What to do.
+    primary
+        Object name of the button to highlight, empty for none.
+    """
+
+    text: str
+    primary: str = ""
+
+
+def next_step(app: Application) -> Hint:
+    """Return the next sensible action for where the user stands."""
+    return _before_case(app) if app.case is None else _within_case(app)
+
+
+def _before_case(app: Application) -> Hint:
+    if app.jobs.shown:
+        return Hint("Opening …")
+    if app.scan_result is not None and len(app.scan_result.found) > 1:
+        return Hint(f"Choose one of the {len(app.scan_result.found)} images in the list below")
+    return Hint("Open an image to begin: a DICOM folder or a NIfTI file", "open.folder")
+
+
+def _within_case(app: Application) -> Hint:
+    assert app.clicks is not None
+    if any(job.lane == "network" for job in app.jobs.shown) and not app.clicks.busy:
+        return Hint("The model runs in the background: go on looking at the image meanwhile")
+    match app.tools.tool:
+        case "click" | "scribble":
+            return _while_clicking(app)
+        case "brush":
+            return Hint("Paint with the left button; the wheel changes the slice, [ and ] the size")
+        case "eraser":
+            return Hint("Erase the active segment with the left button")
+        case "fill":
+            return Hint("Click into a region to give it to the active segment")
+        case "navigate":
+            return _while_looking(app)
+
+
+def _while_clicking(app: Application) -> Hint:
+    assert app.clicks is not None
+    if not app.clicks.prompts:
+        return Hint("Click inside a structure on any slice: it is outlined in 3D")
+    return Hint("Click what is missing, or switch to Remove for what is too much; then accept", "click.accept")
+
+
+def _while_looking(app: Application) -> Hint:
+    assert app.case is not None
+    if not len(app.case.table):
+        return Hint("Choose a window; then run a model, or take the click tool", "segment.run")
+    return Hint("Check the segments slice by slice, correct them, then export", "export.nifti")

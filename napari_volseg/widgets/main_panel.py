@@ -1,0 +1,138 @@
+"""The panel that leads through the job: data, view, segment, click, correct, segments, export."""
+
+from __future__ import annotations
+
+from napari.components import ViewerModel
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_volseg.app import Application, Case
+from napari_volseg.widgets.buttons import set_primary
+from napari_volseg.widgets.click_section import ClickSection
+from napari_volseg.widgets.correct_section import CorrectSection
+from napari_volseg.widgets.data_section import DataSection
+from napari_volseg.widgets.drops import dropped_paths
+from napari_volseg.widgets.events import AppEvents
+from napari_volseg.widgets.export_section import ExportSection
+from napari_volseg.widgets.hints import next_step
+from napari_volseg.widgets.section import Section
+from napari_volseg.widgets.segment_section import SegmentSection
+from napari_volseg.widgets.segments_section import SegmentsSection
+from napari_volseg.widgets.status_strip import JobStrip, NoticeStrip
+from napari_volseg.widgets.theme import apply_theme, icon_color
+from napari_volseg.widgets.view_section import ViewSection
+
+WIDTH = 350
+
+
+class MainPanel(QWidget):
+    """The dock panel.
+
+    Parameters
+    ----------
+    app
+        What is shown and called.
+    viewer
+        Whose theme is followed.
+    """
+
+    def __init__(self, app: Application, viewer: ViewerModel) -> None:
+        super().__init__()
+        self.setObjectName("volseg-panel")
+        self.setAcceptDrops(True)
+        self.app = app
+        self._viewer = viewer
+        self._case: Case | None = None
+        self.events = AppEvents(app, self)
+        self._build()
+        self.events.changed.connect(self.refresh)
+        self.events.voxels_changed.connect(self.segments.follow_voxels)
+        viewer.events.theme.connect(self._follow_theme)
+        self._follow_theme()
+        self.data.expanded = True
+        for section in self.sections:
+            section.refresh()
+        self.refresh()
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """The sections in the order of the job."""
+        return self.data, self.view, self.segment, self.click, self.correct, self.segments, self.export
+
+    def refresh(self) -> None:
+        """Show the next step; when another case was opened, unfold what has become possible."""
+        if self.app.case is not self._case:
+            self._case = self.app.case
+            self._unfold()
+        hint = next_step(self.app)
+        self.hint.setText(hint.text)
+        for name in ("open.folder",):
+            set_primary(self.data.findChild(QWidget, name), hint.primary == name)
+
+    def sizeHint(self) -> QSize:
+        """Return a width at which nothing is cut."""
+        return QSize(WIDTH, 640)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Accept files and folders."""
+        if dropped_paths(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open what was dropped."""
+        for path in dropped_paths(event.mimeData())[:1]:
+            self.app.attempt(self.app.open_path, path)
+        event.acceptProposedAction()
+
+    def release(self) -> None:
+        """Let go of the viewer, before the panel is deleted."""
+        self._viewer.events.theme.disconnect(self._follow_theme)
+
+    def _build(self) -> None:
+        app, events = self.app, self.events
+        self.hint = QLabel()
+        self.hint.setObjectName("hint")
+        self.hint.setWordWrap(True)
+        self.data = DataSection(app, events)
+        self.view = ViewSection(app, events)
+        self.segment = SegmentSection(app, events)
+        self.click = ClickSection(app, events)
+        self.correct = CorrectSection(app, events)
+        self.segments = SegmentsSection(app, events)
+        self.export = ExportSection(app, events)
+        self.jobs = JobStrip(app)
+        self.notices = NoticeStrip(app)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.setSpacing(6)
+        for widget, stretch in ((self.hint, 0), (_scrolling(self.sections), 1), (self.jobs, 0), (self.notices, 0)):
+            layout.addWidget(widget, stretch)
+        self.setMinimumWidth(WIDTH)
+
+    def _unfold(self) -> None:
+        opened = self._case is not None
+        self.data.expanded = not opened
+        for section in self.sections[1:]:
+            section.expanded = opened
+
+    def _follow_theme(self) -> None:
+        apply_theme(self, self._viewer)
+        self.segments.set_icon_color(icon_color(self._viewer))
+
+
+def _scrolling(sections: tuple[Section, ...]) -> QScrollArea:
+    """Return an area in which the sections lie one below the other and scroll vertically only."""
+    column = QWidget()
+    layout = QVBoxLayout(column)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    for section in sections:
+        layout.addWidget(section)
+    layout.addStretch(1)
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(column)
+    return area

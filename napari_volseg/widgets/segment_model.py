@@ -1,0 +1,171 @@
+"""Item model of the segments of the open case."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
+from qtpy.QtGui import QColor, QIcon
+
+from napari_volseg.app import Application
+from napari_volseg.core import Segment
+from napari_volseg.widgets.icons import icon, swatch
+
+
+class Column(IntEnum):
+    """What each column shows."""
+
+    COLOR = 0
+    NAME = 1
+    VOLUME = 2
+    VISIBLE = 3
+    LOCKED = 4
+
+
+HEADERS = {Column.NAME: "Segment", Column.VOLUME: "mL"}
+TIPS = {
+    Column.COLOR: "Double-click: choose a colour",
+    Column.NAME: "Double-click: rename",
+    Column.VOLUME: "Volume in millilitres",
+    Column.VISIBLE: "Show or hide",
+    Column.LOCKED: "Lock: no tool or model may change this segment",
+}
+#: Columns that a click turns over, and the field of the segment that they show.
+SWITCHES = {Column.VISIBLE: "visible", Column.LOCKED: "locked"}
+
+
+class SegmentTableModel(QAbstractTableModel):
+    """Rows are segments in the order of their table; edits go through the application.
+
+    Parameters
+    ----------
+    app
+        Whose open case is shown.
+    """
+
+    def __init__(self, app: Application, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._app = app
+        self._segments: tuple[Segment, ...] = ()
+        self._icons: dict[str, QIcon] = {}
+        self.set_icon_color(QColor("white"))
+
+    def set_icon_color(self, color: QColor) -> None:
+        """Draw the icons in a colour of the theme."""
+        self._icons = {name: icon(name, color) for name in ("eye", "eye-off", "lock", "unlock")}
+        self._touch()
+
+    def refresh(self) -> None:
+        """Take over the segments of the open case."""
+        case = self._app.case
+        segments = case.table.segments if case else ()
+        same_rows = [s.value for s in segments] == [s.value for s in self._segments]
+        if not same_rows:
+            self.beginResetModel()
+        changed, self._segments = segments != self._segments, segments
+        if not same_rows:
+            self.endResetModel()
+        elif changed:
+            self._touch()
+
+    def refresh_volumes(self) -> None:
+        """Show volumes that have been counted anew."""
+        self._touch()
+
+    def value(self, row: int) -> int:
+        """Return the label value of a row."""
+        return self._segments[row].value
+
+    def row_of(self, value: int) -> int | None:
+        """Return the row of a label value, None where it has none."""
+        return next((row for row, s in enumerate(self._segments) if s.value == value), None)
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
+        """Return the number of segments."""
+        return 0 if parent is not None and parent.isValid() else len(self._segments)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
+        """Return the number of columns."""
+        return 0 if parent is not None and parent.isValid() else len(Column)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return the words above a column."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return HEADERS.get(Column(section), "")
+        return TIPS[Column(section)] if role == Qt.ItemDataRole.ToolTipRole else None
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return text, icon, tooltip and alignment of a cell."""
+        segment, column = self._segments[index.row()], Column(index.column())
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
+            return self._text(segment, column)
+        if role == Qt.ItemDataRole.DecorationRole:
+            return self._icon(segment, column)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"{segment.name} (label {segment.value})\n{TIPS[column]}"
+        if role == Qt.ItemDataRole.TextAlignmentRole and column is Column.VOLUME:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+    def setData(self, index: QModelIndex, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        """Rename a segment."""
+        name = str(value).strip()
+        case, segment = self._app.case, self._segments[index.row()]
+        if case is None or not name or name == segment.name:
+            return False
+        self._app.attempt(lambda: case.edit_segment(segment.value, name=name))
+        return True
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        """Return that names can be edited."""
+        flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+        return flags | Qt.ItemFlag.ItemIsEditable if index.column() == Column.NAME else flags
+
+    def toggle(self, index: QModelIndex) -> None:
+        """Turn over what a cell of visibility or lock shows."""
+        field, case = SWITCHES.get(Column(index.column())), self._app.case
+        if field is None or case is None:
+            return
+        segment = self._segments[index.row()]
+        self._app.attempt(lambda: case.edit_segment(segment.value, **{field: not getattr(segment, field)}))
+
+    def color(self, row: int) -> tuple[int, int, int]:
+        """Return the colour of a row."""
+        return self._segments[row].color
+
+    def _text(self, segment: Segment, column: Column) -> str | None:
+        if column is Column.NAME:
+            return segment.name
+        if column is not Column.VOLUME or self._app.volumes is None:
+            return None
+        volume = self._app.volumes.millilitres(segment.value)
+        return "…" if volume is None else format_volume(volume)
+
+    def _icon(self, segment: Segment, column: Column) -> QIcon | None:
+        match column:
+            case Column.COLOR:
+                return swatch(segment.color)
+            case Column.VISIBLE:
+                return self._icons["eye" if segment.visible else "eye-off"]
+            case Column.LOCKED:
+                return self._icons["lock" if segment.locked else "unlock"]
+            case Column.NAME | Column.VOLUME:
+                return None
+
+    def _touch(self) -> None:
+        if self._segments:
+            self.dataChanged.emit(self.index(0, 0), self.index(len(self._segments) - 1, len(Column) - 1))
+
+
+def format_volume(millilitres: float) -> str:
+    """Return a volume with the digits that matter."""
+    return (
+        f"{millilitres:.0f}"
+        if millilitres >= 100
+        else f"{millilitres:.1f}"
+        if millilitres >= 1
+        else f"{millilitres:.2f}"
+    )

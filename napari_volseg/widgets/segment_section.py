@@ -1,0 +1,82 @@
+"""Segment automatically: choose a model, read its card, run it."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QComboBox
+
+from napari_volseg.app import ShelvedModel
+from napari_volseg.core import ModelCard
+from napari_volseg.widgets import dialogs
+from napari_volseg.widgets.buttons import ActionButton, CommandButton, set_primary
+from napari_volseg.widgets.hints import next_step
+from napari_volseg.widgets.section import Section, muted_label
+
+#: Segments that a card names before it says how many more there are.
+NAMES_SHOWN = 8
+
+
+class SegmentSection(Section):
+    """The automatic models."""
+
+    title = "Segment"
+    name = "segment"
+
+    def build(self) -> None:
+        """Make the list of models, the card and the buttons."""
+        self.models = QComboBox()
+        self.models.setObjectName("models")
+        self.models.setToolTip("Automatic model")
+        self.models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.models.currentIndexChanged.connect(self._choose)
+        folder = ActionButton(
+            "Folder…", "Use a trained nnU-Net v2 folder as a model", self._add_folder, "model.folder"
+        )
+        row = self.add_row(self.models, folder, stretch=False)
+        row.setStretchFactor(self.models, 1)
+        self.card = muted_label()
+        self.device = muted_label()
+        self.rows.addWidget(self.card)
+        self.rows.addWidget(self.device)
+        self.run = CommandButton(self.app, "segment.run")
+        self.cancel = CommandButton(self.app, "segment.cancel")
+        self.add_row(self.run, self.cancel)
+        self._models: tuple[ShelvedModel, ...] = ()
+        self.app.models.changed.connect(self.refresh)
+
+    def refresh(self) -> None:
+        """Show the models, the chosen one's card, and whether it can run."""
+        shelf = self.app.models
+        self._fill()
+        self.card.setText(describe_card(shelf.chosen.card) if shelf.chosen else "")
+        self.device.setText(f"Networks run on: {shelf.device}")
+        self.device.setVisible(bool(shelf.device))
+        self.run.refresh()
+        self.cancel.refresh()
+        set_primary(self.run, next_step(self.app).primary == self.run.objectName())
+
+    def _fill(self) -> None:
+        shelf = self.app.models
+        if shelf.models != self._models:
+            self._models = shelf.models
+            with QSignalBlocker(self.models):
+                self.models.clear()
+                for model in shelf.models:
+                    self.models.addItem(model.card.title, model.key)
+        self.models.setCurrentIndex(self.models.findData(self.app.tools.model))
+
+    def _choose(self, row: int) -> None:
+        if row >= 0:
+            self.app.tools.model = self.models.itemData(row)
+
+    def _add_folder(self) -> None:
+        if folder := dialogs.ask_folder(self, "Choose a trained nnU-Net v2 folder"):
+            self.app.attempt(self.app.models.add_folder, folder)
+
+
+def describe_card(card: ModelCard) -> str:
+    """Return what a model labels and what it is for, in a few lines."""
+    names = [segment.name for segment in card.segments]
+    shown = ", ".join(names[:NAMES_SHOWN])
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return f"Labels: {shown}{more}\nFor: {card.intended_use or card.task}"

@@ -1,0 +1,122 @@
+"""The segments of the case: which is active, what each is called, what is shown and protected."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QModelIndex, QSize, QTimer
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+
+from napari_volseg.widgets import dialogs
+from napari_volseg.widgets.buttons import ActionButton
+from napari_volseg.widgets.section import Section
+from napari_volseg.widgets.segment_model import Column, SegmentTableModel
+
+#: Rows that are shown without scrolling: at least and at most.
+ROWS_SHOWN = (3, 8)
+#: Volumes are counted when the labels have been quiet for so long, milliseconds.
+QUIET_MS = 400
+
+
+class SegmentsSection(Section):
+    """A table of segments; the selected row is the segment that tools act on."""
+
+    title = "Segments"
+    name = "segments"
+
+    def build(self) -> None:
+        """Make table and buttons."""
+        self.model = SegmentTableModel(self.app, self)
+        self.table = _make_table(self.model)
+        self.table.clicked.connect(self.model.toggle)
+        self.table.doubleClicked.connect(self._choose_color)
+        self.table.selectionModel().currentRowChanged.connect(self._activate)
+        self.rows.addWidget(self.table)
+        self.add = ActionButton("Add", "Add an empty segment", self._add, "segments.add")
+        self.remove = ActionButton("Remove", "Remove the active segment", self._remove, "segments.remove")
+        self.open = ActionButton("Open labels…", "Go on with labels from a file", self._open_labels, "segments.open")
+        self.add_row(self.add, self.remove, self.open)
+        self._quiet = QTimer(self)
+        self._quiet.setSingleShot(True)
+        self._quiet.setInterval(QUIET_MS)
+        self._quiet.timeout.connect(self._count)
+
+    def refresh(self) -> None:
+        """Show the segments and select the active one."""
+        case = self.app.case
+        self.model.refresh()
+        self._fit_table()
+        reason = None if case else "open an image first"
+        self.add.explain("Add an empty segment", reason)
+        self.open.explain("Go on with labels from a file (NIfTI or DICOM-SEG)", reason)
+        self.remove.explain("Remove the active segment", None if case and case.active else "there is no segment")
+        count = len(case.table) if case else 0
+        self.set_detail(str(count) if count else "")
+        row = self.model.row_of(case.active) if case else None
+        if row is not None and row != self.table.currentIndex().row():
+            self.table.setCurrentIndex(self.model.index(row, Column.NAME))
+
+    def follow_voxels(self) -> None:
+        """Count the volumes once the labels have come to rest."""
+        if self.app.volumes is not None:
+            self.app.volumes.changed.connect(self.model.refresh_volumes, unique=True)
+            self._quiet.start()
+
+    def set_icon_color(self, color: QColor) -> None:
+        """Draw the table's icons in a colour of the theme."""
+        self.model.set_icon_color(color)
+
+    def _fit_table(self) -> None:
+        least, most = ROWS_SHOWN
+        rows = min(most, max(least, self.model.rowCount()))
+        row_height = self.table.verticalHeader().defaultSectionSize()
+        self.table.setFixedHeight(rows * row_height + self.table.horizontalHeader().sizeHint().height() + 4)
+
+    def _count(self) -> None:
+        if self.app.painter is not None and self.app.painter.painting:
+            self._quiet.start()
+        elif self.app.volumes is not None:
+            self.app.volumes.count()
+
+    def _activate(self, current: QModelIndex, _previous: QModelIndex) -> None:
+        case = self.app.case
+        if case is not None and current.isValid():
+            self.app.attempt(lambda: setattr(case, "active", self.model.value(current.row())))
+
+    def _choose_color(self, index: QModelIndex) -> None:
+        case = self.app.case
+        if case is None or index.column() != Column.COLOR:
+            return
+        color = dialogs.ask_color(self, self.model.color(index.row()))
+        if color is not None:
+            self.app.attempt(lambda: case.edit_segment(self.model.value(index.row()), color=color))
+
+    def _add(self) -> None:
+        self.app.attempt(lambda: self.app.need_case().add_segment())
+
+    def _remove(self) -> None:
+        case = self.app.need_case()
+        self.app.attempt(case.remove_segment, case.active)
+
+    def _open_labels(self) -> None:
+        if file := dialogs.ask_file(self, "Open labels", name_filter=dialogs.LABEL_FILTER):
+            self.app.attempt(self.app.open_labels, file)
+
+
+def _make_table(model: SegmentTableModel) -> QTableView:
+    table = QTableView()
+    table.setObjectName("segments")
+    table.setModel(model)
+    table.setIconSize(QSize(14, 14))
+    table.setShowGrid(False)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(table.fontMetrics().height() + 8)
+    header = table.horizontalHeader()
+    header.setHighlightSections(False)
+    header.setMinimumSectionSize(20)
+    header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+    header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
+    for column, width in ((Column.COLOR, 26), (Column.VOLUME, 56), (Column.VISIBLE, 26), (Column.LOCKED, 26)):
+        table.setColumnWidth(column, width)
+    return table

@@ -1,0 +1,139 @@
+"""What runs and what was said: the foot of the panel, always in sight."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_volseg.app import Application, Job, Notice
+from napari_volseg.widgets.buttons import ActionButton
+
+#: Jobs that end sooner are not shown, lest the strip flickers with every click, milliseconds.
+PATIENCE_MS = 300
+#: How long a note that asks for nothing stays, milliseconds.
+NOTE_MS = 10_000
+
+
+class JobStrip(QWidget):
+    """Title, progress, remaining time and a cancel button of the job that runs."""
+
+    def __init__(self, app: Application) -> None:
+        super().__init__()
+        self._app = app
+        self.title = QLabel()
+        self.title.setWordWrap(True)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.cancel = ActionButton("Cancel", "Stop what runs [Escape]", app.jobs.cancel_all, "jobs.cancel")
+        words = QVBoxLayout()
+        words.setSpacing(3)
+        words.addWidget(self.title)
+        words.addWidget(self.bar)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addLayout(words, 1)
+        row.addWidget(self.cancel)
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(PATIENCE_MS)
+        self._patience.timeout.connect(self._appear)
+        self.hide()
+        app.jobs.changed.connect(self.refresh)
+
+    def refresh(self) -> None:
+        """Show the oldest job that is not finished."""
+        jobs = self._app.jobs.shown
+        if not jobs:
+            self._patience.stop()
+            self.hide()
+            return
+        if not self.isVisible() and not self._patience.isActive():
+            self._patience.start()
+        job = next((job for job in jobs if job.state == "running"), jobs[0])
+        self.title.setText(describe_job(job, waiting=len(jobs) - 1))
+        self.bar.setRange(0, job.progress.total)
+        self.bar.setValue(job.progress.done)
+
+    def _appear(self) -> None:
+        self.setVisible(bool(self._app.jobs.shown))
+
+
+def describe_job(job: Job, waiting: int = 0) -> str:
+    """Return what runs, how far it is, and for how much longer."""
+    parts = [job.title]
+    if job.token.cancelled:
+        parts = [f"Stopping: {job.title}"]
+    elif job.progress.message:
+        parts.append(job.progress.message)
+    if job.progress.total > 0:
+        parts.append(f"{job.progress.fraction:.0%}")
+    if job.remaining_seconds is not None and job.progress.done < job.progress.total:
+        parts.append(f"{duration(job.remaining_seconds)} left")
+    if waiting:
+        parts.append(f"{waiting} more waiting")
+    return " · ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in the words of people."""
+    whole = max(1, round(seconds))
+    return f"{whole} s" if whole < 90 else f"{round(whole / 60)} min"
+
+
+class NoticeStrip(QFrame):
+    """One sentence at a time; warnings and errors stay until they are read."""
+
+    def __init__(self, app: Application) -> None:
+        super().__init__()
+        self.setObjectName("notice")
+        self._unread: deque[Notice] = deque()
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.dismiss = ActionButton("✕", "I have read it", self.next, "notice.dismiss")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(8, 4, 4, 4)
+        row.addWidget(self.text, 1)
+        row.addWidget(self.dismiss, 0, Qt.AlignmentFlag.AlignTop)
+        self._fading = QTimer(self)
+        self._fading.setSingleShot(True)
+        self._fading.setInterval(NOTE_MS)
+        self._fading.timeout.connect(self.next)
+        self.hide()
+        app.noticed.connect(self.show_notice)
+
+    @property
+    def current(self) -> Notice | None:
+        """The sentence that is shown."""
+        return self._unread[0] if self._unread else None
+
+    def show_notice(self, notice: Notice) -> None:
+        """Show a sentence, after those that have not been read yet; a passing note gives way at once."""
+        if self.current is not None and self.current.kind == "info":
+            self._unread.popleft()
+        if notice.kind != "info" or not self._unread:
+            self._unread.append(notice)
+        self._show()
+
+    def next(self) -> None:
+        """Go on to the next sentence that has not been read, or away."""
+        if self._unread:
+            self._unread.popleft()
+        self._show()
+
+    def _show(self) -> None:
+        notice = self.current
+        self.setVisible(notice is not None)
+        self._fading.stop()
+        if notice is None:
+            return
+        more = len(self._unread) - 1
+        self.text.setText(notice.text[:1].upper() + notice.text[1:] + (f"  ({more} more)" if more else ""))
+        self.setProperty("kind", notice.kind)
+        self.style().unpolish(self)
+        self.style().polish(self)
+        if notice.kind == "info":
+            self._fading.start()

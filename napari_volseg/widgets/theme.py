@@ -1,0 +1,21 @@
+"""Colours of the panel, taken from napari's theme so that light and dark both fit."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from napari.components import ViewerModel
+from napari.utils.theme import get_theme, template
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QWidget
+
+
+def apply_theme(widget: QWidget, viewer: ViewerModel) -> None:
+    """Style a widget and all below it in the viewer's theme."""
+    text = files(__package__).joinpath("style.qss").read_text(encoding="utf-8")
+    widget.setStyleSheet(template(text, **get_theme(viewer.theme).to_rgb_dict()))
+
+
+def icon_color(viewer: ViewerModel) -> QColor:
+    """Return the colour of icons in the viewer's theme."""
+    return QColor(*get_theme(viewer.theme).icon.as_rgb_tuple()[:3])

@@ -1,0 +1,82 @@
+"""How the case is looked at: window, plane, 3D, opacity of the segments."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QGridLayout, QLabel, QSlider
+
+from napari_volseg.app import COMMANDS, Application
+from napari_volseg.core import CT_WINDOWS
+from napari_volseg.widgets.buttons import CommandButton
+from napari_volseg.widgets.section import SPACING, Section, muted_label
+
+WINDOW_TEXTS = {
+    **{f"window.{window_id}": window.name for window_id, window in CT_WINDOWS.items()},
+    "window.file-0": "From file",
+    "window.auto": "Auto",
+}
+WINDOW_COLUMNS = 4
+PLANE_TEXTS = {"view.axial": "Axial", "view.coronal": "Coronal", "view.sagittal": "Sagittal", "view.3d": "3D"}
+
+
+class ViewSection(Section):
+    """Windows in a grid, planes in a row."""
+
+    title = "View"
+    name = "view"
+
+    def build(self) -> None:
+        """Make the buttons and the slider."""
+        grid = QGridLayout()
+        grid.setSpacing(SPACING)
+        self._buttons = [CommandButton(self.app, i, text, partial(_shown, i)) for i, text in WINDOW_TEXTS.items()]
+        for place, button in enumerate(self._buttons):
+            grid.addWidget(button, *divmod(place, WINDOW_COLUMNS))
+        self.rows.addLayout(grid)
+        self.window_text = muted_label()
+        self.rows.addWidget(self.window_text)
+        planes = [CommandButton(self.app, i, text, partial(_shown, i)) for i, text in PLANE_TEXTS.items()]
+        self.add_row(*planes)
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setObjectName("opacity")
+        self.opacity.setRange(0, 100)
+        self.opacity.setToolTip("How strongly the segments cover the image")
+        self.opacity.valueChanged.connect(self._set_opacity)
+        labels = CommandButton(self.app, "view.labels", "Segments", lambda app: app.view.labels_visible)
+        self.percent = QLabel()
+        self.percent.setMinimumWidth(self.percent.fontMetrics().horizontalAdvance("100 %") + 8)
+        row = self.add_row(labels, self.opacity, self.percent, stretch=False)
+        row.setStretchFactor(self.opacity, 1)
+        self._buttons += [*planes, labels]
+
+    def refresh(self) -> None:
+        """Show window, plane and opacity."""
+        for button in self._buttons:
+            button.refresh()
+        view, case = self.app.view, self.app.case
+        window = view.window
+        unit = f" {case.volume.unit}" if case and case.volume.unit else ""
+        self.window_text.setText(
+            f"{window.name}: centre {window.center:.4g}, width {window.width:.4g}{unit}" if case else ""
+        )
+        self.window_text.setVisible(case is not None)
+        self.opacity.setEnabled(case is not None)
+        percent = round(100 * view.labels_opacity)
+        self.opacity.setValue(percent)
+        self.percent.setText(f"{percent} %")
+
+    def _set_opacity(self, percent: int) -> None:
+        if percent != round(100 * self.app.view.labels_opacity):
+            self.app.view.labels_opacity = percent / 100
+
+
+def _shown(command_id: str, app: Application) -> bool:
+    """Whether what a command of this section would show is shown already."""
+    kind, name = command_id.split(".", 1)
+    if app.case is None or COMMANDS[command_id].why_not(app):
+        return False
+    if kind == "window":
+        return app.view.window == app.case.windows()[name]
+    return app.view.three_d if name == "3d" else (app.view.plane == name and not app.view.three_d)

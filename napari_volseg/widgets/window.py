@@ -1,0 +1,123 @@
+"""The window: a napari viewer with the panel, tied to an application of its own."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import napari
+from napari.components import ViewerModel
+from napari.qt import QtViewer
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QEvent
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QMainWindow
+
+from napari_volseg.app import Application
+from napari_volseg.viewer import ViewerBinding
+from napari_volseg.widgets.adoption import Adopter
+from napari_volseg.widgets.drops import DropFilter
+from napari_volseg.widgets.events import Waker
+from napari_volseg.widgets.main_panel import MainPanel
+from napari_volseg.widgets.overlay import CursorReadout, LettersOverlay
+
+TITLE = "napari-volseg"
+#: Name that napari gives to the dock of our widget contribution: its Plugins menu then finds the panel that is there.
+DOCK_NAME = "Segmentation (napari-volseg)"
+
+
+def create_window(path: Path | None = None, show: bool = True) -> tuple[napari.Viewer, Application, MainPanel]:
+    """Open a window of our own.
+
+    Parameters
+    ----------
+    path
+        File or folder to open at once.
+    show
+        Whether it appears on the screen.
+
+    Returns
+    -------
+    viewer, app, panel
+        The napari viewer, its application and its panel.
+    """
+    with _without_greetings():
+        viewer = napari.Viewer(title=TITLE, show=False, show_welcome_screen=False)
+    panel = ViewerPanel(viewer)
+    viewer.window.add_dock_widget(panel, name=DOCK_NAME, area="right", add_vertical_stretch=False)
+    panel.window().findChild(QtViewer).dockLayerControls.hide()
+    if show:
+        with _without_greetings():
+            viewer.show()
+    if path is not None:
+        panel.app.attempt(panel.app.open_path, path)
+    return viewer, panel.app, panel
+
+
+class ViewerPanel(MainPanel):
+    """The panel with an application of its own, tied to one napari viewer.
+
+    Parameters
+    ----------
+    viewer
+        Where the case is shown; its window is met when the panel appears in it.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        app = Application()
+        super().__init__(app, viewer)
+        self.binding = ViewerBinding(app, viewer)
+        self.letters: LettersOverlay | None = None
+        self.readout: CursorReadout | None = None
+        self._drops: DropFilter | None = None
+        self._adopter = Adopter(app, viewer)
+        self._waker = waker = Waker(app, self)
+        self.destroyed.connect(lambda: _end(app, waker))
+        app.models.look()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Lay letters over the window's canvas, the readout into its status bar, and take what is dropped there."""
+        super().showEvent(event)
+        window = self.window()
+        if self.letters is not None or not isinstance(window, QMainWindow):
+            return
+        qt_viewer = window.findChild(QtViewer)
+        self.letters = LettersOverlay(self.app, qt_viewer.canvas.native)
+        self.readout = CursorReadout(self.app, window)
+        self._drops = DropFilter(self.app, qt_viewer)
+
+    def event(self, event: QEvent) -> bool:
+        """Let go of the viewer when napari takes the panel out of its dock for good."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self.letters is not None:
+            self._release()
+        return super().event(event)
+
+    def _release(self) -> None:
+        _end(self.app, self._waker)
+        self._adopter.stop()
+        self.binding.close()
+        for extra in (self.letters, self.readout, self._drops):
+            extra.remove()
+        self.letters = None
+        super().release()
+        self.deleteLater()
+
+
+def _end(app: Application, waker: Waker) -> None:
+    """Stop all work and bring nothing home any more."""
+    waker.stop()
+    app.close()
+
+
+@contextmanager
+def _without_greetings() -> Iterator[None]:
+    """Keep what napari says about the Qt binding from popping up while its window is made and first appears.
+
+    napari 0.9 greets whoever uses PyQt5 with a notice of its deprecation, and a warning that the theme of the
+    system can't be found out; no user of ours can act on either.
+    """
+    with warnings.catch_warnings(), notification_manager.notification_ready.blocker():
+        warnings.filterwarnings("ignore", message="System theme detection requires", category=UserWarning)
+        yield

@@ -1,0 +1,64 @@
+"""The models by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from napari_volseg.core import ModelCard, RefusedError, UsageError
+from napari_volseg.inference.folders import is_model_folder
+from napari_volseg.inference.model import SegmentationModel
+from napari_volseg.inference.nnunet import NnunetModel
+from napari_volseg.inference.tissues import CtTissues
+
+#: Folders of weights that come with the package, by the name that the user types.
+SHIPPED = {"phantom-organs": Path(__file__).parent / "weights" / "phantom-organs"}
+
+
+def available_models(extra_folders: Iterable[Path | str] = ()) -> tuple[ModelCard, ...]:
+    """Return the cards of all models that can be loaded now.
+
+    Parameters
+    ----------
+    extra_folders
+        Further model folders.
+
+    Raises
+    ------
+    RefusedError
+        Where one of the extra folders is not a model folder.
+    """
+    shipped = [folder for folder in SHIPPED.values() if is_model_folder(folder)]
+    return CtTissues().card, *(NnunetModel(folder).card for folder in (*shipped, *extra_folders))
+
+
+def load_model(name_or_folder: str | Path) -> SegmentationModel:
+    """Return a model by its registered name, or from a folder that nnU-Net v2 trained.
+
+    Raises
+    ------
+    UsageError
+        For a name that is neither registered nor a folder.
+    RefusedError
+        For a folder that can't be used, and for a shipped model whose weights are missing.
+    """
+    name = str(name_or_folder)
+    if name == CtTissues.NAME:
+        return CtTissues()
+    if name in SHIPPED:
+        return _load_shipped(name)
+    if Path(name_or_folder).is_dir():
+        return NnunetModel(name_or_folder)
+    raise UsageError(
+        f"there is no model {name!r}: choose {', '.join((CtTissues.NAME, *SHIPPED))}, "
+        "or give a folder that nnU-Net trained"
+    )
+
+
+def _load_shipped(name: str) -> SegmentationModel:
+    folder = SHIPPED[name]
+    if not is_model_folder(folder):
+        raise RefusedError(
+            f"the weights of {name!r} are missing from this installation: install napari-volseg again", "model.absent"
+        )
+    return NnunetModel(folder)

@@ -1,7 +1,16 @@
 """The only writer of label voxels: sessions, steps, history, brushes and pure operations."""
 
 from napari_volseg.editing.brushes import disc, path_discs, path_spheres, sphere
-from napari_volseg.editing.delta import Author, Delta, Description, Journal, PromptChange, Step, TableChange
+from napari_volseg.editing.delta import (
+    Author,
+    Delta,
+    Description,
+    Journal,
+    PromptChange,
+    Step,
+    TableChange,
+    make_delta,
+)
 from napari_volseg.editing.history import DEFAULT_BYTE_BUDGET, History
 from napari_volseg.editing.operations import fill_region, segment_mask
 from napari_volseg.editing.packing import PackedArray, pack
@@ -31,6 +40,7 @@ __all__ = [
     "WithinRange",
     "disc",
     "fill_region",
+    "make_delta",
     "pack",
     "path_discs",
     "path_spheres",

@@ -158,13 +158,14 @@ def _plain(parameters: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if not parameters:
         return MappingProxyType({})
     try:
-        text = json.dumps(dict(parameters), default=_from_numpy)
+        text = json.dumps(dict(parameters), default=from_numpy)
     except TypeError as error:
         raise UsageError(f"parameters {dict(parameters)!r} can't be kept ({error}): use JSON types") from error
     return MappingProxyType(json.loads(text))
 
 
-def _from_numpy(value: object) -> Any:
+def from_numpy(value: object) -> Any:
+    """Return a NumPy scalar or array in JSON types; what ``json.dumps`` takes as its default."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"a {type(value).__name__} is not a JSON type")

@@ -90,7 +90,7 @@ def _refuse_uneven(instances: Sequence[Instance], places: NDArray[np.float64]) -
     steps = np.diff(places)
     if len(steps) == 0:
         return
-    usual = float(np.median(steps[steps > 1e-6])) if (steps > 1e-6).any() else 0.0
+    usual = _usual_step(steps)
     same = steps <= _SAME_POSITION_SHARE * usual + 1e-9
     if same.any():
         raise _shared_positions(instances, places, same)
@@ -100,7 +100,7 @@ def _refuse_uneven(instances: Sequence[Instance], places: NDArray[np.float64]) -
     if missing.any() and not off.any():
         at = int(np.flatnonzero(missing)[0])
         raise GeometryError(
-            f"{int((counts[missing] - 1).sum())} slices are missing, the first after "
+            f"{_slices(int((counts[missing] - 1).sum()))} missing, the first after "
             f"{instances[at].path.name} (a gap of {steps[at]:.4g} mm where {usual:.4g} mm is usual): "
             "copy the whole series again",
             "dicom.missing_slices",
@@ -112,6 +112,16 @@ def _refuse_uneven(instances: Sequence[Instance], places: NDArray[np.float64]) -
             "open a reconstruction with even spacing",
             "dicom.uneven_spacing",
         )
+
+
+def _slices(count: int) -> str:
+    return f"{count} slices are" if count > 1 else "1 slice is"
+
+
+def _usual_step(steps: NDArray[np.float64]) -> float:
+    """Return a low quantile of the steps between different positions: missing slices only lengthen them."""
+    real = steps[steps > 1e-6]
+    return float(np.quantile(real, 0.25, method="lower")) if len(real) else 0.0
 
 
 def _shared_positions(
@@ -147,8 +157,11 @@ def _judge_jitter(instances: Sequence[Instance], distance: float, step: float, f
 
 
 def _tell_tilt(geometry: Geometry, findings: list[Finding]) -> None:
-    if geometry.is_sheared:
-        angle = float(np.degrees(np.arcsin(min(1.0, geometry.shear))))
+    """Tell where slices drift against each other by more than the jitter that is passed over in silence."""
+    step, normal = geometry.matrix[:3, 0], _normal(geometry)
+    drift = np.linalg.norm(step - normal * (step @ normal))
+    if drift * (geometry.shape[0] - 1) > JITTER_TOLD_MM:
+        angle = float(np.degrees(np.arcsin(drift / geometry.spacing[0])))
         findings.append(
             Finding(
                 "dicom.tilted", f"slices are shifted against each other (gantry tilt of {angle:.3g}°); kept exactly"
@@ -156,12 +169,16 @@ def _tell_tilt(geometry: Geometry, findings: list[Finding]) -> None:
         )
 
 
+def _normal(geometry: Geometry) -> NDArray[np.float64]:
+    normal = np.cross(geometry.matrix[:3, 2], geometry.matrix[:3, 1])
+    return np.asarray(normal / np.linalg.norm(normal))
+
+
 def _tell_wrong_tags(first: Instance, geometry: Geometry, findings: list[Finding]) -> None:
     """Tell where Slice Thickness or Spacing Between Slices contradicts the real step by more than 1 %."""
     if geometry.shape[0] == 1:
         return
-    normal = np.cross(geometry.direction[:, 2], geometry.direction[:, 1])
-    step = abs(float(geometry.matrix[:3, 0] @ normal))
+    step = abs(float(geometry.matrix[:3, 0] @ _normal(geometry)))
     for value, code, name in (
         (first.thickness, "dicom.thickness_differs", "Slice Thickness"),
         (first.spacing_between, "dicom.spacing_differs", "Spacing Between Slices"),

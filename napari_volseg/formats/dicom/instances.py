@@ -179,9 +179,16 @@ def _refuse_other_objects(path: Path, header: Dataset) -> None:
             f"{path.name} is a DICOM segmentation: open its image series first, then load it as labels",
             "dicom.segmentation",
         )
-    if modality in _NOT_IMAGES or "Rows" not in header or "Columns" not in header:
-        kind = _NOT_IMAGES.get(modality, "a DICOM object without an image")
-        raise RefusedError(f"{path.name} is {kind}, not an image: open an image series", "dicom.not_an_image")
+    if modality in _NOT_IMAGES:
+        raise RefusedError(
+            f"{path.name} is {_NOT_IMAGES[modality]}, not an image: open an image series", "dicom.not_an_image"
+        )
+    if "Rows" not in header or "Columns" not in header:
+        raise RefusedError(
+            f"{path.name} holds no image: it is another kind of DICOM object or an incomplete copy; "
+            "open an image series",
+            "dicom.not_an_image",
+        )
     frames = _number(path, header, "NumberOfFrames") or 1
     if frames > 1:
         raise RefusedError(
@@ -373,6 +380,11 @@ def _number(path: Path, header: Dataset, keyword: str) -> float | None:
 def _bad_value(path: Path, header: Dataset, keyword: str, need: str) -> RefusedError:
     name = dictionary_description(keyword)
     raw = header.get_item(tag_for_keyword(keyword) or 0)
-    text = getattr(raw, "value", b"")
-    shown = text.decode("ascii", "replace").strip() if isinstance(text, bytes) else str(text)
-    return RefusedError(f"{path.name} has a {name} of {shown!r}: {need}; re-export it", "dicom.bad_value")
+    value = getattr(raw, "value", b"")
+    if isinstance(value, bytes):
+        shown = value.decode("ascii", "replace")
+    else:
+        shown = "\\".join(map(str, value)) if np.iterable(value) and not isinstance(value, str) else str(value)
+    return RefusedError(
+        f"{path.name} has a {name} of '{' '.join(shown.split())}': {need}; re-export it", "dicom.bad_value"
+    )

@@ -96,6 +96,8 @@ def _decode_into(
         try:
             for number, _ in enumerate(pool.map(read_slice, range(len(instances)))):
                 progress(Progress(number + 1, len(instances), "Reading slices"))
+                if cancel is not None:
+                    cancel.check()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

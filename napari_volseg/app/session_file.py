@@ -18,23 +18,19 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_volseg.core import (
     BoxMask,
-    Geometry,
-    GeometryError,
-    Prompt,
     RefusedError,
     Segmentation,
     SegmentTable,
     Volume,
 )
-from napari_volseg.editing import DEFAULT_BYTE_BUDGET, Author, History, Step, TableChange, make_delta
-from napari_volseg.editing.records import StepRecord, decode_step, encode_step
+from napari_volseg.editing import Author, Step, TableChange, make_delta
+from napari_volseg.editing.records import encode_step
 
 #: ``PRAGMA application_id`` of a session file: "nvsg" in ASCII.
 APPLICATION_ID = 0x6E767367
@@ -213,7 +209,7 @@ class _Writer:
             return
         try:
             if self._connection is None:
-                self._connection = _connect(self._path, create=isinstance(self._pending[0], _Start))
+                self._connection = connect(self._path, create=isinstance(self._pending[0], _Start))
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
                 for item in self._pending:
@@ -267,8 +263,16 @@ def _set_position(connection: sqlite3.Connection, position: int) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('position', ?)", (str(position),))
 
 
-def _connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    """Open the file for this process alone; the lock goes with the process, however it ends."""
+def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    """Open a session file for this process alone; the lock goes with the process, however it ends.
+
+    Raises
+    ------
+    RefusedError
+        Where it is a database of another kind or of a newer release.
+    sqlite3.Error
+        Where it is no database or can't be opened; ``SQLITE_BUSY`` where another process has it open.
+    """
     if create:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)
@@ -311,100 +315,6 @@ def _start_step(segmentation: Segmentation) -> Step:
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Recovered:
-    """What a session file holds.
-
-    Parameters
-    ----------
-    geometry
-        Grid of the labels; without its frame of reference UID, which is not stored.
-    source
-        The reference to the image that was given to ``SessionFile.create``.
-    dtype
-        Type of the labels.
-    start
-        The step from nothing to the labels that the session started from.
-    steps
-        All steps since, oldest first.
-    position
-        Number of them in effect.
-    """
-
-    geometry: Geometry
-    source: Mapping[str, str]
-    dtype: np.dtype[Any]
-    start: Step
-    steps: tuple[Step, ...]
-    position: int
-
-    @property
-    def in_effect(self) -> tuple[Step, ...]:
-        """The steps that made the labels, the start included."""
-        return (self.start, *self.steps[: self.position])
-
-    @property
-    def table(self) -> SegmentTable:
-        """The segments as they were last."""
-        return next(step.table.after for step in reversed(self.in_effect) if step.table is not None)
-
-    @property
-    def prompts(self) -> tuple[Prompt, ...]:
-        """The prompts as they were last."""
-        return next((step.prompts.after for step in reversed(self.in_effect) if step.prompts is not None), ())
-
-    def segmentation(self, geometry: Geometry) -> Segmentation:
-        """Replay the labels, onto the grid of the image that was opened for them.
-
-        Raises
-        ------
-        GeometryError
-            Where that is another grid.
-        """
-        if not geometry.same_grid(self.geometry):
-            raise GeometryError(
-                f"a session on a grid of shape {self.geometry.shape} does not belong to an image of shape "
-                f"{geometry.shape}: open the image it was made on",
-                "session.other_image",
-            )
-        return Segmentation(self._labels(), geometry, self.table)
-
-    def history(self, byte_budget: int = DEFAULT_BYTE_BUDGET) -> History:
-        """Return the steps as a history to go on with."""
-        return History.of(self.steps, self.position, byte_budget)
-
-    def _labels(self) -> NDArray[Any]:
-        labels = np.zeros(self.geometry.shape, self.dtype)
-        for step in self.in_effect:
-            step.apply_to(labels)
-        return labels
-
-
-def recover(path: str | Path) -> Recovered:
-    """Read a session file back, also after the program was killed.
-
-    Raises
-    ------
-    RefusedError
-        Where the file is absent, open elsewhere, damaged, of another kind or of a newer release.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise RefusedError(f"there is no session file at {path}: choose one that exists", "session.absent")
-    try:
-        connection = _connect(path)
-        try:
-            return _read(connection)
-        finally:
-            connection.close()
-    except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-            raise RefusedError(f"{path} is open in another program: close that first", "session.in_use") from error
-        raise RefusedError(
-            f"{path} is not a readable session file ({error}): restore it from a copy", "session.damaged"
-        ) from error
-
-
 def _refuse_other_kinds(connection: sqlite3.Connection, path: Path) -> None:
     kind = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -416,20 +326,6 @@ def _refuse_other_kinds(connection: sqlite3.Connection, path: Path) -> None:
             "update the program",
             "session.newer",
         )
-
-
-def _read(connection: sqlite3.Connection) -> Recovered:
-    facts = dict(connection.execute("SELECT key, value FROM meta"))
-    rows = connection.execute("SELECT header, before, after FROM steps ORDER BY number")
-    start, *steps = (decode_step(StepRecord(*row)) for row in rows)
-    geometry = Geometry(tuple(json.loads(facts["shape"])), np.array(json.loads(facts["matrix"])))
-    for step in (start, *steps):
-        if step.box.clip(geometry.shape) != step.box or step.before.dtype != facts["dtype"]:
-            raise ValueError(f'the step "{step.name}" does not fit its labels')
-    position = int(facts["position"])
-    if not 0 <= position <= len(steps):
-        raise ValueError(f"position {position} lies outside {len(steps)} steps")
-    return Recovered(geometry, json.loads(facts["source"]), np.dtype(facts["dtype"]), start, tuple(steps), position)
 
 
 def source_reference(volume: Volume) -> dict[str, str]:

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from napari_volseg.app import session_file
-from napari_volseg.app.session_file import SessionFile, recover, source_reference
+from napari_volseg.app.recovery import recover
+from napari_volseg.app.session_file import SessionFile, source_reference
 from napari_volseg.core import (
     Box,
     BoxMask,

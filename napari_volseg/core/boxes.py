@@ -96,6 +96,10 @@ class Box:
         """Return this box with indices counted from the start of ``other``."""
         return Box.of(np.subtract(self.start, other.start).tolist(), np.subtract(self.stop, other.start).tolist())
 
+    def shift(self, by: Sequence[int]) -> Box:
+        """Return this box moved by a number of voxels (z, y, x); undoes ``relative_to`` when given its start."""
+        return Box.of(np.add(self.start, by).tolist(), np.add(self.stop, by).tolist())
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoxMask:

@@ -42,8 +42,7 @@ def fill_region(labels: NDArray[Any], seed_index: tuple[int, int, int], axis: in
     equal = BoxMask.of(view == view[seed])
     seed = tuple(i - s for i, s in zip(seed, equal.box.start, strict=True))
     region = BoxMask.of(_component(equal.mask, seed))
-    start = np.add(np.add(region.box.start, equal.box.start), searched.start)
-    return BoxMask(Box.of(start.tolist(), (start + region.box.shape).tolist()), region.mask)
+    return BoxMask(region.box.shift(equal.box.start).shift(searched.start), region.mask)
 
 
 def _slab(shape: tuple[int, ...], seed_index: tuple[int, int, int], axis: int | None) -> Box:

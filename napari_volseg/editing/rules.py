@@ -103,5 +103,19 @@ def paintable(
     tight = Box.of_mask(hit)
     if tight is None:
         return None
-    start = np.add(tight.start, box.start)
-    return BoxMask(Box.of(start.tolist(), (start + tight.shape).tolist()), hit[tight.slices])
+    return BoxMask(tight.shift(box.start), hit[tight.slices])
+
+
+def either_in(values: tuple[int, ...], a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where one of two label arrays carries one of the values."""
+    return np.asarray(np.isin(a, values) | np.isin(b, values))
+
+
+def differing(labels: NDArray[Any], box: Box, wanted: NDArray[Any], locked: tuple[int, ...]) -> Box | None:
+    """Return the tight box of voxels that ``wanted`` would change; those of locked values stay."""
+    current = labels[box.slices]
+    differs = current != wanted
+    if locked:
+        differs &= ~either_in(locked, current, wanted)
+    tight = Box.of_mask(differs)
+    return None if tight is None else tight.shift(box.start)

@@ -22,7 +22,7 @@ from napari_volseg.editing.delta import (
     make_delta,
 )
 from napari_volseg.editing.history import DEFAULT_BYTE_BUDGET, History
-from napari_volseg.editing.rules import AllOf, Everywhere, Inside, OverwriteRule, paintable
+from napari_volseg.editing.rules import AllOf, Everywhere, Inside, OverwriteRule, differing, either_in, paintable
 from napari_volseg.editing.stroke import Stroke, StrokeHost
 
 EVERYWHERE = Everywhere()
@@ -207,13 +207,13 @@ class EditSession:
         revision, current = self._revision, self._segmentation.table
         _refuse_misfit(box, labels, self._labels.shape)
         change = None if table is None or table == current else _table_change(current, table)
-        tight = _differing(self._labels, box, labels, current.locked_values)
+        tight = differing(self._labels, box, labels, current.locked_values)
         if tight is None:
             return self._plan_without_voxels(description, revision, None, change)
         before = self._labels[tight.slices].copy()
         wanted = labels[tight.relative_to(box).slices]
         _refuse_unknown(wanted, table or current, self._labels.dtype)
-        after = np.where(_either_in(current.locked_values, before, wanted), before, wanted).astype(before.dtype)
+        after = np.where(either_in(current.locked_values, before, wanted), before, wanted).astype(before.dtype)
         return Plan(make_delta(description, tight, before, after, None, change), after, revision)
 
     def commit(self, plan: Plan) -> Delta:
@@ -405,21 +405,3 @@ def _refuse_unknown(labels: NDArray[Any], table: SegmentTable, dtype: np.dtype[A
     for value in np.unique(labels).tolist():
         if value != 0:
             _refuse_too_large(table[value].value, dtype)
-
-
-def _either_in(values: tuple[int, ...], a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return where one of two label arrays carries one of the values."""
-    return np.asarray(np.isin(a, values) | np.isin(b, values))
-
-
-def _differing(labels: NDArray[Any], box: Box, wanted: NDArray[Any], locked: tuple[int, ...]) -> Box | None:
-    """Return the tight box of voxels that ``wanted`` would change; those of locked values stay."""
-    current = labels[box.slices]
-    differs = current != wanted
-    if locked:
-        differs &= ~_either_in(locked, current, wanted)
-    tight = Box.of_mask(differs)
-    if tight is None:
-        return None
-    start = np.add(tight.start, box.start)
-    return Box.of(start.tolist(), (start + tight.shape).tolist())

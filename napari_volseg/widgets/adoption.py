@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from napari.components import ViewerModel
-from napari.layers import Layer
+from napari.layers import Image, Labels
 from napari.utils.events import Event
 from qtpy.QtCore import QTimer
 
-from napari_volseg.app import Application
+from napari_volseg.app import Application, Case
 from napari_volseg.core import Volume
 
 #: Key of layer metadata under which readers leave the volume that a layer shows.
 VOLUME_KEY = "napari_volseg_volume"
+#: Key of layer metadata for a function that returns the segment table of a labels layer as it is now.
+TABLE_KEY = "napari_volseg_table"
 
 
 class Adopter:
@@ -31,7 +33,7 @@ class Adopter:
     def __init__(self, app: Application, viewer: ViewerModel) -> None:
         self._app = app
         self._viewer = viewer
-        self._arrived: list[Layer] = []
+        self._arrived: list[Image] = []
         viewer.layers.events.inserted.connect(self._notice)
 
     def stop(self) -> None:
@@ -39,11 +41,12 @@ class Adopter:
         self._viewer.layers.events.inserted.disconnect(self._notice)
 
     def _notice(self, event: Event) -> None:
-        if not isinstance(event.value.metadata.get(VOLUME_KEY), Volume):
+        layer = event.value
+        if not isinstance(layer, Image) or not isinstance(layer.metadata.get(VOLUME_KEY), Volume):
             return
         if not self._arrived:
             QTimer.singleShot(0, self._adopt)
-        self._arrived.append(event.value)
+        self._arrived.append(layer)
 
     def _adopt(self) -> None:
         first, *others = self._arrived
@@ -53,3 +56,9 @@ class Adopter:
         if first in self._viewer.layers:
             self._viewer.layers.remove(first)
             self._app.adopt(first.metadata[VOLUME_KEY])
+
+
+def describe_labels(layer: Labels | None, case: Case | None) -> None:
+    """Leave on our labels layer what napari's own "save" needs to write it where it belongs."""
+    if layer is not None and case is not None:
+        layer.metadata.update({VOLUME_KEY: case.volume, TABLE_KEY: lambda: case.table})

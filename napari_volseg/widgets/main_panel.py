@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari.components import ViewerModel
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_volseg.app import Application, Case
 from napari_volseg.widgets.buttons import set_primary
@@ -109,6 +109,7 @@ class MainPanel(QWidget):
         for widget, stretch in ((self.hint, 0), (_scrolling(self.sections), 1), (self.jobs, 0), (self.notices, 0)):
             layout.addWidget(widget, stretch)
         self.setMinimumWidth(WIDTH)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
     def _unfold(self) -> None:
         opened = self._case is not None

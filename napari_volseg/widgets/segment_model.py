@@ -162,10 +162,5 @@ class SegmentTableModel(QAbstractTableModel):
 
 def format_volume(millilitres: float) -> str:
     """Return a volume with the digits that matter."""
-    return (
-        f"{millilitres:.0f}"
-        if millilitres >= 100
-        else f"{millilitres:.1f}"
-        if millilitres >= 1
-        else f"{millilitres:.2f}"
-    )
+    digits = 0 if millilitres >= 100 else 1 if millilitres >= 1 else 2
+    return f"{millilitres:.{digits}f}"

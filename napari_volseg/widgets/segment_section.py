@@ -29,9 +29,7 @@ class SegmentSection(Section):
         self.models.setToolTip("Automatic model")
         self.models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.models.currentIndexChanged.connect(self._choose)
-        folder = ActionButton(
-            "Folder…", "Use a trained nnU-Net v2 folder as a model", self._add_folder, "model.folder"
-        )
+        folder = ActionButton("Folder…", "Use a trained nnU-Net v2 folder", self._add_folder, "model.folder")
         row = self.add_row(self.models, folder, stretch=False)
         row.setStretchFactor(self.models, 1)
         self.card = muted_label()

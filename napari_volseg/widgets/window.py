@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QMainWindow
 
 from napari_volseg.app import Application
 from napari_volseg.viewer import ViewerBinding
-from napari_volseg.widgets.adoption import Adopter
+from napari_volseg.widgets.adoption import Adopter, describe_labels
 from napari_volseg.widgets.drops import DropFilter
 from napari_volseg.widgets.events import Waker
 from napari_volseg.widgets.main_panel import MainPanel
@@ -75,6 +75,7 @@ class ViewerPanel(MainPanel):
         self._adopter = Adopter(app, viewer)
         self._waker = waker = Waker(app, self)
         self.destroyed.connect(lambda: _end(app, waker))
+        app.case_changed.connect(self._describe_labels)
         app.models.look()
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -93,6 +94,9 @@ class ViewerPanel(MainPanel):
         if event.type() == QEvent.Type.ParentChange and self.parent() is None and self.letters is not None:
             self._release()
         return super().event(event)
+
+    def _describe_labels(self) -> None:
+        describe_labels(self.binding.labels, self.app.case)
 
     def _release(self) -> None:
         _end(self.app, self._waker)

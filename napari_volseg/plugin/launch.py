@@ -1,0 +1,16 @@
+"""Start the program as an application of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def run_app(path: Path | None = None) -> int:
+    """Open the window, with a file or folder where one is given, and return the exit code when it is closed."""
+    import napari
+
+    from napari_volseg.widgets import create_window
+
+    create_window(path)
+    napari.run()
+    return 0

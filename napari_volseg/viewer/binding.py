@@ -288,11 +288,11 @@ class ViewerBinding:
 
     def _follow_order(self) -> None:
         """Take a plane that was chosen with napari's own buttons; undo an order that is no plane of ours."""
-        if self._shown is None or self._viewer.dims.ndisplay == 3:
+        if self._viewer.dims.ndisplay == 3 or self.image not in self._viewer.layers:
             return
         plane = plane_of(self._viewer.dims.order)
         if plane is None:
-            show_plane(self._viewer, self._app.view.plane, self._shown.image)
+            show_plane(self._viewer, self._app.view.plane, self.image)
         else:
             self._app.view.plane = plane
 

@@ -21,10 +21,15 @@ RANGE_SAMPLES = 1_000_000
 _TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
 
 
+#: Spacings are shown as multiples of this, mm: their multiples then have no rounding error, from which napari would
+#: count one slice too few.
+SPACING_STEP = 2.0**-20
+
+
 def placement(spacing: Iterable[float]) -> dict[str, Any]:
     """Return where a layer lies: ``spacing`` (z, y, x), mm, along axes that share the first voxel's centre."""
     return {
-        "scale": tuple(spacing),
+        "scale": tuple(max(1, round(step / SPACING_STEP)) * SPACING_STEP for step in spacing),
         "translate": (0.0, 0.0, 0.0),
         "units": ("mm", "mm", "mm"),
         "axis_labels": ("z", "y", "x"),

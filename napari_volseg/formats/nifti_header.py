@@ -13,7 +13,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from napari_volseg.core import Finding, Geometry, RefusedError
+from napari_volseg.core import Finding, Geometry, GeometryError, RefusedError
 
 GZIP_MAGIC = b"\x1f\x8b"
 #: Deflate can't shrink data further than this.
@@ -177,7 +177,7 @@ def _interpret(path: Path, image_path: Path, header: Any, is_pair: bool) -> Nift
     return NiftiHeader(
         path=path,
         image_path=image_path,
-        geometry=Geometry.from_ras_ijk(affine, shape),
+        geometry=_grid(path, affine, shape),
         oriented=oriented,
         dtype=dtype,
         offset=offset,
@@ -190,6 +190,13 @@ def _interpret(path: Path, image_path: Path, header: Any, is_pair: bool) -> Nift
         is_labels=int(header["intent_code"]) == 1002,
         findings=tuple(findings),
     )
+
+
+def _grid(path: Path, affine: NDArray[np.float64], shape: tuple[int, int, int]) -> Geometry:
+    try:
+        return Geometry.from_ras_ijk(affine, shape)
+    except GeometryError as error:
+        raise GeometryError(f"{path.name}: {error}", error.code) from error
 
 
 def _dimensions(path: Path, header: Any) -> tuple[tuple[int, int, int], int]:

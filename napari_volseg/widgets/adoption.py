@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
+from napari.settings import get_settings
 from napari.utils.events import Event
 from qtpy.QtCore import QTimer
 
@@ -14,6 +15,18 @@ from napari_volseg.core import Volume
 VOLUME_KEY = "napari_volseg_volume"
 #: Key of layer metadata for a function that returns the segment table of a labels layer as it is now.
 TABLE_KEY = "napari_volseg_table"
+
+PLUGIN = "napari-volseg"
+#: Files that napari's own reader claims, too, and opens without their place in the patient.
+CONTESTED = ("*.nii", "*.nii.gz", "*.dcm")
+
+
+def prefer_our_readers() -> None:
+    """Let napari open medical images with our readers instead of asking, unless the user has chosen a reader."""
+    plugins = get_settings().plugins
+    wanted = dict.fromkeys(CONTESTED, PLUGIN) | plugins.extension2reader
+    if wanted != plugins.extension2reader:
+        plugins.extension2reader = wanted
 
 
 class Adopter:

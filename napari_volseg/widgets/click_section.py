@@ -24,9 +24,9 @@ class ClickSection(Section):
     def build(self) -> None:
         """Make the buttons."""
         click, scribble = tool_button(self.app, "click", "Click"), tool_button(self.app, "scribble", "Scribble")
-        self.plus = ActionButton("＋ Add", "Clicks add to the segment [X]", lambda: self._sign(True), "sign.add")
+        self.plus = ActionButton("+ Add", "Clicks add to the segment [X]", lambda: self._sign(True), "sign.add")
         self.minus = ActionButton(
-            "－ Remove", "Clicks take from the segment [X]", lambda: self._sign(False), "sign.remove"
+            "− Remove", "Clicks take from the segment [X]", lambda: self._sign(False), "sign.remove"
         )
         signs = QButtonGroup(self)
         for button in (self.plus, self.minus):

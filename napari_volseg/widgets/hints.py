@@ -64,4 +64,7 @@ def _while_looking(app: Application) -> Hint:
     assert app.case is not None
     if not len(app.case.table):
         return Hint("Choose a window; then run a model, or take the click tool", "segment.run")
-    return Hint("Check the segments slice by slice, correct them, then export", "export.nifti")
+    if not app.case.active:
+        return Hint("Check the segments; select one in the table to correct it, or export", "export.nifti")
+    name = app.case.table[app.case.active].name
+    return Hint(f"Correct {name} with brush or clicks, or export", "export.nifti")

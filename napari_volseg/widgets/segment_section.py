@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox
 
@@ -47,6 +49,7 @@ class SegmentSection(Section):
         shelf = self.app.models
         self._fill()
         self.card.setText(describe_card(shelf.chosen.card) if shelf.chosen else "")
+        self.card.setToolTip(explain_card(shelf.chosen.card) if shelf.chosen else "")
         self.device.setText(f"Networks run on: {shelf.device}")
         self.device.setVisible(bool(shelf.device))
         self.run.refresh()
@@ -73,8 +76,25 @@ class SegmentSection(Section):
 
 
 def describe_card(card: ModelCard) -> str:
-    """Return what a model labels and what it is for, in a few lines."""
+    """Return what a model labels and, in one sentence, what it is for."""
     names = [segment.name for segment in card.segments]
     shown = ", ".join(names[:NAMES_SHOWN])
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return f"Labels: {shown}{more}\nFor: {card.intended_use or card.task}"
+    purpose = (card.intended_use or card.task).split(". ")[0].rstrip(".")
+    return f"Labels: {shown}{more}\nFor: {purpose}"
+
+
+def explain_card(card: ModelCard) -> str:
+    """Return everything that a user may want to know of a model."""
+    spacing = " × ".join(f"{s:g}" for s in card.spacing) + " mm (z, y, x)" if card.spacing else "that of the image"
+    facts = {
+        "Version": card.version,
+        "Task": card.task,
+        "Intended use": card.intended_use,
+        "Labels": ", ".join(segment.name for segment in card.segments),
+        "Input": ", ".join(card.channels),
+        "Spacing": spacing,
+        "Licence of the weights": card.weights_license,
+    }
+    lines = "".join(f"<p><b>{name}:</b> {escape(text)}</p>" for name, text in facts.items() if text)
+    return f"<b>{escape(card.title)}</b>{lines}"

@@ -5,19 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import napari
 from napari.components import ViewerModel
 from napari.qt import QtViewer
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QMainWindow
 
 from napari_volseg.app import Application
 from napari_volseg.viewer import ViewerBinding
-from napari_volseg.widgets.adoption import Adopter, describe_labels
+from napari_volseg.widgets.adoption import Adopter, describe_labels, prefer_our_readers
 from napari_volseg.widgets.drops import DropFilter
 from napari_volseg.widgets.events import Waker
 from napari_volseg.widgets.main_panel import MainPanel
@@ -26,6 +27,8 @@ from napari_volseg.widgets.overlay import CursorReadout, LettersOverlay
 TITLE = "napari-volseg"
 #: Name that napari gives to the dock of our widget contribution: its Plugins menu then finds the panel that is there.
 DOCK_NAME = "Segmentation (napari-volseg)"
+#: Width that napari's layer list opens with, pixels; it leaves the image more room than napari's own choice.
+LAYER_LIST_WIDTH = 190
 
 
 def create_window(path: Path | None = None, show: bool = True) -> tuple[napari.Viewer, Application, MainPanel]:
@@ -47,7 +50,10 @@ def create_window(path: Path | None = None, show: bool = True) -> tuple[napari.V
         viewer = napari.Viewer(title=TITLE, show=False, show_welcome_screen=False)
     panel = ViewerPanel(viewer)
     viewer.window.add_dock_widget(panel, name=DOCK_NAME, area="right", add_vertical_stretch=False)
-    panel.window().findChild(QtViewer).dockLayerControls.hide()
+    window = panel.window()
+    qt_viewer = window.findChild(QtViewer)
+    qt_viewer.dockLayerControls.hide()
+    window.resizeDocks([qt_viewer.dockLayerList], [LAYER_LIST_WIDTH], Qt.Orientation.Horizontal)
     if show:
         with _without_greetings():
             viewer.show()
@@ -76,6 +82,7 @@ class ViewerPanel(MainPanel):
         self._waker = waker = Waker(app, self)
         self.destroyed.connect(lambda: _end(app, waker))
         app.case_changed.connect(self._describe_labels)
+        prefer_our_readers()
         app.models.look()
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -84,10 +91,17 @@ class ViewerPanel(MainPanel):
         window = self.window()
         if self.letters is not None or not isinstance(window, QMainWindow):
             return
+        window.installEventFilter(self)
         qt_viewer = window.findChild(QtViewer)
         self.letters = LettersOverlay(self.app, qt_viewer.canvas.native)
         self.readout = CursorReadout(self.app, window)
         self._drops = DropFilter(self.app, qt_viewer)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Stop all work once the window is closed; napari may still ask the user, who may refuse."""
+        if event.type() == QEvent.Type.Close:
+            QTimer.singleShot(0, partial(_end_if_closed, watched, self.app, self._waker))
+        return False
 
     def event(self, event: QEvent) -> bool:
         """Let go of the viewer when napari takes the panel out of its dock for good."""
@@ -107,6 +121,15 @@ class ViewerPanel(MainPanel):
         self.letters = None
         super().release()
         self.deleteLater()
+
+
+def _end_if_closed(window: QMainWindow, app: Application, waker: Waker) -> None:
+    try:
+        closed = not window.isVisible()
+    except RuntimeError:  # Qt has deleted it already
+        closed = True
+    if closed:
+        _end(app, waker)
 
 
 def _end(app: Application, waker: Waker) -> None:

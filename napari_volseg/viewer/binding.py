@@ -230,7 +230,9 @@ class ViewerBinding:
     def _show_window(self) -> None:
         if self._shown is None:
             return
-        show_window(self._shown.image, self._app.view.window)
+        # napari's slider answers a new range with limits of its own
+        with self._shown.image.events.contrast_limits.blocker(self._follow_contrast):
+            show_window(self._shown.image, self._app.view.window)
         if self._shown.volume_3d is not None:
             self._shown.volume_3d.show_window(self._app.view.window)
 

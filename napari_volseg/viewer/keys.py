@@ -7,7 +7,6 @@ an instance come before those of its class.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from napari.utils.key_bindings import KeymapProvider, coerce_keybinding
@@ -22,19 +21,13 @@ KeyAction = Callable[[Any], Any]
 
 def command_keys(app: Application) -> dict[str, KeyAction]:
     """Return what each key of the command table does when napari calls it with the bound object."""
-
-    def run(_: object, *, command_id: str) -> None:
-        run_command(app, command_id)
-
-    return {c.key: partial(run, command_id=c.id) for c in COMMANDS.values() if c.key}
+    return {c.key: _runner(app, c.id) for c in COMMANDS.values() if c.key}
 
 
 def bind(provider: KeymapProvider, actions: Mapping[str, KeyAction]) -> None:
     """Bind keys on a viewer or layer and block napari's that do harm there."""
-    for key, action in actions.items():
+    for key, action in {**dict.fromkeys(BLOCKED, ignore), **actions}.items():
         provider.bind_key(key, action, overwrite=True)
-    for key in BLOCKED:
-        provider.bind_key(key, ..., overwrite=True)
 
 
 def unbind(provider: KeymapProvider, actions: Mapping[str, KeyAction]) -> None:
@@ -42,3 +35,15 @@ def unbind(provider: KeymapProvider, actions: Mapping[str, KeyAction]) -> None:
     for key in (*actions, *BLOCKED):
         if coerce_keybinding(key) in provider.keymap:
             provider.bind_key(key, None)
+
+
+def ignore(_: object) -> None:
+    """Do nothing, in the place of a blocked key: napari 0.9 fails on its own blocker, an ellipsis."""
+
+
+def _runner(app: Application, command_id: str) -> KeyAction:
+    # a plain function, for napari reads the __name__ of whatever is bound
+    def run(_: object) -> None:
+        run_command(app, command_id)
+
+    return run

@@ -1,0 +1,169 @@
+"""What a real napari window draws: the chiral phantom the right way up in three planes and in 3D."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from napari_volseg.app import Application
+from napari_volseg.core import Geometry, Segmentation, SegmentTable, Volume, Window
+from napari_volseg.viewer import ViewerBinding
+
+pytestmark = pytest.mark.gui
+
+SHAPE, SPACING = (24, 50, 40), (4.0, 1.5, 2.0)
+#: Where a block lies, which segment it is and its colour.
+BLOCKS = {
+    "left": (1, (255, 0, 0)),
+    "anterior": (2, (0, 255, 0)),
+    "superior": (3, (0, 0, 255)),
+    "posterior": (4, (255, 255, 0)),
+}
+
+
+def block(side: str) -> tuple[slice, slice, slice]:
+    """Voxels of a block at one side of the volume, in the middle of the other two axes."""
+    z, y, x = (slice(n // 2 - n // 8, n // 2 + n // 8) for n in SHAPE)
+    match side:
+        case "left":
+            return z, y, slice(SHAPE[2] - 8, SHAPE[2] - 2)
+        case "anterior":
+            return z, slice(2, 10), x
+        case "superior":
+            return slice(SHAPE[0] - 6, SHAPE[0] - 2), y, x
+    return z, slice(SHAPE[1] - 10, SHAPE[1] - 2), x
+
+
+def phantom() -> tuple[Volume, Segmentation]:
+    """A grey volume with one bright block in each of three directions, each labelled, and one more behind."""
+    geometry = Geometry.from_spacing(SHAPE, SPACING)
+    voxels = np.full(SHAPE, 0, np.int16)
+    labels = np.zeros(SHAPE, np.uint16)
+    table = SegmentTable()
+    for side, (value, color) in BLOCKS.items():
+        labels[block(side)] = value
+        table = table.with_segment(table.new_segment(side, color=color))
+    voxels[block("left")] = 1000
+    return Volume(voxels, geometry, "CT", "HU", "HU"), Segmentation(labels, geometry, table)
+
+
+@pytest.fixture
+def shown(make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    app = Application()
+    binding = ViewerBinding(app, viewer)
+    app.adopt(*phantom())
+    app.view.window = Window(0, 2000)
+    yield app, viewer
+    binding.close()
+    app.close()
+
+
+def picture(viewer) -> NDArray[np.int32]:
+    """Canvas pixels (row, column, RGB) as signed numbers."""
+    return viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(np.int32)
+
+
+def tinted(pixels: NDArray[np.int32], color: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Pixels whose strong channels are those of a colour."""
+    strong = [c > 0 for c in color]
+    return pixels[..., strong].min(-1) > pixels[..., np.invert(strong)].max(-1) + 30
+
+
+def offset(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Where a mask's centre lies from the canvas centre: signs of (right, down), 0 within a tenth."""
+    assert mask.sum() > 50
+    rows, columns = np.nonzero(mask)
+    height, width = mask.shape
+    right, down = columns.mean() / width - 0.5, rows.mean() / height - 0.5
+    return int(np.sign(np.round(right * 10))), int(np.sign(np.round(down * 10)))
+
+
+@pytest.mark.parametrize(
+    ("plane", "expected"),
+    [
+        ("axial", {"left": (1, 0), "anterior": (0, -1), "posterior": (0, 1)}),
+        ("coronal", {"left": (1, 0), "superior": (0, -1)}),
+        ("sagittal", {"anterior": (-1, 0), "superior": (0, -1), "posterior": (1, 0)}),
+    ],
+)
+def test_planes_are_drawn_the_right_way_up(plane, expected, shown) -> None:
+    app, viewer = shown
+    app.view.plane = plane
+    pixels = picture(viewer)
+    seen = {side: offset(tinted(pixels, color)) for side, (_, color) in BLOCKS.items() if tinted(pixels, color).any()}
+    assert seen == expected
+    app.view.labels_visible = False
+    bright = picture(viewer).min(-1) > 200
+    assert bright.any() == ("left" in expected)
+    if bright.any():
+        assert offset(bright) == expected["left"]
+
+
+def test_pixels_are_square_in_millimetres(shown) -> None:
+    app, viewer = shown
+    extent = np.multiply(SHAPE, SPACING)
+    for plane, (row, column) in {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}.items():
+        app.view.plane = plane
+        rows, columns = np.nonzero(picture(viewer).max(-1) > 60)
+        height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+        assert width / height == pytest.approx(extent[column] / extent[row], rel=0.03)
+
+
+def test_3d_is_not_mirrored_and_seen_from_the_front(shown) -> None:
+    app, viewer = shown
+    app.view.three_d = True
+    pixels = picture(viewer)
+    seen = {side: tinted(pixels, color) for side, (_, color) in BLOCKS.items()}
+    assert offset(seen["left"]) == (1, 0)
+    assert offset(seen["superior"]) == (0, -1)
+    assert offset(seen["anterior"]) == (0, 0)
+    assert seen["posterior"].sum() < 0.05 * seen["anterior"].sum()
+    app.view.labels_visible = False
+    assert offset(picture(viewer).min(-1) > 200) == (1, 0)
+
+
+def test_a_stroke_with_the_real_mouse_lands_and_is_drawn(shown, qtbot) -> None:
+    from qtpy.QtCore import QPoint, Qt
+    from qtpy.QtWidgets import QApplication
+
+    app, viewer = shown
+    app.jobs.inbox.wake = lambda: None
+    app.view.plane = "coronal"
+    app.tools.tool, app.tools.radius_mm = "brush", 6.0
+    app.case.active = 2
+    before = tinted(picture(viewer), (0, 255, 0)).sum()
+    canvas = next(w for w in QApplication.allWidgets() if type(w).__name__ == "CanvasBackendDesktop")
+    middle = canvas.rect().center()
+    qtbot.mousePress(canvas, Qt.LeftButton, pos=middle)
+    qtbot.mouseMove(canvas, middle + QPoint(0, 60))
+    qtbot.wait(30)
+    qtbot.mouseRelease(canvas, Qt.LeftButton, pos=middle + QPoint(0, 60))
+    app.jobs.inbox.pump()
+    (step,) = app.case.session.history.steps
+    painted = np.argwhere(app.case.segmentation.labels == 2)
+    painted = painted[painted[:, 1] > 12]
+    assert step.name == "Brush: anterior"
+    assert set(painted[:, 1]) == {SHAPE[1] // 2}
+    drawn = tinted(picture(viewer), (0, 255, 0))
+    assert drawn.sum() > before + 200
+    assert offset(drawn) == (0, 1)
+    qtbot.keyClick(canvas, Qt.Key_Z, Qt.ControlModifier)
+    app.jobs.inbox.pump()
+    assert tinted(picture(viewer), (0, 255, 0)).sum() == before
+
+
+def test_keys_of_naparis_layers_do_not_shadow_ours(shown, qtbot) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QApplication
+
+    app, viewer = shown
+    viewer.layers.selection.active = viewer.layers["Segments"]
+    canvas = next(w for w in QApplication.allWidgets() if type(w).__name__ == "CanvasBackendDesktop")
+    qtbot.keyClick(canvas, Qt.Key_2)
+    assert app.view.window.name == "Bone"
+    qtbot.keyClick(canvas, Qt.Key_E)
+    assert app.tools.tool == "eraser"
+    qtbot.keyClick(canvas, Qt.Key_S)
+    assert app.view.plane == "sagittal"

@@ -7,6 +7,7 @@ small stand-ins below, which know numbers and nothing else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,10 +84,12 @@ def _from_nnunet(path: Path, content: Any) -> Checkpoint:
 
 
 def _refusal(path: Path, problem: Exception) -> RefusedError:
-    if "Unsupported global" not in str(problem) and "Unsupported class" not in str(problem):
-        return _not_a_checkpoint(path, str(problem).split("\n")[0] or type(problem).__name__)
+    """Return what to say; torch's own words advise to load the file unsafely and are not passed on."""
+    wanted = re.search(r"GLOBAL ([\w.]+)", str(problem))
+    if wanted is None:
+        return _not_a_checkpoint(path, "no archive of weights can be read from it")
     return RefusedError(
-        f"{path.name} wants to build more than numbers and was not loaded: "
+        f"{path.name} wants to run or build {wanted[1]}, which is more than numbers, and was not loaded: "
         "use a checkpoint that holds weights alone, from a source that you trust",
         "model.unsafe",
     )

@@ -31,6 +31,7 @@ from napari_volseg.inference.tissue_masks import (
     BONE_HU,
     LUNG_SURFACE_HU,
     SKIN_HU,
+    UNSEEN_HU,
     body_mask,
     bone_mask,
     lung_masks,
@@ -200,6 +201,7 @@ def _label_plane(raw: NDArray[Any], smooth: NDArray[np.float32], zones: _Zones, 
     labels[body & decided(zones.bone_inside, zones.bone_near, raw > BONE_HU)] = BONE
     lung = decided(zones.lung_inside, zones.lung_near, raw < LUNG_SURFACE_HU)
     labels[lung] = np.where(zones.plane(zones.left_side, z, raw.shape)[lung], LEFT_LUNG, RIGHT_LUNG)
+    labels[raw < UNSEEN_HU] = 0
     return labels
 
 

@@ -1,0 +1,108 @@
+"""Plans of nnU-Net: both spellings, inheritance, and what is refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from napari_volseg.core import RefusedError
+from napari_volseg.inference import parse_plan
+from napari_volseg.inference.plans import Resampling
+
+Json = dict[str, Any]
+
+
+def test_both_spellings_of_a_network_are_the_same(plans: Json, dataset: Json) -> None:
+    today = parse_plan(plans, dataset, "3d_fullres").architecture
+    configuration = plans["configurations"]["3d_fullres"]
+    del configuration["architecture"]
+    configuration |= {
+        "UNet_class_name": "PlainConvUNet",
+        "UNet_base_num_features": 4,
+        "unet_max_num_features": 6,
+        "n_conv_per_stage_encoder": [2, 2],
+        "n_conv_per_stage_decoder": [2],
+        "pool_op_kernel_sizes": [[1, 1, 1], [1, 2, 2]],
+        "conv_kernel_sizes": [[1, 3, 3], [3, 3, 3]],
+    }
+    assert parse_plan(plans, dataset, "3d_fullres").architecture == today
+
+
+def test_facts_of_a_plan(plans: Json, dataset: Json) -> None:
+    plans["transpose_forward"] = [1, 2, 0]
+    plans["configurations"]["3d_fullres"] |= {
+        "normalization_schemes": ["CTNormalization"],
+        "spacing": [3.0, 2.0, 1.0],
+    }
+    plan = parse_plan(plans, dataset, "3d_fullres")
+    assert plan.labels == ("background", "liver", "left_kidney")
+    assert plan.image_spacing == (1.0, 3.0, 2.0)
+    assert (plan.normalization.low, plan.normalization.high, plan.normalization.mean) == (-100.0, 200.0, 20.0)
+    assert plan.image_resampling == Resampling(3)
+    assert plan.output_resampling == Resampling(1)
+    assert plan.orientation == ""
+
+
+def test_a_configuration_inherits(plans: Json, dataset: Json) -> None:
+    plans["configurations"]["fine"] = {"inherits_from": "3d_fullres", "spacing": [0.5, 0.5, 0.5]}
+    plan = parse_plan(plans, dataset, "fine")
+    assert plan.spacing == (0.5, 0.5, 0.5)
+    assert plan.patch_size == (4, 8, 8)
+
+
+def test_a_reader_that_reorients_states_the_orientation(plans: Json, dataset: Json) -> None:
+    plans["image_reader_writer"] = "NibabelIOWithReorient"
+    assert parse_plan(plans, dataset, "3d_fullres").orientation == "SAR"
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"previous_stage": "3d_lowres"}, "model.cascade", "cascade"),
+        ({"patch_size": [64, 64]}, "model.dimension", "3d_fullres"),
+        ({"preprocessor_name": "OtherPreprocessor"}, "model.preprocessor", "OtherPreprocessor"),
+        ({"normalization_schemes": ["Odd"]}, "model.normalization", "Odd"),
+        ({"resampling_fn_data": "resample_torch_fornnunet"}, "model.resampling", "resample_torch_fornnunet"),
+        ({"resampling_fn_probabilities_kwargs": {"order": 3}}, "model.resampling", "order 3"),
+        ({"inherits_from": "3d_fullres"}, "model.plans", "3d_fullres"),
+        ({"spacing": [1.0, 0.0, 1.0]}, "model.plans", "spacing"),
+    ],
+)
+def test_configurations_that_are_refused(plans: Json, dataset: Json, change: Json, code: str, words: str) -> None:
+    plans["configurations"]["3d_fullres"] |= change
+    with pytest.raises(RefusedError, match=words) as refusal:
+        parse_plan(plans, dataset, "3d_fullres")
+    assert refusal.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 2]}, "model.regions"),
+        ({"labels": {"background": 0, "liver": 2}}, "model.labels"),
+        ({"channel_names": {"0": "T1", "1": "FLAIR"}}, "model.channels"),
+        ({"labels": None}, "model.plans"),
+    ],
+)
+def test_datasets_that_are_refused(plans: Json, dataset: Json, change: Json, code: str) -> None:
+    with pytest.raises(RefusedError) as refusal:
+        parse_plan(plans, dataset | change, "3d_fullres")
+    assert refusal.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("network_class_name",), "x.residual_unet.ResidualEncoderUNet", "ResidualEncoderUNet is not supported yet"),
+        (("arch_kwargs", "norm_op"), "torch.nn.BatchNorm3d", "BatchNorm3d"),
+        (("arch_kwargs", "nonlin"), "torch.nn.GELU", "GELU"),
+    ],
+)
+def test_other_networks_are_refused_by_name(plans: Json, dataset: Json, path: Any, value: str, words: str) -> None:
+    block = plans["configurations"]["3d_fullres"]["architecture"]
+    for key in path[:-1]:
+        block = block[key]
+    block[path[-1]] = value
+    with pytest.raises(RefusedError, match=words):
+        parse_plan(plans, dataset, "3d_fullres")

@@ -1,0 +1,107 @@
+"""Sliding window and stitching against the plain computation that they replace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from skimage.transform import resize
+
+from napari_volseg.inference.sliding import WindowGrid, gaussian_profile, stream_logits, window_starts
+from napari_volseg.inference.stitching import LabelStitcher
+
+
+def collect(
+    network: Callable[[torch.Tensor], torch.Tensor], image: NDArray[np.float32], grid: WindowGrid, channels: int
+) -> torch.Tensor:
+    blocks, expected = [], 0
+    for first, planes in stream_logits(network, torch.from_numpy(image), grid, channels, lambda: None):
+        assert first == expected
+        expected += planes.shape[1]
+        blocks.append(planes.clone())
+    return torch.cat(blocks, 1)
+
+
+def test_window_starts_follow_nnunets_rule() -> None:
+    assert window_starts(110, 64) == (0, 23, 46)
+    assert window_starts(64, 64) == (0,)
+    assert window_starts(65, 64) == (0, 1)
+    assert window_starts(128, 64, step=1.0) == (0, 64)
+
+
+def test_windows_cover_the_image() -> None:
+    for size in range(8, 60):
+        starts = window_starts(size, 8)
+        assert starts[0] == 0
+        assert starts[-1] == size - 8
+        assert max(np.diff(starts), default=0) <= 4
+
+
+def test_the_window_weight_is_nnunets() -> None:
+    profile = gaussian_profile(32)
+    assert profile.argmax() == 16
+    assert profile.max() == 1.0
+    np.testing.assert_allclose(profile[[12, 20]], np.exp(-0.5), rtol=1e-3)
+    assert profile.min() > 0
+
+
+@pytest.mark.parametrize("shape", [(11, 9, 13), (3, 9, 5), (8, 8, 8), (30, 8, 4)])
+def test_a_pointwise_network_gives_what_one_pass_gives(shape: tuple[int, int, int]) -> None:
+    image = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+    def network(window: torch.Tensor) -> torch.Tensor:
+        return torch.cat((window * 2, torch.ones_like(window), window**2), 1)
+
+    logits = collect(network, image, WindowGrid(shape, (6, 8, 8)), 3)
+    np.testing.assert_allclose(logits, np.stack((image * 2, np.ones(shape), image**2)), atol=1e-5)
+
+
+def test_windows_are_blended_by_their_weights() -> None:
+    grid = WindowGrid((10, 4, 4), (4, 4, 4))
+    total, weights = np.zeros(10), np.zeros(10)
+    for value, start in enumerate(grid.starts[0], 1):
+        total[start : start + 4] += value * gaussian_profile(4)
+        weights[start : start + 4] += gaussian_profile(4)
+    count = iter(range(1, 100))
+    logits = collect(lambda window: torch.full_like(window, next(count)), np.zeros((10, 4, 4), np.float32), grid, 1)
+    np.testing.assert_allclose(logits[0, :, 1, 2], total / weights, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(12, 17, 9), (5, 6, 7), (7, 11, 13)])
+@pytest.mark.parametrize("rows", [1, 3, 7])
+def test_labels_are_those_of_the_interpolated_logits(shape: tuple[int, int, int], rows: int) -> None:
+    logits = np.random.default_rng(0).normal(size=(4, 7, 11, 8)).astype(np.float32)
+    labels = np.zeros(shape, np.uint8)
+    stitcher = LabelStitcher(logits.shape[1:], labels)
+    for first in range(0, 7, rows):
+        stitcher.add(first, torch.from_numpy(logits[:, first : first + rows]))
+    large = np.stack([resize(c, shape, order=1, mode="edge", anti_aliasing=False) for c in logits])
+    np.testing.assert_array_equal(labels, large.argmax(0))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_along_a_coarse_axis_the_nearest_logits_count(axis: int) -> None:
+    shape = (9, 9, 9)
+    logits = np.random.default_rng(0).normal(size=(3, 6, 6, 6)).astype(np.float32)
+    labels = np.zeros(shape, np.uint8)
+    LabelStitcher((6, 6, 6), labels, axis).add(0, torch.from_numpy(logits))
+    nearest = np.take(logits, np.floor((np.arange(9) + 0.5) * 6 / 9).astype(int), axis + 1)
+    large = np.stack([resize(c, shape, order=1, mode="edge", anti_aliasing=False) for c in nearest])
+    np.testing.assert_array_equal(labels, large.argmax(0))
+
+
+def test_memory_holds_one_window_of_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    zeros = torch.zeros
+
+    def watched(shape: Any, **options: Any) -> torch.Tensor:
+        sizes.append(int(np.prod(shape)))
+        return zeros(shape, **options)
+
+    monkeypatch.setattr(torch, "zeros", watched)
+    collect(lambda window: window, np.zeros((64, 8, 8), np.float32), WindowGrid((64, 8, 8), (4, 8, 8)), 1)
+    assert max(sizes) == 4 * 8 * 8

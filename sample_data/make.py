@@ -6,37 +6,29 @@ Everything follows from fixed seeds, so that a second run writes the same voxels
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import PYDICOM_ROOT_UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from napari_volseg.core import Geometry, Volume
-from napari_volseg.training.phantoms import PhantomCase, torso
+from napari_volseg.formats import save_labels_nifti, save_volume_nifti
+from napari_volseg.training.phantoms import head, torso
 
 HERE = Path(__file__).resolve().parent
 TORSO_SEED = 7
 #: Voxels are rounded to this step (HU): finer than the noise, and it keeps the files small.
 HU_STEP = 2
+HEAD_SEED, MR_STEP = 11, 4
 DATE, TIME = "20260102", "101500"
 
 
 def uid(*names: object) -> str:
     """Return a UID that depends on ``names`` alone."""
     return str(generate_uid(PYDICOM_ROOT_UID, entropy_srcs=["napari-volseg sample data", *map(str, names)]))
-
-
-def write_nifti(path: Path, voxels: NDArray[np.generic], geometry: Geometry) -> None:
-    """Write an array (z, y, x) with an exact sform."""
-    affine = geometry.to_ras_ijk()
-    image = nib.Nifti1Image(np.ascontiguousarray(voxels.T), affine)
-    image.set_sform(affine, code=1)
-    image.set_qform(affine, code=1)
-    image.header.set_xyzt_units("mm", "sec")
-    nib.save(image, path)
 
 
 def write_dicom_series(folder: Path, volume: Volume, seed: int) -> None:
@@ -104,6 +96,7 @@ SERIES: dict[str, object] = {
     "Modality": "CT",
     "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
     "BodyPartExamined": "CHESTABDOMEN",
+    "Laterality": "",
     "KVP": 120,
     "ConvolutionKernel": "SOFT",
 }
@@ -136,21 +129,29 @@ def _fill(instance: Dataset, pixels: NDArray[np.int16]) -> None:
     instance.PixelData = (pixels.astype(np.int32) + 1024).astype("<u2").tobytes()
 
 
-def coarser(case: PhantomCase) -> PhantomCase:
-    """Return the case with its voxels rounded to ``HU_STEP``."""
-    volume = case.volume
-    rounded = (np.round(volume.voxels / HU_STEP) * HU_STEP).astype(np.int16)
-    stepped = Volume(rounded, volume.geometry, volume.modality, volume.quantity, volume.unit, volume.name)
-    return PhantomCase(stepped, case.segmentation)
+def rounded(volume: Volume, step: int) -> Volume:
+    """Return the volume with its voxels rounded to multiples of ``step``."""
+    voxels = (np.round(volume.voxels / step) * step).astype(np.int16)
+    return replace(volume, voxels=voxels)
 
 
 def make_torso(folder: Path) -> None:
     """Write the torso as DICOM series, NIfTI and labels."""
-    case = coarser(torso(TORSO_SEED))
-    write_dicom_series(folder / "torso-ct-dicom", case.volume, TORSO_SEED)
-    write_nifti(folder / "torso-ct.nii.gz", case.volume.voxels, case.volume.geometry)
-    write_nifti(folder / "torso-labels.nii.gz", case.segmentation.labels, case.segmentation.geometry)
+    case = torso(TORSO_SEED)
+    volume = rounded(case.volume, HU_STEP)
+    write_dicom_series(folder / "torso-ct-dicom", volume, TORSO_SEED)
+    save_volume_nifti(folder / "torso-ct.nii.gz", volume)
+    save_labels_nifti(folder / "torso-labels.nii.gz", case.segmentation, volume)
+
+
+def make_head(folder: Path) -> None:
+    """Write both MR sequences of one head, and labels on the grid of the T1."""
+    t1, flair = (head(HEAD_SEED, sequence) for sequence in ("T1", "FLAIR"))
+    save_volume_nifti(folder / "head-mr-t1.nii.gz", rounded(t1.volume, MR_STEP))
+    save_volume_nifti(folder / "head-mr-flair.nii.gz", rounded(flair.volume, MR_STEP))
+    save_labels_nifti(folder / "head-labels.nii.gz", t1.segmentation, t1.volume)
 
 
 if __name__ == "__main__":
     make_torso(HERE)
+    make_head(HERE)

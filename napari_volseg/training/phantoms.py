@@ -7,24 +7,47 @@ stomach and aorta left, as in nearly all people, so that a mirrored image is alw
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from napari_volseg.core import (
     ANATOMICAL_STRUCTURE,
     LESION_CATEGORY,
     Code,
     Geometry,
+    Provenance,
     Segment,
     Segmentation,
     SegmentTable,
+    UsageError,
     Volume,
     color_for,
 )
+from napari_volseg.spatial import apply_reorientation, display_reorientation, reorient_geometry
 from napari_volseg.training.phantoms_abdomen import paint_abdomen
-from napari_volseg.training.phantoms_scan import blur, labels_of, random_pose, reconstruction_noise, sharp_image
+from napari_volseg.training.phantoms_head import (
+    BRAINSTEM,
+    CEREBELLUM,
+    DEEP_GREY,
+    GREY_MATTER,
+    LEFT_EYE,
+    LESION,
+    RIGHT_EYE,
+    VENTRICLES,
+    WHITE_MATTER,
+    paint_head,
+)
+from napari_volseg.training.phantoms_scan import (
+    blur,
+    labels_of,
+    magnitude_image,
+    random_pose,
+    reconstruction_noise,
+    sharp_image,
+)
 from napari_volseg.training.phantoms_shapes import Points, Scene, Tissue, Warp, region
 from napari_volseg.training.phantoms_thorax import (
     AORTA,
@@ -48,6 +71,9 @@ from napari_volseg.training.phantoms_thorax import (
     paint_wall,
 )
 
+#: Labels of a torso that are organs, and those that are lesions inside one.
+ORGANS = (RIGHT_LUNG, LEFT_LUNG, HEART, LIVER, SPLEEN, RIGHT_KIDNEY, LEFT_KIDNEY, AORTA, STOMACH, BONE)
+LESIONS = (LIVER_LESION, LUNG_NODULE)
 #: Field of view of a torso along (z, y, x), mm.
 TORSO_EXTENT = (300.0, 300.0, 360.0)
 
@@ -62,7 +88,8 @@ class PhantomCase:
 
 def _segment(value: int, name: str, code: str, meaning: str, lesion: bool = False) -> Segment:
     category = LESION_CATEGORY if lesion else ANATOMICAL_STRUCTURE
-    return Segment(value, name, color_for(value), category, Code(code, "SCT", meaning), "AUTOMATIC", "phantom", "done")
+    kind = Code(code, "SCT", meaning)
+    return Segment(value, name, color_for(value), category, kind, "AUTOMATIC", "phantom", "done")
 
 
 #: What the labels of a torso mean; types are SNOMED CT concepts.
@@ -142,7 +169,7 @@ def _torso_scene(chance: Chance) -> Scene:
 
 
 def _paint_table(scene: Scene, trunk: Trunk) -> None:
-    """Paint a padded, curved carbon-fibre table under the patient, level with the scanner and not with the patient."""
+    """Paint a padded, curved carbon-fibre table under the patient, level with the scanner."""
     top = scene.depth_of((0, trunk.depth - 6, 0))
 
     def under(p: Points, start: float, thick: float) -> NDArray[np.float32]:
@@ -160,3 +187,118 @@ def _noise_share(image: NDArray[np.float32], geometry: Geometry) -> NDArray[np.f
     """Return how strong noise is in each voxel: 1 in the middle of the body, less towards the air around it."""
     solid = blur((image > -500).astype(np.float32), geometry, (20, 40, 40))
     return np.asarray(0.35 + 0.85 * solid, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence3D:
+    """How one MR sequence samples the head.
+
+    Parameters
+    ----------
+    image
+        Which of the tissues' values it shows.
+    axes
+        Where its index (z, y, x) runs before it is tilted, as columns (x, y, z), LPS.
+    spacing
+        Voxel spacing (z, y, x), mm.
+    extent
+        Field of view (z, y, x), mm.
+    tilt
+        Turns about x, y and z by which the acquisition is oblique, degrees.
+    """
+
+    image: int
+    axes: tuple[tuple[int, int, int], ...]
+    spacing: tuple[float, float, float]
+    extent: tuple[float, float, float]
+    tilt: tuple[float, float, float]
+
+    def geometry(self) -> Geometry:
+        """Return the oblique grid, centred on the scanner's origin."""
+        shape = np.round(np.divide(self.extent, self.spacing)).astype(int)
+        turn = Rotation.from_euler("xyz", self.tilt, degrees=True).as_matrix()
+        matrix = np.eye(4)
+        matrix[:3, :3] = turn @ np.column_stack(self.axes) * self.spacing
+        matrix[:3, 3] = -matrix[:3, :3] @ ((shape - 1) / 2)
+        return Geometry((int(shape[0]), int(shape[1]), int(shape[2])), matrix)
+
+
+#: A sagittal volume and a stack of thick oblique axial slices: two grids that share nothing but the head.
+HEAD_SEQUENCES = {
+    "T1": Sequence3D(0, ((1, 0, 0), (0, 0, -1), (0, 1, 0)), (1.6, 1.5, 1.5), (192, 234, 234), (7, -4, 9)),
+    "FLAIR": Sequence3D(1, ((0, 0, 1), (0, 1, 0), (1, 0, 0)), (5.0, 1.2, 1.2), (170, 228, 186), (-13, 3, 5)),
+}
+
+
+#: What the labels of a head mean; types are SNOMED CT concepts.
+HEAD_TABLE = SegmentTable(
+    (
+        _segment(GREY_MATTER, "Cerebral grey matter", "40146001", "Cerebral cortex"),
+        _segment(WHITE_MATTER, "Cerebral white matter", "68523003", "Cerebral white matter"),
+        _segment(VENTRICLES, "Ventricles", "35764002", "Brain ventricle"),
+        _segment(CEREBELLUM, "Cerebellum", "113305005", "Cerebellum"),
+        _segment(BRAINSTEM, "Brainstem", "15926001", "Brainstem"),
+        _segment(DEEP_GREY, "Deep grey matter", "32610002", "Basal ganglion"),
+        _segment(RIGHT_EYE, "Right eye", "18944008", "Right eye"),
+        _segment(LEFT_EYE, "Left eye", "8966001", "Left eye"),
+        _segment(LESION, "Lesion", "52988006", "Lesion", lesion=True),
+    )
+)
+
+
+def head(
+    seed: int,
+    sequence: str = "T1",
+    spacing: tuple[float, float, float] | None = None,
+    noise: float = 16.0,
+    supersample: int = 2,
+) -> PhantomCase:
+    """Return one MR sequence of a head; sequences of one seed show the same head in the same pose.
+
+    Parameters
+    ----------
+    seed
+        Chooses anatomy, contrast, pose and noise.
+    sequence
+        A key of ``HEAD_SEQUENCES``.
+    spacing
+        Voxel spacing (z, y, x), mm; None for the sequence's own.
+    noise
+        Standard deviation in each of the two receiver channels, arbitrary units; white matter in T1 has about 800.
+    supersample
+        Samples per voxel and axis from which partial volume comes.
+
+    Returns
+    -------
+    PhantomCase
+        Voxels int16 on the display grid of an oblique acquisition, whose own grid is in the provenance; labels uint8
+        after ``HEAD_TABLE``. The lesion lies on the left.
+
+    Raises
+    ------
+    UsageError
+        For an unknown sequence.
+    """
+    if sequence not in HEAD_SEQUENCES:
+        raise UsageError(f"the head phantom has no sequence {sequence!r}: choose one of {', '.join(HEAD_SEQUENCES)}")
+    chosen = HEAD_SEQUENCES[sequence]
+    chosen = replace(chosen, spacing=spacing or chosen.spacing)
+    anatomy, scan = (np.random.default_rng([seed, part]) for part in (10, 11 + chosen.image))
+    chance = Chance(anatomy)
+    pose = random_pose(anatomy, degrees=(6, 4, 6), shift=(4, 4, 3), scale=0.04)
+    pose[:3, 3] += pose[:3, :3] @ (0, 8, 22)
+    scene = Scene(Tissue((12, 10)), pose, Warp.random(anatomy, 3.0, (90, 200)))
+    paint_head(scene, chance)
+    geometry = chosen.geometry()
+    image = blur(sharp_image(scene, geometry, scan, chosen.image, supersample), geometry, (0.6, 0.6, 0.6))
+    voxels = np.round(magnitude_image(scan, image, geometry, noise)).astype(np.int16)
+    return _displayed(voxels, labels_of(scene, geometry), geometry, f"head phantom {seed} {sequence}")
+
+
+def _displayed(voxels: NDArray[np.int16], labels: NDArray[np.uint8], source: Geometry, name: str) -> PhantomCase:
+    """Return an MR case as a file on the ``source`` grid would be opened: on the display grid."""
+    turn = display_reorientation(source)
+    geometry = reorient_geometry(source, turn)
+    provenance = Provenance("memory", source, turn)
+    volume = Volume(apply_reorientation(voxels, turn), geometry, "MR", name=name, provenance=provenance)
+    return PhantomCase(volume, Segmentation(apply_reorientation(labels, turn), geometry, HEAD_TABLE))

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_volseg.training.phantoms_shapes import (
-    Points,
     Scene,
     Solid,
     Tissue,
-    capsule,
+    beside,
     curve,
     ellipsoid,
     joined,
@@ -58,7 +57,7 @@ def paint_abdomen(scene: Scene, trunk: Trunk, mat: Tissues, chance: Chance) -> N
 
 def _mould(trunk: Trunk, chance: Chance) -> _Organs:
     """Return the organs' shapes, each pressed into the room that its neighbours leave."""
-    room = trunk.layer(trunk.fat_side + 22, trunk.fat_front + 11, 33, taper=1).meet(trunk.below_diaphragm(2.5), 10)
+    room = trunk.layer(trunk.fat_side + 22, trunk.fat_front + 11, 33, taper=1).meet(trunk.below_diaphragm(1.6), 10)
     kidneys = (_kidney(chance, -1), _kidney(chance, 1))
     stomach = _stomach(trunk, chance).meet(room, 10)
     liver = _liver(trunk, chance).meet(room, 10).cut(stomach.grow(3), 6).cut(kidneys[0].grow(5), 10)
@@ -79,13 +78,15 @@ def _liver(trunk: Trunk, chance: Chance) -> Solid:
 def _kidney(chance: Chance, side: int) -> Solid:
     center = chance.near((side * 64, 50, -82 if side > 0 else -94), (4, 3, 7))
     bean = ellipsoid(center, chance.size((27, 25, 54), 0.07), (-10, side * 10, side * 20))
-    hilum = ellipsoid(center + (-side * 30, -12, 0), (17, 14, 17))
+    hilum = ellipsoid(beside(center, -side * 30, -12, 0), (17, 14, 17))
     return bean.cut(hilum, 10)
 
 
 def _stomach(trunk: Trunk, chance: Chance) -> Solid:
     top = trunk.domes[2]
-    knots = np.array([(62, 16, top - 38), (70, -14, top - 62), (52, -44, top - 92), (8, -54, top - 108), (-28, -36, top - 96)])
+    knots = np.array(
+        [(62, 16, top - 38), (70, -14, top - 62), (52, -44, top - 92), (8, -54, top - 108), (-28, -36, top - 96)]
+    )
     sizes = np.array([32, 29, 25, 19, 13]) * chance.number(0.85, 1.1)
     path = curve(np.column_stack([chance.near(knots, 5), sizes]), 8)
     return joined((ellipsoid(row[:3], [row[3]] * 3) for row in path), blend=14)
@@ -117,12 +118,31 @@ def _paint_kidney(scene: Scene, mat: Tissues, kidney: Solid, side: int, label: i
     for angle in np.linspace(-70, 70, 6):
         up, out = np.sin(np.radians(angle)), np.cos(np.radians(angle))
         for y in (-9, 9):
-            spot = center + (side * 10 * out, y, 34 * up)
+            spot = beside(center, side * 10 * out, y, 34 * up)
             scene.paint(ellipsoid(spot, (9, 7.5, 8)).meet(core), medulla, over=(cortex,))
-    sinus = ellipsoid(center + (-side * 9, -4, 0), (10, 7, 22)).meet(kidney.grow(-7))
+    sinus = ellipsoid(beside(center, -side * 9, -4, 0), (10, 7, 22)).meet(kidney.grow(-7))
     scene.paint(sinus, mat.inner_fat)
-    vein = curve([(-side * 4 + side * 20, 22, center[2] + 8), center + (-side * 22, -12, 4), center + (-side * 8, -2, 0)], 8)
+    vein = curve(
+        [
+            (-side * 4 + side * 20, 22, center[2] + 8),
+            beside(center, -side * 22, -12, 4),
+            beside(center, -side * 8, -2, 0),
+        ],
+        8,
+    )
     scene.paint(rods(vein, 4.5), mat.blood, over=(mat.inner_fat,))
+
+
+#: Where branches of the liver's veins roughly end, (x, y, z), mm.
+_VEIN_ENDS = (
+    (-110, 10, -40),
+    (-95, -40, -30),
+    (-100, 40, -50),
+    (-85, -10, -95),
+    (-40, -60, -30),
+    (30, -50, -12),
+    (-70, 30, -5),
+)
 
 
 def _paint_liver(scene: Scene, mat: Tissues, liver: Solid, chance: Chance) -> None:
@@ -132,15 +152,16 @@ def _paint_liver(scene: Scene, mat: Tissues, liver: Solid, chance: Chance) -> No
     core = liver.grow(-5)
     hilum = np.array([-30.0, 0, -32])
     cava = np.array([-24.0, 18, 0])
-    spots = [(-110, 10, -40), (-95, -40, -30), (-100, 40, -50), (-85, -10, -95), (-40, -60, -30), (30, -50, -12), (-70, 30, -5)]
-    for spot in spots:
+    for spot in _VEIN_ENDS:
         end = chance.near(spot, 10)
         for start, radius in ((hilum, 5.5), (cava, 4.8)):
             _paint_vein(scene, core, parenchyma, vein, (start, end + chance.near((0, 0, 0), 14)), radius, chance)
     portal = rods(curve([(20, 0, -62), (-10, 2, -48), hilum], 8), 6.5)
     scene.paint(portal, mat.blood, over=(mat.inner_fat,))
     scene.paint(portal, vein, over=(parenchyma,))
-    scene.paint(ellipsoid(chance.near((-48, -48, -78), 4), (13, 17, 25), (25, 0, 10)), Tissue((chance.number(4, 16),), 3))
+    scene.paint(
+        ellipsoid(chance.near((-48, -48, -78), 4), (13, 17, 25), (25, 0, 10)), Tissue((chance.number(4, 16),), 3)
+    )
     _paint_lesion(scene, liver, parenchyma, vein, chance)
 
 
@@ -165,7 +186,9 @@ def _paint_vein(
 def _paint_lesion(scene: Scene, liver: Solid, parenchyma: Tissue, vein: Tissue, chance: Chance) -> None:
     center = chance.near((-92, 4, -45), (16, 22, 24))
     radius = chance.number(11, 16)
-    lobes = [ellipsoid(chance.near(center, radius * 0.35), chance.size((radius, radius, radius), 0.2)) for _ in range(3)]
+    lobes = [
+        ellipsoid(chance.near(center, radius * 0.35), chance.size((radius, radius, radius), 0.2)) for _ in range(3)
+    ]
     mass = joined(lobes, 6).meet(liver.grow(-2))
     rim = Tissue((chance.number(70, 82),), 5, LIVER_LESION)
     core = Tissue((chance.number(38, 58),), 7, LIVER_LESION)
@@ -177,7 +200,7 @@ def _paint_pancreas(scene: Scene, mat: Tissues, chance: Chance) -> None:
     gland = Tissue((chance.number(85, 105),), 16)
     path = curve(chance.near([(-22, -8, -84), (-12, -14, -66), (20, -12, -56), (58, 16, -48), (82, 34, -42)], 3), 12)
     scene.paint(rods(path, np.linspace(13, 8, 12)), gland, over=(mat.inner_fat,))
-    splenic = path + (0, 9, 1)
+    splenic = beside(path, 0, 9, 1)
     scene.paint(rods(splenic, 3.8), mat.blood, over=(mat.inner_fat, gland))
     scene.paint(rods([(4, -4, -58), (2, -12, -200)], 5), mat.blood, over=(mat.inner_fat, gland))
     scene.paint(rods([(12, 20, -60), (14, -2, -80), (12, -8, -200)], 3.4), mat.blood, over=(mat.inner_fat, gland))
@@ -207,7 +230,13 @@ def _paint_gut(scene: Scene, mat: Tissues, chance: Chance) -> None:
 
 
 def _paint_loop(
-    scene: Scene, mat: Tissues, path: NDArray[np.float64], sizes: NDArray[np.float64], wall: Tissue, content: Tissue, gas: float
+    scene: Scene,
+    mat: Tissues,
+    path: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    wall: Tissue,
+    content: Tissue,
+    gas: float,
 ) -> None:
     """Paint one loop; its top is filled with gas down to the height ``gas`` (-1 all, 1 none) of its radius."""
     scene.paint(rods(path, sizes), wall, over=(mat.inner_fat,))
@@ -217,6 +246,3 @@ def _paint_loop(
         return
     level = float(np.median([scene.depth_of(point) for point in path])) - gas * float(sizes.mean())
     scene.paint([part.meet(_above(level)) for part in inside], mat.gas, over=(content,))
-
-
-__all__ = ["Points", "capsule", "paint_abdomen"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_volseg.core import Geometry
-from napari_volseg.training.phantoms_shapes import Scene, Warp
+from napari_volseg.training.phantoms_shapes import Scene
 
 #: Correlation length of tissue inhomogeneity, mm.
 _TEXTURE_MM = 3.0
@@ -93,19 +93,19 @@ def blur(voxels: NDArray[np.float32], geometry: Geometry, sigma: Sequence[float]
     return np.asarray(ndimage.gaussian_filter(voxels, widths, mode="nearest"), np.float32)
 
 
+def magnitude_image(
+    rng: np.random.Generator, image: NDArray[np.float32], geometry: Geometry, noise: float
+) -> NDArray[np.float32]:
+    """Return an MR magnitude image: uneven coil sensitivity, and Rician noise of ``noise`` per channel.
+
+    Gudbjartsson and Patz, "The Rician distribution of noisy MRI data", Magn Reson Med 34 (1995).
+    """
+    sensitivity = 1 + 0.10 * smooth_noise(rng, geometry, 60.0)
+    channels = noise * rng.standard_normal((2, *geometry.shape), np.float32)
+    return np.asarray(np.hypot(image * sensitivity + channels[0], channels[1]), np.float32)
+
+
 def labels_of(scene: Scene, geometry: Geometry) -> NDArray[np.uint8]:
     """Return the truth label at the centre of each voxel (z, y, x)."""
     table = np.array([t.label for t in scene.tissues], np.uint8)
     return np.asarray(table[scene.sample(geometry)])
-
-
-__all__ = [
-    "Warp",
-    "blur",
-    "finer",
-    "labels_of",
-    "random_pose",
-    "reconstruction_noise",
-    "sharp_image",
-    "smooth_noise",
-]

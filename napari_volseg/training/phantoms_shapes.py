@@ -145,8 +145,13 @@ def joined(parts: Iterable[Solid], blend: float = 0.0) -> Solid:
     return reduce(lambda whole, part: whole.join(part, blend), parts)
 
 
+def beside(points: Vector, x: float, y: float, z: float) -> Vector:
+    """Return points (..., 3) moved by ``x``, ``y`` and ``z`` mm."""
+    return points + np.array([x, y, z])
+
+
 def curve(knots: ArrayLike, count: int) -> Vector:
-    """Return ``count`` points of a smooth curve through ``knots`` (n, 3 or more columns), evenly spaced in knot number."""
+    """Return ``count`` points of a smooth curve through ``knots`` (n, columns), evenly spaced in knot number."""
     from scipy.interpolate import CubicSpline
 
     values = np.asarray(knots, float)
@@ -174,7 +179,7 @@ class Warp:
 
     @classmethod
     def random(cls, rng: np.random.Generator, amplitude: float, lengths: tuple[float, float], waves: int = 2) -> Warp:
-        """Return a random bend of at most ``amplitude`` mm per coordinate with wave ``lengths`` (shortest, longest), mm."""
+        """Return a random bend of at most ``amplitude`` mm per coordinate, of waves between two ``lengths``, mm."""
         directions = rng.normal(size=(3, waves, 3))
         directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
         wave = directions * (2 * np.pi / rng.uniform(*lengths, size=(3, waves, 1)))
@@ -297,9 +302,7 @@ class Scene:
         return Box.around(corners @ from_body[:3, :3].T + from_body[:3, 3], (0, 0, 0))
 
 
-def _paint_box(
-    out: NDArray[np.uint8], points: Points, solid: Solid, number: int, below: frozenset[int]
-) -> None:
+def _paint_box(out: NDArray[np.uint8], points: Points, solid: Solid, number: int, below: frozenset[int]) -> None:
     inside = solid.distance(points) < 0
     if below:
         inside &= np.isin(out, list(below))

@@ -6,7 +6,6 @@ Intensities are HU of a contrast-enhanced CT in the portal-venous phase.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +17,10 @@ from napari_volseg.training.phantoms_shapes import (
     Scene,
     Solid,
     Tissue,
+    beside,
     capsule,
     curve,
     ellipsoid,
-    joined,
     region,
     rods,
 )
@@ -150,7 +149,7 @@ class Trunk:
         return self.layer(self.fat_side + 20, self.fat_front + 9, 30, taper=1)
 
     def rib_point(self, angle: float, z: float) -> tuple[float, float, float]:
-        """Return the middle of the chest wall at ``angle`` (0 at the spine, 180 at the sternum, degrees) on the left."""
+        """Return the middle of the chest wall on the left at ``angle`` degrees (0 spine, 180 sternum)."""
         shape = float(_profile(np.array(z, np.float32), 1.0))
         front, back = self.fat_front + 5, 23
         half, middle = self.depth - (front + back) / 2, (front - back) / 2 + 10 * (1 - shape)
@@ -193,7 +192,7 @@ def paint_wall(scene: Scene, trunk: Trunk, mat: Tissues) -> None:
     scene.paint(trunk.layer(2, 2, 2), mat.fat)
     scene.paint(trunk.layer(trunk.fat_side, trunk.fat_front, 9, taper=0.1), mat.muscle)
     scene.paint(trunk.cavity(), mat.inner_fat)
-    shell = trunk.below_diaphragm(-1.5).meet(trunk.above_diaphragm(-1.5)).meet(trunk.cavity())
+    shell = trunk.below_diaphragm(-1.2).meet(trunk.above_diaphragm(-1.2)).meet(trunk.cavity())
     scene.paint(shell, mat.muscle)
     for side in (-1, 1):
         psoas = [(side * 27, 50, -40), (side * 36, 50, -90), (side * 48, 38, -170), (side * 56, 20, -230)]
@@ -265,7 +264,7 @@ def _paint_rib(scene: Scene, trunk: Trunk, mat: Tissues, z: float, last: float) 
         path[2:] = [(side * x, y, h) for x, y, h in path[2:]]
         scene.paint(rods(path, 4.6, height=1.5), mat.cortex)
         scene.paint(rods(path, 2.8, height=1.6), mat.marrow)
-        if 112 < last:
+        if last > 112:
             _paint_cartilage(scene, trunk, path[-1], side)
 
 
@@ -304,7 +303,7 @@ def _lung(trunk: Trunk, side: int, heart: Solid) -> Solid:
     if side < 0:
         low, high = np.array([-180, -130, -110]), np.array([0, 110, 220])
     inner = trunk.layer(trunk.fat_side + 21, trunk.fat_front + 10, 31, taper=1)
-    lung = region(medial, low, high).meet(inner, 14).meet(trunk.above_diaphragm(2.5), 7)
+    lung = region(medial, low, high).meet(inner, 14).meet(trunk.above_diaphragm(2.0), 7)
     return lung.cut(heart.grow(4), 8)
 
 
@@ -361,10 +360,10 @@ def _paint_heart(scene: Scene, mat: Tissues, heart: Solid, center: NDArray[np.fl
     muscle = Tissue((chance.number(95, 115),), 5, HEART)
     chamber = Tissue((mat.blood.values[0] + 5,), 3, HEART)
     scene.paint(heart, muscle)
-    left = ellipsoid(center + (20, 2, -3), (27, 18, 20), (0, 32, -28))
-    right = ellipsoid(center + (-14, -16, -4), (30, 17, 25), (0, 25, -15))
-    atrium = ellipsoid(center + (-4, 26, 16), (30, 15, 18))
-    right_atrium = ellipsoid(center + (-36, 6, 6), (16, 20, 26))
+    left = ellipsoid(beside(center, 20, 2, -3), (27, 18, 20), (0, 32, -28))
+    right = ellipsoid(beside(center, -14, -16, -4), (30, 17, 25), (0, 25, -15))
+    atrium = ellipsoid(beside(center, -4, 26, 16), (30, 15, 18))
+    right_atrium = ellipsoid(beside(center, -36, 6, 6), (16, 20, 26))
     inside = heart.grow(-3.5)
     for room in (left, right, atrium, right_atrium):
         scene.paint(room.meet(inside, 3), chamber)
@@ -372,19 +371,21 @@ def _paint_heart(scene: Scene, mat: Tissues, heart: Solid, center: NDArray[np.fl
 
 def _paint_great_vessels(scene: Scene, mat: Tissues, heart: NDArray[np.float64], chance: Chance) -> None:
     wide = chance.number(11.5, 14)
-    root = heart + (-8, 4, 30)
+    root = beside(heart, -8, 4, 30)
     arch_top = chance.number(118, 130)
     path = [root, (-14, -18, 92), (-8, -12, arch_top - 6), (8, 12, arch_top), (24, 38, arch_top - 14)]
     path += [(27, 48, 80), (22, 42, 10), (14, 32, -40), (10, 30, -110), (8, 32, -180), (8, 32, -240)]
     radii = np.concatenate([np.linspace(15, wide, 16), np.linspace(wide, 9, 34)])
     scene.paint(rods(curve(path, 50), radii), mat.artery)
-    cava = [(-20, 34, -240), (-22, 30, -110), (-24, 18, -30), (-20, 2, 12), heart + (-34, 6, 4)]
-    upper = [heart + (-36, 6, 20), (-28, -6, 95), (-26, -4, 260)]
-    scene.paint(rods(curve(cava, 24), chance.number(10, 13)), mat.blood, over=(mat.inner_fat, mat.muscle, mat.right_lung))
+    cava = [(-20, 34, -240), (-22, 30, -110), (-24, 18, -30), (-20, 2, 12), beside(heart, -34, 6, 4)]
+    upper = [beside(heart, -36, 6, 20), (-28, -6, 95), (-26, -4, 260)]
+    scene.paint(
+        rods(curve(cava, 24), chance.number(10, 13)), mat.blood, over=(mat.inner_fat, mat.muscle, mat.right_lung)
+    )
     scene.paint(rods(curve(upper, 12), 9), mat.blood, over=(mat.inner_fat, mat.right_lung))
-    pulmonary: list[Callable[[], list[Solid]]] = [
-        lambda: rods(curve([heart + (4, -14, 30), (14, -12, 88), (4, 8, 92), (-36, 10, 80)], 16), 10),
-        lambda: rods(curve([(14, -12, 88), (26, 8, 92), (40, 18, 84)], 8), 9),
+    pulmonary = [
+        rods(curve([beside(heart, 4, -14, 30), (14, -12, 88), (4, 8, 92), (-36, 10, 80)], 16), 10),
+        rods(curve([(14, -12, 88), (26, 8, 92), (40, 18, 84)], 8), 9),
     ]
     for branch in pulmonary:
-        scene.paint(branch(), mat.blood, over=(mat.inner_fat, mat.right_lung, mat.left_lung))
+        scene.paint(branch, mat.blood, over=(mat.inner_fat, mat.right_lung, mat.left_lung))

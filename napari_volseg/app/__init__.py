@@ -8,6 +8,7 @@ from napari_volseg.app.exporting import EXPORTS, ExportKind, suggest_path
 from napari_volseg.app.jobs import Inbox, Job, JobRunner, error_sentence
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.samples import SAMPLES, sample_path
+from napari_volseg.app.sessions import SessionStore
 from napari_volseg.app.shelf import ModelShelf, ShelvedModel
 from napari_volseg.app.sniff import looks_medical
 from napari_volseg.app.volumes import SegmentVolumes
@@ -30,6 +31,7 @@ __all__ = [
     "Notice",
     "Painter",
     "SegmentVolumes",
+    "SessionStore",
     "ShelvedModel",
     "ToolWishes",
     "ViewWishes",

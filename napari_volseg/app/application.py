@@ -14,6 +14,8 @@ from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.painting import Painter
+from napari_volseg.app.session_file import SessionFile
+from napari_volseg.app.sessions import SessionStore, Work
 from napari_volseg.app.shelf import ModelShelf
 from napari_volseg.app.volumes import SegmentVolumes
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
@@ -53,14 +55,23 @@ class Application:
 
     Every action returns at once: long ones return their ``Job``. Signals are emitted on the thread that pumps
     the job runner's inbox.
+
+    Parameters
+    ----------
+    jobs
+        Where long work runs.
+    sessions
+        Where the work on each image is kept; None keeps it in memory.
     """
 
     case_changed = Signal()
     scan_changed = Signal()
     noticed = Signal(Notice)
 
-    def __init__(self, jobs: JobRunner | None = None) -> None:
+    def __init__(self, jobs: JobRunner | None = None, sessions: SessionStore | None = None) -> None:
         self.jobs = jobs or JobRunner()
+        self._sessions = sessions
+        self._journal: SessionFile | None = None
         self.view = ViewWishes()
         self.tools = ToolWishes()
         self.case: Case | None = None
@@ -82,16 +93,29 @@ class Application:
         return self.jobs.submit(f"Looking into {path.name}", work, self._take_scan)
 
     def open_found(self, found: FoundVolume) -> Job:
-        """Load one of the volumes that were found."""
+        """Load one of the volumes that were found, and the work on it."""
 
-        def work(progress: ProgressCallback, cancel: CancelToken) -> Volume:
-            return load(found, progress, cancel)
+        def work(progress: ProgressCallback, cancel: CancelToken) -> tuple[Volume, Work | None]:
+            volume = load(found, progress, cancel)
+            return volume, self._find_work(volume)
 
-        return self.jobs.submit(f"Opening {found.description}", work, self.adopt)
+        return self.jobs.submit(f"Opening {found.description}", work, lambda found: self._take_volume(*found))
 
-    def adopt(self, volume: Volume, segmentation: Segmentation | None = None) -> None:
+    def open_volume(self, volume: Volume) -> Job:
+        """Make a volume that is in memory the open case, with the work on it."""
+
+        def work(progress: ProgressCallback, cancel: CancelToken) -> tuple[Volume, Work | None]:
+            return volume, self._find_work(volume)
+
+        return self.jobs.submit(f"Opening {volume.name}", work, lambda found: self._take_volume(*found))
+
+    def adopt(self, volume: Volume, work: Work | None = None) -> None:
         """Make a volume the open case."""
-        self.case = Case(volume, segmentation)
+        self._leave_case()
+        self.case = Case(volume)
+        if work is not None:
+            self.case = Case(volume, work.segmentation, work.journal, history=work.history, prompts=work.prompts)
+        self._journal = work.journal if work else None
         self.clicks = Clicks(self.case, self.jobs, self.tools)
         self.painter = Painter(self.case, self.tools)
         self.volumes = SegmentVolumes(self.case, self.jobs)
@@ -193,7 +217,8 @@ class Application:
             return None
 
     def close(self) -> None:
-        """Stop all work."""
+        """Stop all work and let the session file go."""
+        self._leave_case()
         self.jobs.close()
 
     def _take_scan(self, result: Scan) -> None:
@@ -203,6 +228,24 @@ class Application:
             self.open_found(result.found[0])
         elif not result.found:
             self.notice(refusal_sentence(result), "error")
+
+    def _find_work(self, volume: Volume) -> Work | None:
+        return self._sessions.open(volume, self._tell_unwritable) if self._sessions else None
+
+    def _take_volume(self, volume: Volume, work: Work | None) -> None:
+        self.adopt(volume, work)
+        if work is not None and work.told:
+            self.notice(work.told, "info" if work.history else "warning")
+
+    def _leave_case(self) -> None:
+        """Write what is left of the open case; its file is closed on the way."""
+        if self._journal is not None:
+            self._journal.close()
+        self._journal = None
+
+    def _tell_unwritable(self, error: VolsegError) -> None:
+        """Called on the thread that writes."""
+        self.jobs.inbox.post(lambda: self.notice(str(error), "error"))
 
     def _take_labels(self, case: Case, labels: Segmentation) -> None:
         if case is not self.case:

@@ -13,6 +13,7 @@ from napari_volseg.core import (
     CT_WINDOWS,
     Box,
     BoxMask,
+    Prompt,
     Segment,
     Segmentation,
     SegmentTable,
@@ -25,6 +26,7 @@ from napari_volseg.editing import (
     BackgroundOnly,
     EditSession,
     Everywhere,
+    History,
     Inside,
     Journal,
     OverwriteRule,
@@ -46,16 +48,24 @@ class Case:
         Labels to go on with; empty ones are made where absent.
     journal
         Where finished steps are written.
+    history, prompts
+        Steps that led to the labels and prompts in effect, where work goes on.
     """
 
     active_changed = Signal(int)
 
     def __init__(
-        self, volume: Volume, segmentation: Segmentation | None = None, journal: Journal | None = None
+        self,
+        volume: Volume,
+        segmentation: Segmentation | None = None,
+        journal: Journal | None = None,
+        *,
+        history: History | None = None,
+        prompts: tuple[Prompt, ...] = (),
     ) -> None:
         self.volume = volume.at_time(0)
         labels = segmentation or Segmentation(np.zeros(volume.geometry.shape, LABEL_TYPE), volume.geometry)
-        self.session = EditSession(labels, journal)
+        self.session = EditSession(labels, journal, history=history, prompts=prompts)
         self._active = self.table.values[0] if len(self.table) else 0
 
     @property

@@ -228,7 +228,10 @@ def _looks_like_ct(voxels: NDArray[Any]) -> bool:
     if voxels.dtype.kind == "u":
         return False
     sample = voxels.reshape(-1)[:: max(1, voxels.size // 1_000_000)]
-    low, high = float(np.nanmin(sample)), float(np.nanmax(sample))
+    sample = sample[np.isfinite(sample)]
+    if sample.size == 0:
+        return False
+    low, high = float(sample.min()), float(sample.max())
     if not (-3100 <= low <= -900 and 200 <= high <= 32767):
         return False
     return float(np.mean(sample < -850)) > 0.05

@@ -34,6 +34,17 @@ _DERIVED_UIDS = (
     "The source images had empty UIDs. Study, series, frame of reference or instance UIDs in this object were "
     "derived from the source files by hashing and do not match those of the original study."
 )
+_REQUIRED_ELEMENTS = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
 
 
 def save_dicom_seg(path: PathLike, segmentation: Segmentation, volume: Volume) -> Path:
@@ -86,8 +97,11 @@ def save_dicom_seg(path: PathLike, segmentation: Segmentation, volume: Volume) -
         dataset.save_as(temporary)
 
     def verify(written: Path) -> None:
-        read = _read_back(written, origin.source_geometry, numbered.dtype)
-        require_same_voxels(np.array_equal(read, numbered), target.name)
+        dataset = read_binary_dataset(written)
+        read = _read_back(dataset, origin.source_geometry, numbered.dtype, target.name)
+        names = [str(item.SegmentLabel) for item in dataset.SegmentSequence]
+        meant = [_label(segment) for segment in segments]
+        require_same_voxels(np.array_equal(read, numbered) and names == meant, target.name)
 
     publish([Draft(target, write, verify)])
     return target
@@ -116,6 +130,8 @@ def _build(
     images: list[Dataset], numbered: NDArray[Any], segments: Sequence[Segment], paths: Sequence[Path]
 ) -> DicomSegmentation:
     uids_derived = complete_uids(images, paths)
+    for image in images:
+        _add_missing_elements(image)
     if len({image.FrameOfReferenceUID for image in images}) > 1:
         raise RefusedError(
             "the slices of the source name different frames of reference, to which no DICOM segmentation can refer: "
@@ -151,7 +167,21 @@ def _segmentation_object(
         content_description="Segmentation",
         omit_empty_frames=True,
         series_description="Segmentation",
+        specific_character_set=_character_set(images[0], segments),
     )
+
+
+def _add_missing_elements(image: Dataset) -> None:
+    """Add, empty, what every image must have and highdicom copies (type 2 of PS3.3 C.7.1.1 and C.7.2.1)."""
+    for keyword in _REQUIRED_ELEMENTS:
+        if keyword not in image:
+            setattr(image, keyword, "")
+
+
+def _character_set(image: Dataset, segments: Sequence[Segment]) -> Any:
+    """Return the source's own character set, or UTF-8 where a segment's name needs it (PS3.3 C.12.1.1.2)."""
+    texts = [text for segment in segments for text in (segment.name, segment.algorithm_name, segment.type.meaning)]
+    return image.get("SpecificCharacterSet") if all(map(str.isascii, texts)) else "ISO_IR 192"
 
 
 def _series_number(image: Dataset) -> int:
@@ -169,13 +199,18 @@ def _description(number: int, segment: Segment) -> SegmentDescription:
         )
     return SegmentDescription(
         segment_number=number,
-        segment_label=segment.name[:64],
+        segment_label=_label(segment),
         segmented_property_category=_concept(segment.category),
         segmented_property_type=_concept(segment.type),
         algorithm_type=SegmentAlgorithmTypeValues[segment.algorithm_type],
         algorithm_identification=algorithm,
         display_color=_cielab(segment.color),
     )
+
+
+def _label(segment: Segment) -> str:
+    """Return the name as a Segment Label, which is at most 64 characters without backslash (VR LO, PS3.5 6.2)."""
+    return segment.name.replace("\\", "/").strip()[:64]
 
 
 def _concept(code: Code) -> CodedConcept:
@@ -187,10 +222,10 @@ def _cielab(color: Color) -> CIELabColor:
     return CIELabColor(lightness, a, b)
 
 
-def _read_back(path: Path, stored: Geometry, dtype: np.dtype[Any]) -> NDArray[Any]:
+def _read_back(dataset: Dataset, stored: Geometry, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
     """Return segment numbers on the stored grid, every frame placed by the position that it states."""
     read = np.zeros(stored.shape, dtype)
-    for frame in frames_of(read_binary_dataset(path)):
-        plane = read[slice_of(frame, stored, path.name)]
+    for frame in frames_of(dataset):
+        plane = read[slice_of(frame, stored, name)]
         plane[frame.mask] = frame.segment
     return read

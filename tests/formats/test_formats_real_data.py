@@ -1,0 +1,144 @@
+"""Real cases: voxels against the raw tags and against files that other programs wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from test_formats_export import value_at
+
+from napari_volseg.core import Volume
+from napari_volseg.formats import load, load_labels, open_volume, save_dicom_seg, save_labels_nifti, scan
+
+pytestmark = pytest.mark.real_data
+
+
+def disagreement(volume: Volume) -> tuple[float, float]:
+    """Largest error of place (mm) and of value between a volume and 40 pixels of each of its files.
+
+    The place of a pixel follows from Image Position, Image Orientation and Pixel Spacing of its own file.
+    """
+    rng = np.random.default_rng(2)
+    places, values = [0.0], [0.0]
+    for path in volume.origin_provenance.paths:
+        dataset = pydicom.dcmread(path, force=True)
+        x, y = np.asarray(dataset.ImageOrientationPatient, float).reshape(2, 3)
+        row = rng.integers(0, dataset.Rows, 40)
+        column = rng.integers(0, dataset.Columns, 40)
+        patient = (
+            np.asarray(dataset.ImagePositionPatient, float)
+            + np.outer(row * float(dataset.PixelSpacing[0]), y)
+            + np.outer(column * float(dataset.PixelSpacing[1]), x)
+        )
+        index = volume.geometry.to_index(patient)
+        nearest = np.rint(index).astype(int)
+        places.append(float(np.abs((index - nearest) * volume.geometry.spacing).max()))
+        slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
+        meant = dataset.pixel_array[row, column] * slope + intercept
+        values.append(float(np.abs(volume.voxels[tuple(nearest.T)] - meant).max()))
+    return max(places), max(values)
+
+
+DICOM_CASES = [
+    "totalsegmentator/tests/reference_files/example_ct_dicom",
+    "dcm_qa_decubitus/In/HFDL",
+    "dcm_qa_decubitus/In/HFS",
+    "dcm_qa_ct/In/Philips/S21610/S3010",
+    "dcm_qa_ct/In/Philips/S21570/S2010",
+    "dcm_qa_frag/In",
+    "ibsi/ibsi_validation/dicom/STS_001/PET/image",
+    "ibsi/ibsi_validation/dicom/STS_001/MR_T1/image",
+    "ibsi/ibsi_validation/dicom/STS_001/CT/image",
+]
+
+
+@pytest.mark.parametrize("case", DICOM_CASES)
+def test_voxels_lie_where_their_own_files_say(real_data: Path, case: str) -> None:
+    volume = open_volume(real_data / case)
+    place, value = disagreement(volume)
+    assert place < 2e-3
+    assert value < 1e-3 * max(1.0, float(np.abs(volume.voxels).max()) * 1e-3)
+
+
+def test_the_real_ct_is_what_it_is(real_ct_folder: Path) -> None:
+    volume = open_volume(real_ct_folder)
+    assert volume.voxels.shape == (20, 512, 512)
+    assert volume.voxels.dtype == np.int16
+    assert volume.geometry.spacing == (2.0, 0.9765625, 0.9765625)
+    assert volume.unit == "HU"
+    codes = {finding.code for finding in volume.origin_provenance.findings}
+    assert codes == {"dicom.empty_uids", "dicom.thickness_differs"}
+
+
+def test_labels_of_the_real_ct_come_and_go_in_the_right_place(real_ct_folder: Path, tmp_path: Path) -> None:
+    reference = nib.load(real_ct_folder.parent / "example_seg_dicom.nii.gz")
+    volume = open_volume(real_ct_folder)
+    segmentation = load_labels(real_ct_folder.parent / "example_seg_dicom.nii.gz", volume)
+    np.testing.assert_array_equal(segmentation.labels, value_at(reference, volume.geometry))
+
+    exported = nib.load(save_labels_nifti(tmp_path / "a.nii.gz", segmentation, volume))
+    np.testing.assert_array_equal(value_at(exported, volume.geometry), segmentation.labels)
+    assert exported.shape == reference.shape
+
+    save_dicom_seg(tmp_path / "a.dcm", segmentation, volume)
+    written = pydicom.dcmread(tmp_path / "a.dcm")
+    source = pydicom.dcmread(volume.origin_provenance.paths[0], stop_before_pixels=True)
+    referenced = written.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert source.file_meta.MediaStorageSOPInstanceUID in {item.ReferencedSOPInstanceUID for item in referenced}
+    assert "derived" in written.DerivationDescription
+    values = np.array([0, *segmentation.table.values])
+    np.testing.assert_array_equal(values[load_labels(tmp_path / "a.dcm", volume).labels], segmentation.labels)
+
+
+def test_our_reading_agrees_with_dcm2niix(real_data: Path) -> None:
+    volume = open_volume(real_data / "dcm_qa_frag/In")
+    (reference,) = (real_data / "dcm_qa_frag/Ref").glob("*.nii")
+    np.testing.assert_array_equal(value_at(nib.load(reference), volume.geometry), volume.voxels)
+
+
+NIFTI_CASES = {
+    "spinalcord/t1/t1w.nii.gz": ["t1w_seg-manual.nii.gz"],
+    "spinalcord/t2/t2.nii.gz": ["t2_seg-manual.nii.gz", "t2_seg-manual_labeled.nii.gz"],
+    "spinalcord/t2s/t2s.nii.gz": ["t2s_gmseg_manual.nii.gz"],
+    "totalsegmentator/tests/reference_files/example_mr_sm.nii.gz": ["example_seg_mr.nii.gz"],
+    "ibsi/ibsi_validation/nifti/STS_001/CT_image.nii.gz": ["CT_mask.nii.gz"],
+}
+
+
+@pytest.mark.parametrize("case", NIFTI_CASES)
+def test_nifti_images_and_their_manual_labels(real_data: Path, tmp_path: Path, case: str) -> None:
+    path = real_data / case
+    volume = open_volume(path)
+    np.testing.assert_allclose(value_at(nib.load(path), volume.geometry), volume.voxels, rtol=1e-6)
+    for name in NIFTI_CASES[case]:
+        image = nib.load(path.parent / name)
+        segmentation = load_labels(path.parent / name, volume)
+        np.testing.assert_array_equal(value_at(image, volume.geometry), segmentation.labels)
+        exported = nib.load(save_labels_nifti(tmp_path / name, segmentation, volume))
+        np.testing.assert_allclose(exported.affine, nib.load(path).affine, atol=1e-6)
+
+
+def test_the_mixed_folder_is_sorted_out(real_data: Path) -> None:
+    result = scan(real_data / "dcm_qa_ct/In")
+    assert [found.slices for found in result.found] == [1, 28, 58]
+    assert {refused.code for refused in result.refused} == {"dicom.color", "dicom.several_per_position"}
+    tilted = load(result.found[2])
+    assert tilted.geometry.is_sheared
+
+
+@pytest.mark.parametrize(
+    ("case", "code"),
+    [
+        ("dcm_qa_nih/In/20180918Si", "dicom.mosaic"),
+        ("dcm_qa_nih/In/20180918GE", "dicom.several_per_position"),
+        ("dcm_qa_xa30/In", "dicom.multiframe"),
+        ("ibsi/ibsi_validation/dicom/STS_001/CT/mask", "dicom.not_an_image"),
+    ],
+)
+def test_what_can_not_be_opened_yet_is_refused_by_name(real_data: Path, case: str, code: str) -> None:
+    result = scan(real_data / case)
+    assert not result.found
+    assert {refused.code for refused in result.refused} == {code}

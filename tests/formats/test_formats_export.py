@@ -58,12 +58,12 @@ def some_labels(volume: Volume, *values: int) -> Segmentation:
     return Segmentation(labels, volume.geometry, TABLE)
 
 
-def value_at(image: nib.Nifti1Image, geometry: Geometry) -> np.ndarray:
+def value_at(image: nib.Nifti1Image, geometry: Geometry, tolerance: float = 1e-3) -> np.ndarray:
     """Values of a NIfTI file, looked up by patient position for every voxel of a grid (z, y, x)."""
     index = np.stack(np.meshgrid(*map(np.arange, geometry.shape), indexing="ij"), -1)
     ras = geometry.to_patient(index) * [-1, -1, 1]
     ijk = (ras - image.affine[:3, 3]) @ np.linalg.inv(image.affine[:3, :3]).T
-    assert np.abs(ijk - np.rint(ijk)).max() < 1e-3
+    assert np.abs(ijk - np.rint(ijk)).max() < tolerance
     i, j, k = np.moveaxis(np.rint(ijk).astype(int), -1, 0)
     return np.asarray(image.dataobj)[i, j, k]
 

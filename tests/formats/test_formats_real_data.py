@@ -96,7 +96,8 @@ def test_labels_of_the_real_ct_come_and_go_in_the_right_place(real_ct_folder: Pa
 def test_our_reading_agrees_with_dcm2niix(real_data: Path) -> None:
     volume = open_volume(real_data / "dcm_qa_frag/In")
     (reference,) = (real_data / "dcm_qa_frag/Ref").glob("*.nii")
-    np.testing.assert_array_equal(value_at(nib.load(reference), volume.geometry), volume.voxels)
+    # Its slice step is rounded, so that the far end is 0.005 voxels off; the test above holds ours to the tags.
+    np.testing.assert_array_equal(value_at(nib.load(reference), volume.geometry, 0.01), volume.voxels)
 
 
 NIFTI_CASES = {

@@ -26,10 +26,14 @@ _TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
 SPACING_STEP = 2.0**-20
 
 
-def placement(spacing: Iterable[float]) -> dict[str, Any]:
-    """Return where a layer lies: ``spacing`` (z, y, x), mm, along axes that share the first voxel's centre."""
+def placement(spacing: Iterable[float], steps: Iterable[int] = (1, 1, 1)) -> dict[str, Any]:
+    """Return where a layer lies that holds every ``steps``-th voxel of a grid of ``spacing`` (z, y, x), mm.
+
+    All layers share the centre of the first voxel.
+    """
+    scale = [max(1, round(s / SPACING_STEP)) * SPACING_STEP * step for s, step in zip(spacing, steps, strict=True)]
     return {
-        "scale": tuple(max(1, round(step / SPACING_STEP)) * SPACING_STEP for step in spacing),
+        "scale": tuple(scale),
         "translate": (0.0, 0.0, 0.0),
         "units": ("mm", "mm", "mm"),
         "axis_labels": ("z", "y", "x"),

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from napari_volseg.core import Geometry, PointPrompt, Prompt, ScribblePrompt
 
-#: Size on the canvas in pixels, whatever the zoom.
-CLICK_PIXELS, DOT_PIXELS = 15, 5
+#: Smallest and largest size on the canvas, pixels.
+SIZE_LIMITS = (4, 17)
+#: Sizes in voxels: clicks are as large as the canvas allows, dots of scribbles as small.
+CLICK_SIZE, DOT_SIZE = 20.0, 0.5
 
 _GREEN, _RED = (0.15, 0.95, 0.35, 1.0), (1.0, 0.25, 0.2, 1.0)
 
@@ -52,6 +54,7 @@ def markers_of(
 
 def show_markers(layer: Points, markers: Markers) -> None:
     """Let a points layer show these markers and nothing else."""
+    layer.canvas_size_limits = SIZE_LIMITS
     layer.remove(list(range(len(layer.data))))
     if not len(markers.positions):
         return
@@ -61,7 +64,7 @@ def show_markers(layer: Points, markers: Markers) -> None:
     layer.face_color = colors
     layer.border_color = np.where(markers.clicks[:, None], (0.0, 0.0, 0.0, 1.0), colors)
     layer.symbol = [_symbol(p, c) for p, c in zip(markers.positive, markers.clicks, strict=True)]
-    layer.size = np.where(markers.clicks, CLICK_PIXELS, DOT_PIXELS)
+    layer.size = np.where(markers.clicks, CLICK_SIZE, DOT_SIZE)
 
 
 def _rows(prompt: Prompt, geometry: Geometry) -> tuple[NDArray[np.float64], bool, bool]:

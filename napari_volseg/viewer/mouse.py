@@ -171,7 +171,8 @@ class Mouse:
         self._set_camera(pan=False, zoom=False)
         yield
         while event.type == "mouse_move":
-            self._app.view.window = dragged_window(start, *(np.array(event.pos, float) - origin))
+            dx, dy = np.array(event.pos, float) - origin
+            self._app.view.window = dragged_window(start, float(dx), float(dy))
             event.handled = True
             yield
         self.follow_tool()

@@ -63,7 +63,7 @@ class VolumeProxy:
             attenuation=0.02,
             blending="translucent_no_depth",
             visible=False,
-            **placement(np.multiply(volume.geometry.spacing, steps)),
+            **placement(volume.geometry.spacing, steps),
         )
 
     def show_window(self, window: Window) -> None:
@@ -93,7 +93,7 @@ class SegmentsProxy:
             iso_gradient_mode="smooth",
             opacity=1.0,
             visible=False,
-            **placement(np.multiply(segmentation.geometry.spacing, self._steps)),
+            **placement(segmentation.geometry.spacing, self._steps),
         )
         keep_untouched(self.layer)
 

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_volseg.app import Application
-from napari_volseg.core import Geometry, Segmentation, SegmentTable, Volume, Window
+from napari_volseg.core import Box, Geometry, SegmentTable, Volume, Window
+from napari_volseg.editing import Author
 from napari_volseg.viewer import ViewerBinding
 
 pytestmark = pytest.mark.gui
@@ -35,8 +36,8 @@ def block(side: str) -> tuple[slice, slice, slice]:
     return z, slice(SHAPE[1] - 10, SHAPE[1] - 2), x
 
 
-def phantom() -> tuple[Volume, Segmentation]:
-    """A grey volume with one bright block in each of three directions, each labelled, and one more behind."""
+def open_phantom(app: Application) -> None:
+    """Open a grey volume with a labelled block in each of four directions, the left one bright."""
     geometry = Geometry.from_spacing(SHAPE, SPACING)
     voxels = np.full(SHAPE, 0, np.int16)
     labels = np.zeros(SHAPE, np.uint16)
@@ -45,7 +46,8 @@ def phantom() -> tuple[Volume, Segmentation]:
         labels[block(side)] = value
         table = table.with_segment(table.new_segment(side, color=color))
     voxels[block("left")] = 1000
-    return Volume(voxels, geometry, "CT", "HU", "HU"), Segmentation(labels, geometry, table)
+    app.adopt(Volume(voxels, geometry, "CT", "HU", "HU"))
+    app.case.session.replace(Box.whole(SHAPE), labels, name="Phantom", author=Author("tool", "test"), table=table)
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def shown(make_napari_viewer):
     viewer = make_napari_viewer(show=True)
     app = Application()
     binding = ViewerBinding(app, viewer)
-    app.adopt(*phantom())
+    open_phantom(app)
     app.view.window = Window(0, 2000)
     yield app, viewer
     binding.close()
@@ -141,7 +143,7 @@ def test_a_stroke_with_the_real_mouse_lands_and_is_drawn(shown, qtbot) -> None:
     qtbot.wait(30)
     qtbot.mouseRelease(canvas, Qt.LeftButton, pos=middle + QPoint(0, 60))
     app.jobs.inbox.pump()
-    (step,) = app.case.session.history.steps
+    step = app.case.session.history.steps[-1]
     painted = np.argwhere(app.case.segmentation.labels == 2)
     painted = painted[painted[:, 1] > 12]
     assert step.name == "Brush: anterior"

@@ -17,7 +17,7 @@ from napari.utils.interactions import (
 )
 
 from napari_volseg.app import Application
-from napari_volseg.core import Geometry, Segmentation, SegmentTable, Volume
+from napari_volseg.core import Geometry, Volume
 from napari_volseg.viewer import ViewerBinding
 
 SHAPE = (12, 20, 30)
@@ -98,12 +98,10 @@ def empty_app() -> Iterator[Application]:
 
 @pytest.fixture
 def app(empty_app: Application) -> Application:
-    volume = make_volume()
-    table = SegmentTable()
-    table = table.with_segment(table.new_segment("Liver"))
-    table = table.with_segment(table.new_segment("Spleen"))
-    labels = np.zeros(volume.geometry.shape, np.uint16)
-    empty_app.adopt(volume, Segmentation(labels, volume.geometry, table))
+    empty_app.adopt(make_volume())
+    for name in ("Liver", "Spleen"):
+        empty_app.case.add_segment(name)
+    empty_app.case.active = 1
     return empty_app
 
 

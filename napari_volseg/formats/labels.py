@@ -16,14 +16,16 @@ from napari_volseg.core import (
     Segment,
     Segmentation,
     SegmentTable,
+    UsageError,
     Volume,
     color_for,
 )
 from napari_volseg.formats.dicom.segmentation_import import is_segmentation, read_segmentation
 from napari_volseg.formats.files import PathLike
-from napari_volseg.formats.nifti import read_volume
-from napari_volseg.formats.nifti_header import read_header
+from napari_volseg.formats.nifti import oriented, read_volume
+from napari_volseg.formats.nifti_header import ORIENTATIONS, NiftiHeader, read_header
 from napari_volseg.formats.sidecar import read_table, sidecar_path
+from napari_volseg.spatial import display_reorientation, reorient_geometry
 
 #: Values this near to an integer are that integer.
 _ROUNDING = 1e-3
@@ -46,25 +48,41 @@ def load_labels(path: PathLike, volume: Volume) -> Segmentation:
 
     Raises
     ------
+    UsageError
+        For a path that is no file.
     GeometryError
         Where the labels lie on another grid.
     RefusedError
         Where the file holds no labels or is damaged.
     """
     source = Path(path)
+    if not source.is_file():
+        raise UsageError(f"{source} is not a file: check the path")
     if is_segmentation(source):
         return read_segmentation(source, volume)
-    header = read_header(source)
-    loaded = read_volume(header, orientation=None if header.oriented else "LAS")
-    if loaded.voxels.ndim != 3:
+    header = _placed(read_header(source), volume)
+    if header.volumes > 1:
         raise RefusedError(
             f"{source.name} holds {header.volumes} volumes: labels are one volume of integers", "labels.not_3d"
         )
-    require_same_grid(loaded.geometry, volume, source.name)
-    labels = as_labels(loaded.voxels, source.name)
+    require_same_grid(_display_grid(header), volume, source.name)
+    labels = as_labels(read_volume(header).voxels, source.name)
     beside = sidecar_path(source)
     table = read_table(beside) if beside.exists() else SegmentTable()
     return Segmentation(labels, volume.geometry, with_unnamed(table, labels))
+
+
+def _placed(header: NiftiHeader, volume: Volume) -> NiftiHeader:
+    """Return a header without orientation in the one that puts it on the volume's grid, as its image was put."""
+    if header.oriented:
+        return header
+    candidates = [oriented(header, letters) for letters in ORIENTATIONS]
+    fitting = (candidate for candidate in candidates if _display_grid(candidate).same_grid(volume.geometry))
+    return next(fitting, candidates[0])
+
+
+def _display_grid(header: NiftiHeader) -> Geometry:
+    return reorient_geometry(header.geometry, display_reorientation(header.geometry))
 
 
 def require_same_grid(geometry: Geometry, volume: Volume, name: str = "the labels") -> None:

@@ -110,7 +110,7 @@ def read_volume(
     orientation: str | None = None,
 ) -> Volume:
     """Read the voxels that a header describes; parameters and errors as in ``load``."""
-    header = _oriented(header, orientation)
+    header = oriented(header, orientation)
     stored = header.geometry
     reorientation = display_reorientation(stored)
     lead = (header.volumes,) if header.volumes > 1 else ()
@@ -138,8 +138,8 @@ def read_volume(
     )
 
 
-def _oriented(header: NiftiHeader, orientation: str | None) -> NiftiHeader:
-    """Return the header with the orientation that the user chose, where its file has none."""
+def oriented(header: NiftiHeader, orientation: str | None) -> NiftiHeader:
+    """Return the header with the orientation that the user chose, where its file has none; errors as in ``load``."""
     if header.oriented:
         return header
     if orientation is None:

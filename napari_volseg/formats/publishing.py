@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_volseg.core import SAME_GRID_MM, Geometry, RefusedError
 
@@ -79,13 +80,21 @@ def _flush_to_disk(path: Path) -> None:
 
 def require_same_place(written: Geometry, meant: Geometry, target: str) -> None:
     """Raise RefusedError where the corners of two grids differ by 1e-3 mm or more."""
-    if not written.same_grid(meant):
-        shift = (
-            float(np.abs(written.corners() - meant.corners()).max()) if written.shape == meant.shape else float("inf")
-        )
+    if written.shape != meant.shape:
         raise RefusedError(
-            f"{target} was not saved: read back, its corners differ by {shift:.3g} mm from the source grid "
-            f"(less than {SAME_GRID_MM} mm is needed)",
+            f"{target} was not saved: read back, it has {written.shape} voxels where {meant.shape} are meant",
+            "export.misplaced",
+        )
+    require_same_positions(written.corners(), meant.corners(), target)
+
+
+def require_same_positions(written: NDArray[np.float64], meant: NDArray[np.float64], target: str) -> None:
+    """Raise RefusedError where patient positions (..., 3), mm, differ by 1e-3 mm or more."""
+    shift = float(np.abs(written - meant).max())
+    if shift >= SAME_GRID_MM:
+        raise RefusedError(
+            f"{target} was not saved: read back, it lies {shift:.3g} mm off its source where less than "
+            f"{SAME_GRID_MM} mm is needed",
             "export.misplaced",
         )
 

@@ -139,6 +139,9 @@ def _examine(file: Path) -> Scan | dicom.Instance:
         instance = dicom.read_instance(file)
     except RefusedError as error:
         return Scan(refused=(RefusedFile(file, error.code, str(error)),))
+    except OSError as error:
+        reason = f"{file.name} can't be read ({error.strerror or error}): check its permissions"
+        return Scan(refused=(RefusedFile(file, "path.unreadable", reason),))
     return instance if instance is not None else Scan(skipped=1)
 
 

@@ -22,12 +22,14 @@ def rescale_into(out: NDArray[Any], stored: NDArray[Any], slope: float, intercep
     Raises
     ------
     OverflowError
-        Where ``out`` is an integer type that can't hold a value.
+        Where ``out`` is an integer type that can't hold a value, or fractions.
     """
     if out.dtype.kind == "f":
         np.multiply(stored, np.float32(slope), out=out, dtype=np.float32, casting="unsafe")
         out += np.float32(intercept)
         return
+    if stored.dtype.kind == "f":
+        raise OverflowError(f"fractions do not fit {out.dtype}")
     limits = np.iinfo(out.dtype)
     low, high = int(stored.min()) + int(intercept), int(stored.max()) + int(intercept)
     if low < limits.min or high > limits.max:

@@ -129,6 +129,11 @@ def _shared_positions(
 ) -> GeometryError:
     groups = np.split(np.arange(len(places)), np.flatnonzero(~same) + 1)
     sizes = {len(group) for group in groups}
+    if len(groups) == 1:
+        return GeometryError(
+            f"its {len(places)} images all lie at the same position and form no volume: open another series",
+            "dicom.several_per_position",
+        )
     if len(sizes) == 1:
         return GeometryError(
             f"{sizes.pop()} images lie at each of {len(groups)} slice positions, as in a time or diffusion series, "

@@ -28,6 +28,7 @@ _KEYWORDS = (
     "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "PixelRepresentation",
     "PixelPaddingValue", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "RescaleIntercept",
     "RescaleSlope", "RescaleType", "ModalityLUTSequence", "Units", "BurnedInAnnotation",
+    "LossyImageCompression",
 )  # fmt: skip
 _PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -78,8 +79,8 @@ class Instance:
         (centre, width, name) as the file suggests them.
     has_preamble
         Whether the file has the 128 bytes and "DICM" in front.
-    burned_in
-        Whether the file says that text is burned into its pixels.
+    burned_in, lossy
+        Whether the file says that text is burned into its pixels, and that it was compressed with loss.
     oblique_by
         How far the orientation is from two orthogonal unit vectors, as written.
     """
@@ -114,6 +115,7 @@ class Instance:
     windows: tuple[tuple[float, float, str], ...]
     has_preamble: bool
     burned_in: bool
+    lossy: bool
     oblique_by: float
 
 
@@ -280,6 +282,7 @@ def _interpret(path: Path, header: Dataset, syntax: str, has_preamble: bool) -> 
         windows=_windows(path, header),
         has_preamble=has_preamble,
         burned_in=_text(header, "BurnedInAnnotation") == "YES",
+        lossy=_text(header, "LossyImageCompression") == "01",
         oblique_by=oblique_by,
     )
 

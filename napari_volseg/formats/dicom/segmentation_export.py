@@ -27,7 +27,7 @@ from napari_volseg.formats.dicom.segmentation_import import frames_of, read_bina
 from napari_volseg.formats.dicom.uids import complete_uids
 from napari_volseg.formats.files import PathLike
 from napari_volseg.formats.labels import present_values, require_same_grid, table_for
-from napari_volseg.formats.publishing import Draft, publish, require_same_voxels
+from napari_volseg.formats.publishing import Draft, publish, require_same_positions, require_same_voxels
 from napari_volseg.spatial import apply_reorientation, invert_reorientation
 
 _DERIVED_UIDS = (
@@ -92,13 +92,15 @@ def save_dicom_seg(path: PathLike, segmentation: Segmentation, volume: Volume) -
     stored = apply_reorientation(segmentation.labels, invert_reorientation(origin.reorientation))
     numbered = _numbered(stored, segments)
 
+    images = _source_images(origin.paths)
+
     def write(temporary: Path) -> None:
-        dataset = _build(_source_images(origin.paths), numbered, segments, origin.paths)
-        dataset.save_as(temporary)
+        _build(images, numbered, segments, origin.paths).save_as(temporary)
 
     def verify(written: Path) -> None:
         dataset = read_binary_dataset(written)
-        read = _read_back(dataset, origin.source_geometry, numbered.dtype, target.name)
+        positions = np.array([image.ImagePositionPatient for image in images], float)
+        read = _read_back(dataset, origin.source_geometry, positions, target.name)
         names = [str(item.SegmentLabel) for item in dataset.SegmentSequence]
         meant = [_label(segment) for segment in segments]
         require_same_voxels(np.array_equal(read, numbered) and names == meant, target.name)
@@ -197,7 +199,7 @@ def _description(number: int, segment: Segment) -> SegmentDescription:
             family=codes.cid7162.ArtificialIntelligence,
             version=__version__,
         )
-    return SegmentDescription(
+    description = SegmentDescription(
         segment_number=number,
         segment_label=_label(segment),
         segmented_property_category=_concept(segment.category),
@@ -206,6 +208,10 @@ def _description(number: int, segment: Segment) -> SegmentDescription:
         algorithm_identification=algorithm,
         display_color=_cielab(segment.color),
     )
+    if algorithm is not None:
+        # Its name is all we know; the optional sequence would claim a family of algorithms (CID 7162) beyond that.
+        del description.SegmentationAlgorithmIdentificationSequence
+    return description
 
 
 def _label(segment: Segment) -> str:
@@ -222,10 +228,17 @@ def _cielab(color: Color) -> CIELabColor:
     return CIELabColor(lightness, a, b)
 
 
-def _read_back(dataset: Dataset, stored: Geometry, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
-    """Return segment numbers on the stored grid, every frame placed by the position that it states."""
-    read = np.zeros(stored.shape, dtype)
+def _read_back(dataset: Dataset, stored: Geometry, positions: NDArray[np.float64], name: str) -> NDArray[Any]:
+    """Return segment numbers on the stored grid, every frame placed by the position that it states.
+
+    Raises
+    ------
+    RefusedError
+        Where that position is not, within 1e-3 mm, the position (n, 3) of the source image of its slice.
+    """
+    read = np.zeros(stored.shape, np.uint16)
     for frame in frames_of(dataset):
-        plane = read[slice_of(frame, stored, name)]
-        plane[frame.mask] = frame.segment
+        number = slice_of(frame, stored, name)
+        require_same_positions(frame.matrix[:3, 3], positions[number], name)
+        read[number][frame.mask] = frame.segment
     return read

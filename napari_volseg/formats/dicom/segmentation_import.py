@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import SegmentationStorage
+from pydicom.uid import UID, SegmentationStorage
 
 from napari_volseg.core import (
     SAME_GRID_MM,
@@ -28,6 +28,7 @@ from napari_volseg.core import (
 )
 from napari_volseg.spatial import apply_reorientation
 
+_LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
 _ALGORITHM_TYPES = ("MANUAL", "SEMIAUTOMATIC", "AUTOMATIC")
 
 
@@ -56,7 +57,7 @@ def is_segmentation(path: Path) -> bool:
         header = pydicom.dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
     except (pydicom.errors.InvalidDicomError, OSError, EOFError):
         return False
-    return header.get("SOPClassUID") == SegmentationStorage
+    return header.get("SOPClassUID") in (SegmentationStorage, _LABEL_MAP_STORAGE)
 
 
 def read_segmentation(path: Path, volume: Volume) -> Segmentation:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -87,19 +87,24 @@ def sort_slices(instances: Sequence[Instance]) -> list[Instance]:
 
 def without_copies(instances: Sequence[Instance]) -> tuple[list[Instance], tuple[Finding, ...]]:
     """Return sorted slices without files that are byte for byte copies of another at the same position."""
+    namesakes = Counter(map(_name_and_place, instances))
+    seen: set[bytes] = set()
     kept: list[Instance] = []
     for instance in instances:
-        twins = [other for other in kept if other.position == instance.position]
-        if not any(_content_hash(instance.path) == _content_hash(other.path) for other in twins):
-            kept.append(instance)
+        if namesakes[_name_and_place(instance)] > 1:
+            content = hashlib.sha256(instance.path.read_bytes()).digest()
+            if content in seen:
+                continue
+            seen.add(content)
+        kept.append(instance)
     dropped = len(instances) - len(kept)
     if not dropped:
         return kept, ()
     return kept, (Finding("dicom.copies", f"{dropped} files are exact copies of others and were left out", "note"),)
 
 
-def _content_hash(path: Path) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()
+def _name_and_place(instance: Instance) -> Hashable:
+    return instance.sop_instance_uid, instance.position
 
 
 def common_findings(instances: Sequence[Instance], parts: int) -> tuple[Finding, ...]:
@@ -138,6 +143,10 @@ def common_findings(instances: Sequence[Instance], parts: int) -> tuple[Finding,
     if not all(instance.has_preamble for instance in instances):
         findings.append(
             Finding("dicom.no_preamble", "files have no DICOM preamble; their encoding was inferred", "note")
+        )
+    if any(instance.lossy for instance in instances):
+        findings.append(
+            Finding("dicom.lossy", "the images were compressed with loss: values differ from those measured")
         )
     if any(instance.burned_in for instance in instances):
         findings.append(Finding("dicom.burned_in", "the series says that text is burned into its pixels"))

@@ -14,8 +14,8 @@ from typing import Any
 from napari_volseg.app import Case, looks_medical
 from napari_volseg.core import Volume
 from napari_volseg.formats import choose, load, scan
+from napari_volseg.viewer.handover import VOLUME_KEY
 from napari_volseg.viewer.layers import placement
-from napari_volseg.widgets.adoption import VOLUME_KEY
 
 PathOrPaths = str | os.PathLike[str] | Sequence[str]
 LayerData = tuple[Any, dict[str, Any], str]

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_volseg.core import RefusedError, Segmentation, SegmentTable, Volume
 from napari_volseg.formats import save_labels_nifti
-from napari_volseg.widgets.adoption import TABLE_KEY, VOLUME_KEY
+from napari_volseg.viewer.handover import TABLE_KEY, VOLUME_KEY
 
 
 def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:

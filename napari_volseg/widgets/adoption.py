@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Image
 from napari.settings import get_settings
 from napari.utils.events import Event
 from qtpy.QtCore import QTimer
 
-from napari_volseg.app import Application, Case
+from napari_volseg.app import Application
 from napari_volseg.core import Volume
-
-#: Key of layer metadata under which readers leave the volume that a layer shows.
-VOLUME_KEY = "napari_volseg_volume"
-#: Key of layer metadata for a function that returns the segment table of a labels layer as it is now.
-TABLE_KEY = "napari_volseg_table"
+from napari_volseg.viewer.handover import VOLUME_KEY
 
 PLUGIN = "napari-volseg"
 #: Files that napari's own reader claims, too, and opens without their place in the patient.
@@ -68,10 +64,4 @@ class Adopter:
             layer.visible = False
         if first in self._viewer.layers:
             self._viewer.layers.remove(first)
-            self._app.adopt(first.metadata[VOLUME_KEY])
-
-
-def describe_labels(layer: Labels | None, case: Case | None) -> None:
-    """Leave on our labels layer what napari's own "save" needs to write it where it belongs."""
-    if layer is not None and case is not None:
-        layer.metadata.update({VOLUME_KEY: case.volume, TABLE_KEY: lambda: case.table})
+            self._app.open_volume(first.metadata[VOLUME_KEY])

@@ -12,13 +12,14 @@ import napari
 from napari.components import ViewerModel
 from napari.qt import QtViewer
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QMainWindow
 
-from napari_volseg.app import Application
+from napari_volseg.app import Application, SessionStore
 from napari_volseg.viewer import ViewerBinding
-from napari_volseg.widgets.adoption import Adopter, describe_labels, prefer_our_readers
+from napari_volseg.viewer.handover import describe_labels
+from napari_volseg.widgets.adoption import Adopter, prefer_our_readers
 from napari_volseg.widgets.drops import DropFilter
 from napari_volseg.widgets.events import Waker
 from napari_volseg.widgets.main_panel import MainPanel
@@ -27,11 +28,11 @@ from napari_volseg.widgets.overlay import CursorReadout, LettersOverlay
 TITLE = "napari-volseg"
 #: Name that napari gives to the dock of our widget contribution: its Plugins menu then finds the panel that is there.
 DOCK_NAME = "Segmentation (napari-volseg)"
-#: Width that napari's layer list opens with, pixels; it leaves the image more room than napari's own choice.
-LAYER_LIST_WIDTH = 190
 
 
-def create_window(path: Path | None = None, show: bool = True) -> tuple[napari.Viewer, Application, MainPanel]:
+def create_window(
+    path: Path | None = None, show: bool = True, sessions: SessionStore | None = None
+) -> tuple[napari.Viewer, Application, ViewerPanel]:
     """Open a window of our own.
 
     Parameters
@@ -40,6 +41,8 @@ def create_window(path: Path | None = None, show: bool = True) -> tuple[napari.V
         File or folder to open at once.
     show
         Whether it appears on the screen.
+    sessions
+        Where the work on each image is kept; the user's data folder where absent.
 
     Returns
     -------
@@ -48,12 +51,9 @@ def create_window(path: Path | None = None, show: bool = True) -> tuple[napari.V
     """
     with _without_greetings():
         viewer = napari.Viewer(title=TITLE, show=False, show_welcome_screen=False)
-    panel = ViewerPanel(viewer)
+    panel = ViewerPanel(viewer, sessions)
     viewer.window.add_dock_widget(panel, name=DOCK_NAME, area="right", add_vertical_stretch=False)
-    window = panel.window()
-    qt_viewer = window.findChild(QtViewer)
-    qt_viewer.dockLayerControls.hide()
-    window.resizeDocks([qt_viewer.dockLayerList], [LAYER_LIST_WIDTH], Qt.Orientation.Horizontal)
+    panel.window().findChild(QtViewer).dockLayerControls.hide()
     if show:
         with _without_greetings():
             viewer.show()
@@ -69,10 +69,12 @@ class ViewerPanel(MainPanel):
     ----------
     viewer
         Where the case is shown; its window is met when the panel appears in it.
+    sessions
+        Where the work on each image is kept; the user's data folder where absent.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
-        app = Application()
+    def __init__(self, viewer: ViewerModel, sessions: SessionStore | None = None) -> None:
+        app = Application(sessions=sessions or SessionStore())
         super().__init__(app, viewer)
         self.binding = ViewerBinding(app, viewer)
         self.letters: LettersOverlay | None = None
@@ -110,7 +112,9 @@ class ViewerPanel(MainPanel):
         return super().event(event)
 
     def _describe_labels(self) -> None:
-        describe_labels(self.binding.labels, self.app.case)
+        layer, case = self.binding.labels, self.app.case
+        if layer is not None and case is not None:
+            describe_labels(layer, case)
 
     def _release(self) -> None:
         _end(self.app, self._waker)

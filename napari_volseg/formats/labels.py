@@ -73,12 +73,21 @@ def load_labels(path: PathLike, volume: Volume) -> Segmentation:
 
 
 def _placed(header: NiftiHeader, volume: Volume) -> NiftiHeader:
-    """Return a header without orientation in the one that puts it on the volume's grid, as its image was put."""
+    """Return the header, one without orientation in the orientation that was chosen for its image.
+
+    The stored grids are compared: on the display grid all orientations of a centred image look the same.
+    """
     if header.oriented:
         return header
-    candidates = [oriented(header, letters) for letters in ORIENTATIONS]
-    fitting = (candidate for candidate in candidates if _display_grid(candidate).same_grid(volume.geometry))
-    return next(fitting, candidates[0])
+    for letters in ORIENTATIONS:
+        candidate = oriented(header, letters)
+        if candidate.geometry.same_grid(volume.origin_provenance.source_geometry):
+            return candidate
+    raise GeometryError(
+        f"{header.path.name} doesn't say how it lies in the patient (qform and sform codes are 0), so it can't be "
+        f"placed on {volume.name}: write the orientation of the image into it",
+        "labels.mismatch",
+    )
 
 
 def _display_grid(header: NiftiHeader) -> Geometry:

@@ -9,7 +9,7 @@ import pytest
 from dicom_factory import SERIES, Recipe, write_series
 
 from napari_volseg.core import DecisionNeededError, RefusedError, UsageError, VolsegError
-from napari_volseg.formats import open_volume, scan
+from napari_volseg.formats import open_volume, registry, scan
 
 
 def one_sentence(error: VolsegError) -> bool:
@@ -65,6 +65,12 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     write_series(tmp_path / "series")
     os.symlink(tmp_path, tmp_path / "series" / "loop", target_is_directory=True)
     assert len(scan(tmp_path).found) == 1
+
+
+def test_a_file_that_vanishes_while_scanning_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "list_files", lambda path: (tmp_path / "gone",))
+    (refused,) = scan(tmp_path).refused
+    assert refused.code == "path.unreadable"
 
 
 def test_several_paths_at_once(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ TOLD = {
     "dicom.orientation_varies": BASE.also(
         setting_each(lambda k: {"ImageOrientationPatient": [1, 5e-4 * (k == 3), 0, -5e-4 * (k == 3), 1, 0]})
     ),
+    "dicom.lossy": BASE.also(setting(LossyImageCompression="01")),
     "dicom.burned_in": BASE.also(setting(BurnedInAnnotation="YES")),
 }
 
@@ -187,6 +188,12 @@ def test_what_forms_no_grid_is_refused_by_name(tmp_path: Path, code: str) -> Non
         open_volume(tmp_path)
     assert caught.value.code == code
     assert one_sentence(caught.value)
+
+
+def test_images_at_one_position_are_no_volume(tmp_path: Path) -> None:
+    write_series(tmp_path, BASE.also(setting(ImagePositionPatient=[0, 0, 0])))
+    with pytest.raises(RefusedError, match="same position"):
+        open_volume(tmp_path)
 
 
 @pytest.mark.parametrize("lost", [(3,), (2, 5), (2, 3)])
@@ -303,6 +310,18 @@ def test_integers_stay_in_the_smallest_type_that_holds_them(
     volume = open_volume(tmp_path)
     assert volume.voxels.dtype == dtype
     np.testing.assert_array_equal(volume.voxels, stored + intercept)
+
+
+def test_fractions_stored_as_floats_are_kept(tmp_path: Path) -> None:
+    stored = (np.random.default_rng(1).random((7, 12, 9)) * 100).astype(np.float32)
+
+    def as_floats(k: int, dataset: pydicom.Dataset) -> None:
+        del dataset.PixelData, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation
+        dataset.BitsAllocated = 32
+        dataset.FloatPixelData = stored[k].tobytes()
+
+    write_series(tmp_path, BASE.also(as_floats))
+    np.testing.assert_array_equal(open_volume(tmp_path).voxels, stored)
 
 
 @pytest.mark.parametrize("signed", [0, 1])

@@ -236,6 +236,47 @@ def test_labels_in_another_storage_order_are_turned(tmp_path: Path) -> None:
     np.testing.assert_allclose(place, affine[:3, :3] @ (4, 1, 2) + affine[:3, 3], atol=1e-3)
 
 
+def test_labels_without_orientation_follow_their_image(tmp_path: Path) -> None:
+    volume = open_volume(write(tmp_path / "image.nii", sform=0), orientation="LPS")
+    data = np.zeros((5, 6, 7), np.uint8)
+    data[4, 1, 2] = 3
+    segmentation = load_labels(write(tmp_path / "labels.nii", data=data, sform=0), volume)
+    marked = volume.voxels[segmentation.labels == 3]
+    assert marked.tolist() == [np.ravel_multi_index((4, 1, 2), (5, 6, 7))]
+    placed = open_volume(write(tmp_path / "placed.nii"))
+    with pytest.raises(GeometryError, match="doesn't say how it lies"):
+        load_labels(tmp_path / "labels.nii", placed)
+
+
+def test_a_path_to_no_labels_is_a_wrong_path(tmp_path: Path) -> None:
+    volume = open_volume(write(tmp_path / "image.nii"))
+    with pytest.raises(UsageError, match="is not a file"):
+        load_labels(tmp_path / "nothing.nii.gz", volume)
+
+
+def test_segmentations_of_other_kinds_are_refused_by_kind(tmp_path: Path) -> None:
+    write_series(tmp_path / "s")
+    volume = open_volume(tmp_path / "s")
+    dataset = pydicom.dcmread(save_dicom_seg(tmp_path / "a.dcm", some_labels(volume, 2), volume))
+    dataset.SegmentationType = "FRACTIONAL"
+    dataset.BitsAllocated = 8
+    dataset.save_as(tmp_path / "b.dcm")
+    with pytest.raises(RefusedError, match="FRACTIONAL") as caught:
+        load_labels(tmp_path / "b.dcm", volume)
+    assert caught.value.code == "labels.segmentation_type"
+
+
+def test_overlapping_segments_are_refused(tmp_path: Path) -> None:
+    write_series(tmp_path / "s")
+    volume = open_volume(tmp_path / "s")
+    dataset = pydicom.dcmread(save_dicom_seg(tmp_path / "a.dcm", some_labels(volume, 2, 7), volume))
+    dataset.PixelData = b"\xff" * len(dataset.PixelData)
+    dataset.save_as(tmp_path / "b.dcm")
+    with pytest.raises(RefusedError, match="overlap") as caught:
+        load_labels(tmp_path / "b.dcm", volume)
+    assert caught.value.code == "labels.overlap"
+
+
 def test_labels_of_another_image_are_refused_with_both_grids(tmp_path: Path) -> None:
     volume = open_volume(write(tmp_path / "image.nii"))
     shifted = affine_towards("RAS")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from napari_volseg.viewer.layers import (
     colors_of,
     image_layer,
     labels_layer,
+    prepare_colors,
     prompts_layer,
     segment_colormap,
     show_window,
@@ -102,6 +104,7 @@ class ViewerBinding:
         self._case_links: list[Link] = []
         keys.bind(viewer, self._keys)
         viewer.scene.camera.synced = False
+        threading.Thread(target=prepare_colors, name="volseg-colours").start()
         self._link(self._links, self._wish_links())
         self._show_case()
 
@@ -219,13 +222,15 @@ class ViewerBinding:
         shown, view = self._shown, self._app.view
         if shown is None:
             return
-        shown.image.visible = not view.three_d
-        shown.labels.visible = view.labels_visible and not view.three_d
         shown.labels.opacity = view.labels_opacity
-        shown.prompts.visible = True
+        visible = {shown.image: not view.three_d, shown.labels: view.labels_visible and not view.three_d}
+        visible[shown.prompts] = True
         if shown.volume_3d is not None and shown.segments_3d is not None:
-            shown.volume_3d.layer.visible = view.three_d
-            shown.segments_3d.layer.visible = view.labels_visible and view.three_d
+            visible[shown.volume_3d.layer] = view.three_d
+            visible[shown.segments_3d.layer] = view.labels_visible and view.three_d
+        for layer, wanted in visible.items():
+            if layer.visible != wanted:
+                layer.visible = wanted
 
     def _show_window(self) -> None:
         if self._shown is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,12 @@ def segment_colormap(table: SegmentTable) -> DirectLabelColormap:
         red, green, blue = (c / 255 for c in segment.color)
         colors[segment.value] = (red, green, blue, 1.0 if segment.visible else 0.0)
     return DirectLabelColormap(color_dict=colors)
+
+
+@cache
+def prepare_colors() -> None:
+    """Have napari compile its mapping of labels to colours, a second's work that the first case would wait for."""
+    segment_colormap(SegmentTable()).map(np.zeros(1, np.uint16))
 
 
 def colors_of(table: SegmentTable) -> tuple[tuple[int, tuple[int, int, int], bool], ...]:

@@ -18,7 +18,7 @@ VOLUME_3D = "Volume in 3D"
 SEGMENTS_3D = "Segments in 3D"
 
 #: Voxels per axis that a software renderer still turns.
-LONGEST_AXIS = 160
+LONGEST_AXIS = 128
 
 
 def steps_for(shape: tuple[int, int, int]) -> tuple[int, int, int]:

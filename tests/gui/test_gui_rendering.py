@@ -82,25 +82,25 @@ def offset(mask: NDArray[np.bool_]) -> tuple[int, int]:
     return int(np.sign(np.round(right * 10))), int(np.sign(np.round(down * 10)))
 
 
-@pytest.mark.parametrize(
-    ("plane", "expected"),
-    [
-        ("axial", {"left": (1, 0), "anterior": (0, -1), "posterior": (0, 1)}),
-        ("coronal", {"left": (1, 0), "superior": (0, -1)}),
-        ("sagittal", {"anterior": (-1, 0), "superior": (0, -1), "posterior": (1, 0)}),
-    ],
-)
-def test_planes_are_drawn_the_right_way_up(plane, expected, shown) -> None:
+EXPECTED = {
+    "axial": {"left": (1, 0), "anterior": (0, -1), "posterior": (0, 1)},
+    "coronal": {"left": (1, 0), "superior": (0, -1)},
+    "sagittal": {"anterior": (-1, 0), "superior": (0, -1), "posterior": (1, 0)},
+}
+
+
+def test_planes_are_drawn_the_right_way_up(shown) -> None:
     app, viewer = shown
-    app.view.plane = plane
-    pixels = picture(viewer)
-    seen = {side: offset(tinted(pixels, color)) for side, (_, color) in BLOCKS.items() if tinted(pixels, color).any()}
-    assert seen == expected
-    app.view.labels_visible = False
-    bright = picture(viewer).min(-1) > 200
-    assert bright.any() == ("left" in expected)
-    if bright.any():
-        assert offset(bright) == expected["left"]
+    for plane, expected in EXPECTED.items():
+        app.view.plane, app.view.labels_visible = plane, True
+        pixels = picture(viewer)
+        masks = {side: tinted(pixels, color) for side, (_, color) in BLOCKS.items()}
+        assert {side: offset(mask) for side, mask in masks.items() if mask.any()} == expected
+        app.view.labels_visible = False
+        bright = picture(viewer).min(-1) > 200
+        assert bright.any() == ("left" in expected)
+        if bright.any():
+            assert offset(bright) == expected["left"]
 
 
 def test_pixels_are_square_in_millimetres(shown) -> None:

@@ -140,6 +140,7 @@ def test_stand_ins_are_small_lie_right_and_take_boxes(empty_app, viewer) -> None
     segments = next(layer for layer in viewer.layers if layer.name == "Segments in 3D")
     assert max(segments.data.shape) <= LONGEST_AXIS
     assert steps_for(geometry.shape) == (1, 3, 2)
+    assert steps_for((LONGEST_AXIS, LONGEST_AXIS + 1, 1)) == (1, 2, 1)
     rng = np.random.default_rng(0)
     for start in rng.integers(0, (7, 300, 150), (20, 3)):
         paint(empty_app, start, start + rng.integers(1, (4, 40, 20)))

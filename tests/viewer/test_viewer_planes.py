@@ -7,6 +7,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Image
 from napari.utils.camera_orientations import Handedness
 
 from napari_volseg.app import Application
@@ -80,6 +81,14 @@ def test_planes_fit_the_canvas_and_keep_the_position(binding, app, viewer) -> No
         corners = [on_canvas(viewer, p) for p in binding.image.extent.world]
         spans = np.abs(np.subtract(*corners)) / (width, height)
         assert 0.85 < spans.max() < 1.0
+
+
+def test_fitting_looks_at_the_case_alone(binding, app, viewer) -> None:
+    viewer.add_layer(Image(np.zeros((2, 2, 2)), scale=(900, 900, 900)))
+    zoom = viewer.scene.camera.zoom
+    app.view.plane = "coronal"
+    app.view.plane = "axial"
+    assert viewer.scene.camera.zoom == pytest.approx(zoom)
 
 
 def test_zoom_survives_a_look_at_3d(binding, app, viewer) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import resource
 import signal
 import sqlite3
 import stat
@@ -39,6 +38,7 @@ HAND = Author("hand", "test", "1.0")
 LIVER = Segment(1, "Liver", (1, 2, 3), type=Code("10200004", "SCT", "Liver"), status="in progress")
 TABLE = SegmentTable((LIVER, Segment(2, "Locked", locked=True)))
 SOURCE = {"blake2b": "ab12"}
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="file modes and size limits of POSIX")
 
 
 def geometry() -> Geometry:
@@ -121,7 +121,7 @@ def test_a_recovered_history_goes_on(tmp_path: Path) -> None:
 
 
 CHILD = """
-import sys, time, hashlib
+import hashlib, sys, time
 sys.path[:0] = {paths!r}
 from pathlib import Path
 from test_app_session_file import begin, work, dab, HAND
@@ -151,13 +151,13 @@ def test_what_was_finished_a_quarter_of_a_second_ago_survives_a_kill(tmp_path: P
         assert child.stdout is not None
         digest = child.stdout.readline().strip()
         time.sleep(0.25)
-        child.send_signal(signal.SIGKILL)
+        child.kill()
     labels = recover(path).segmentation(geometry()).labels
     assert hashlib.sha256(labels.tobytes()).hexdigest() == digest
 
 
 FULL_DISK = """
-import sys, signal, resource
+import sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
 from test_app_session_file import fill_the_disk
@@ -167,6 +167,8 @@ fill_the_disk(Path(sys.argv[1]))
 
 def fill_the_disk(path: Path) -> None:
     """Work on while no file may grow beyond 64 KiB, then with the limit gone; runs in a process of its own."""
+    import resource
+
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     errors: list[RefusedError] = []
     edit, file = begin(path, errors.append)
@@ -191,6 +193,7 @@ def fill_the_disk(path: Path) -> None:
     print("worked on")
 
 
+@POSIX
 def test_on_a_full_disk_work_goes_on_and_is_saved_when_there_is_room(tmp_path: Path) -> None:
     with run_child(FULL_DISK, str(tmp_path / "case.volseg")) as child:
         assert child.stdout is not None
@@ -214,6 +217,7 @@ def test_a_folder_that_can_not_be_written_is_told_and_tried_again(
     assert np.array_equal(recover(file.path).segmentation(geometry()).labels, edit.segmentation.labels)
 
 
+@POSIX
 def test_only_the_owner_can_read_it_while_it_is_open(tmp_path: Path) -> None:
     edit, file = begin(tmp_path / "case.volseg")
     edit.apply(dab(0), 1, name="p", author=HAND)

@@ -256,6 +256,17 @@ class TestStroke:
         assert edit.history.steps == (step,)
         assert len(boxes) == 2
 
+    def test_one_that_grows_over_itself_is_taken_back_exactly(self) -> None:
+        for ending in ("finish", "abort"):
+            edit = session()
+            before = edit.segmentation.labels.copy()
+            stroke = edit.stroke(1, name="s", author=HAND)
+            for size in range(1, 20):
+                stroke.add(patch(2, slice(10 - size // 2, 10 + size // 2), slice(0, size)))
+            stroke.abort() if ending == "abort" else stroke.finish()
+            edit.undo()
+            assert np.array_equal(edit.segmentation.labels, before), ending
+
     def test_another_change_makes_a_step_of_what_was_painted(self) -> None:
         edit = session()
         stroke = edit.stroke(1, name="s", author=HAND)
@@ -326,6 +337,17 @@ class TestHistory:
         assert edit.history.dropped == 0
         edit.undo()
         assert np.array_equal(edit.segmentation.labels, before)
+
+    def test_a_jump_passes_overlapping_steps_in_their_order(self) -> None:
+        edit = session()
+        start = edit.segmentation.labels.copy()
+        for value in (1, 2, 1):
+            edit.apply(WIDE, value, name=str(value), author=HAND)
+        end = edit.segmentation.labels.copy()
+        edit.go_to(0)
+        assert np.array_equal(edit.segmentation.labels, start)
+        edit.go_to(3)
+        assert np.array_equal(edit.segmentation.labels, end)
 
     def test_signals_of_a_jump(self) -> None:
         edit, jumps = session(), []

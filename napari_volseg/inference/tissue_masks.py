@@ -26,6 +26,8 @@ SKIN_HU = -300.0
 LUNG_SURFACE_HU = -400.0
 #: The median of a lung's inside lies above, that of gas in bowel or airways below, HU.
 GAS_HU = -960.0
+#: Lung that the field of view cuts is denser than the foam of tables and cushions, HU.
+FOAM_HU = -900.0
 #: Thinner than air: what scanners write outside a round field of view, HU.
 UNSEEN_HU = -1100.0
 #: Bone is denser than the first value, and has parts denser than the second within reach, HU.
@@ -42,34 +44,33 @@ def body_mask(grid: WorkingGrid) -> Mask:
         if part.sum() >= 0.03 * parts[0][1].sum():
             solid[box] |= part
     surface = dilate(solid, grid.spacing, 5.0) & tissue
-    return filled_slices(surface) | _cavities_at_the_edge(grid, surface)
+    body = filled_slices(surface)
+    return filled_slices(body | _cut_lungs(grid, body))
 
 
-def _cavities_at_the_edge(grid: WorkingGrid, body: Mask) -> Mask:
-    """Return lung that the field of view cuts.
+def _cut_lungs(grid: WorkingGrid, body: Mask) -> Mask:
+    """Return lung that the field of view cuts, so that it is no hole in the body.
 
-    It is what becomes a hole when the body's span on each edge of the image, and everything outside a round field of
-    view, is walled up, unless it is as thin as the air of the room.
+    It has a lung's density, which neither the air of the room nor the foam of a table has, and most of what
+    surrounds it is body.
     """
-    unseen = grid.hu < UNSEEN_HU
-    walled = body | unseen
-    for edge in (walled[:, 0], walled[:, -1], walled[:, :, 0], walled[:, :, -1]):
-        for line in edge:
-            hits = np.flatnonzero(line)
-            if hits.size:
-                line[hits[0] : hits[-1]] = True
+    smooth = ndimage.uniform_filter(grid.hu, 3)
+    like_lung = ~body & (smooth > GAS_HU) & (smooth < LUNG_SURFACE_HU)
     found = np.zeros_like(body)
-    for box, part in components(filled_slices(walled) & ~filled_slices(body) & ~unseen, 1):
-        if np.median(grid.hu[box][part]) > GAS_HU:
-            found[box] |= part
+    for box, part in components(opened(like_lung, grid.spacing, 4.0), int(3.0 / grid.millilitres(1))):
+        whole = np.zeros_like(body)
+        whole[box] = part
+        around = dilate(whole, grid.spacing, 6.0) & ~whole & (grid.hu > UNSEEN_HU)
+        if np.median(grid.hu[whole]) > FOAM_HU and body[around].mean() > 0.5:
+            found |= dilate(whole, grid.spacing, 5.0) & like_lung
     return found
 
 
-def lung_masks(grid: WorkingGrid, body: Mask) -> tuple[Mask, Mask]:
+def lung_masks(grid: WorkingGrid, body: Mask, bone: Mask) -> tuple[Mask, Mask]:
     """Return the patient's left and right lung, vessels included, trachea and bowel gas not."""
     air = body & (grid.hu < LUNG_SURFACE_HU)
     left, right = np.zeros_like(air), np.zeros_like(air)
-    middle = _middle(grid, body)
+    middle = _middle(body, bone, grid)
     minimum = int(1.0 / grid.millilitres(1))
     for box, part in components(air & ~_airways(grid, air), minimum):
         if _is_lung(grid, box, part):
@@ -80,18 +81,21 @@ def lung_masks(grid: WorkingGrid, body: Mask) -> tuple[Mask, Mask]:
     return _with_vessels(grid, left, right), _with_vessels(grid, right, left)
 
 
-def _middle(grid: WorkingGrid, body: Mask) -> float:
-    """Return the x index of the spine: the 20 mm with most bone, weighed by nearness to the middle of the body.
+def _middle(body: Mask, bone: Mask, grid: WorkingGrid) -> float:
+    """Return the x index of the spine, or of the middle of the body where no spine is seen.
 
-    The body alone would mislead where the field of view shows one side of the patient.
+    The spine is the 20 mm with most thick bone, weighed by nearness to the middle of the body, which alone would
+    mislead where the field of view shows one side of the patient.
     """
     width = np.flatnonzero(body.any((0, 1)))
     if not width.size:
         return 0.0
     x = np.arange(body.shape[2])
-    nearness = np.exp(-0.5 * ((x - np.nonzero(body)[2].mean()) / (0.3 * width.size)) ** 2)
-    bone = (body & (grid.hu > BONE_HU)).sum((0, 1), dtype=float) + 1.0
-    return float(np.argmax(ndimage.uniform_filter1d(bone, max(1, int(20 / grid.spacing[2]))) * nearness))
+    center = float(np.nonzero(body)[2].mean())
+    nearness = np.exp(-0.5 * ((x - center) / (0.3 * width.size)) ** 2)
+    thick = erode(bone, grid.spacing, 5.0).sum((0, 1), dtype=float)
+    spine = ndimage.uniform_filter1d(thick, max(1, int(20 / grid.spacing[2]))) * nearness
+    return float(np.argmax(spine)) if spine.any() else center
 
 
 def _airways(grid: WorkingGrid, air: Mask) -> Mask:
@@ -149,21 +153,21 @@ def _with_vessels(grid: WorkingGrid, lung: Mask, other: Mask) -> Mask:
 
 def bone_mask(grid: WorkingGrid, body: Mask) -> Mask:
     """Return bone with its marrow, without vessels and bowel that contrast medium fills."""
-    hard = body & (grid.hu > DENSE_BONE_HU)
-    hard &= ~_contrast_medium(grid, hard)
-    shell = body & (grid.hu > BONE_HU) & dilate(hard, grid.spacing, 5.0)
+    candidates = body & (grid.hu > BONE_HU) & ~_contrast_medium(grid)
+    hard = candidates & (grid.hu > DENSE_BONE_HU)
+    shell = candidates & dilate(hard, grid.spacing, 5.0)
     bone = np.zeros_like(shell)
     for box, part in components(closed(shell, grid.spacing, 3.0), int(0.5 / grid.millilitres(1))):
         bone[box] |= part
     return _with_marrow(grid, bone)
 
 
-def _contrast_medium(grid: WorkingGrid, hard: Mask) -> Mask:
+def _contrast_medium(grid: WorkingGrid) -> Mask:
     """Return dense parts that are as even inside as only a liquid is, with the blur around them."""
-    mean = ndimage.uniform_filter(grid.hu, 3)
-    variance = ndimage.uniform_filter(grid.hu**2, 3) - mean**2
-    even = hard & (variance < 40.0**2) & (mean < 800)
-    return dilate(opened(even, grid.spacing, 2.5), grid.spacing, 5.0) & (grid.hu < 800)
+    smooth = ndimage.gaussian_filter(grid.hu, 1.0)
+    variance = ndimage.uniform_filter(smooth**2, 3) - ndimage.uniform_filter(smooth, 3) ** 2
+    even = (smooth > DENSE_BONE_HU) & (smooth < 800) & (variance < 30.0**2)
+    return dilate(opened(even, grid.spacing, 2.5), grid.spacing, 8.0) & (grid.hu < 800)
 
 
 def _with_marrow(grid: WorkingGrid, bone: Mask) -> Mask:

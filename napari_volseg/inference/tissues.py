@@ -152,10 +152,10 @@ class _Zones:
         self.grid = grid
         tell("body")
         body = body_mask(grid)
-        tell("lungs")
-        left, right = lung_masks(grid, body)
         tell("bone")
         bone = bone_mask(grid, body)
+        tell("lungs")
+        left, right = lung_masks(grid, body, bone)
         tell("muscle")
         lungs = left | right
         self.body_inside, self.body_near = self._band(body)

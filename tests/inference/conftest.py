@@ -66,6 +66,17 @@ def dataset() -> dict[str, Any]:
     return {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1, "left_kidney": 2}}
 
 
+def as_nnunet_saves(state: dict[str, Any]) -> dict[str, Any]:
+    """Return weights under all the names that nnU-Net's state dicts give them."""
+    repeated = dict(state)
+    for name, tensor in state.items():
+        stem, _, leaf = name.rpartition(".")
+        block, _, layer = stem.rpartition(".")
+        if layer in ("conv", "norm"):
+            repeated[f"{block}.all_modules.{('conv', 'norm').index(layer)}.{leaf}"] = tensor
+    return repeated | {f"decoder.{name}": t for name, t in repeated.items() if name.startswith("encoder.")}
+
+
 @pytest.fixture
 def checkpoint(plans: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
     """What nnU-Net's trainer saves, with fresh weights and the NumPy numbers of its log."""
@@ -77,7 +88,7 @@ def checkpoint(plans: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]
     torch.manual_seed(0)
     network = build_unet(parse_plan(plans, dataset, "3d_fullres").architecture, 1, 3)
     return {
-        "network_weights": network.state_dict(),
+        "network_weights": as_nnunet_saves(network.state_dict()),
         "optimizer_state": {"state": {}, "param_groups": []},
         "logging": {"mean_fg_dice": [np.float64(0.5)], "train_losses": [np.float32(-0.25)], "steps": [np.int64(3)]},
         "_best_ema": np.float64(0.75),

@@ -20,9 +20,9 @@ from napari_volseg.training.phantoms import head, torso
 
 HERE = Path(__file__).resolve().parent
 TORSO_SEED = 7
-#: Voxels are rounded to this step (HU): finer than the noise, and it keeps the files small.
+#: Voxels are rounded to these steps (HU; MR units): finer than the noise, and it keeps the files small.
 HU_STEP = 2
-HEAD_SEED, MR_STEP = 11, 4
+HEAD_SEED, MR_STEP = 11, 8
 DATE, TIME = "20260102", "101500"
 
 

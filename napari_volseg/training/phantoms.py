@@ -48,7 +48,7 @@ from napari_volseg.training.phantoms_scan import (
     reconstruction_noise,
     sharp_image,
 )
-from napari_volseg.training.phantoms_shapes import Points, Scene, Tissue, Warp, region
+from napari_volseg.training.phantoms_shapes import Field, Points, Scene, Solid, Tissue, Warp, region
 from napari_volseg.training.phantoms_thorax import (
     AORTA,
     BONE,
@@ -172,15 +172,17 @@ def _paint_table(scene: Scene, trunk: Trunk) -> None:
     """Paint a padded, curved carbon-fibre table under the patient, level with the scanner."""
     top = scene.depth_of((0, trunk.depth - 6, 0))
 
-    def under(p: Points, start: float, thick: float) -> NDArray[np.float32]:
-        sag = top + start - p.x * p.x / 900
-        return np.asarray(np.maximum(sag - p.depth, p.depth - sag - thick), np.float32)
+    def layer(start: float, thick: float) -> Solid:
+        def distance(p: Points) -> Field:
+            sag = top + start - p.x * p.x / 900
+            return np.asarray(np.maximum(sag - p.depth, p.depth - sag - thick), np.float32)
+
+        return region(distance, -2 * FAR, 2 * FAR)
 
     width = region(lambda p: np.asarray(np.abs(p.x) - 190, np.float32), -2 * FAR, 2 * FAR)
     pad, shell, core = Tissue((-900.0,), 6), Tissue((-250.0,)), Tissue((-930.0,))
     for start, thick, tissue in ((0.0, 10.0, pad), (10.0, 32.0, shell), (12.5, 27.0, core)):
-        layer = region(lambda p, s=start, t=thick: under(p, s, t), -2 * FAR, 2 * FAR)
-        scene.paint(layer.meet(width), tissue)
+        scene.paint(layer(start, thick).meet(width), tissue)
 
 
 def _noise_share(image: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:

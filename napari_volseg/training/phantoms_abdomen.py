@@ -149,13 +149,12 @@ def _paint_liver(scene: Scene, mat: Tissues, liver: Solid, chance: Chance) -> No
     parenchyma = Tissue((chance.number(96, 118),), 5, LIVER)
     vein = Tissue((mat.blood.values[0] + chance.number(5, 20),), 3, LIVER)
     scene.paint(liver, parenchyma)
-    core = liver.grow(-5)
     hilum = np.array([-30.0, 0, -32])
     cava = np.array([-24.0, 18, 0])
     for spot in _VEIN_ENDS:
         end = chance.near(spot, 10)
         for start, radius in ((hilum, 5.5), (cava, 4.8)):
-            _paint_vein(scene, core, parenchyma, vein, (start, end + chance.near((0, 0, 0), 14)), radius, chance)
+            _paint_vein(scene, parenchyma, vein, (start, end + chance.near((0, 0, 0), 14)), radius, chance)
     portal = rods(curve([(20, 0, -62), (-10, 2, -48), hilum], 8), 6.5)
     scene.paint(portal, mat.blood, over=(mat.inner_fat,))
     scene.paint(portal, vein, over=(parenchyma,))
@@ -167,7 +166,6 @@ def _paint_liver(scene: Scene, mat: Tissues, liver: Solid, chance: Chance) -> No
 
 def _paint_vein(
     scene: Scene,
-    core: Solid,
     parenchyma: Tissue,
     vein: Tissue,
     ends: tuple[NDArray[np.float64], NDArray[np.float64]],
@@ -180,7 +178,7 @@ def _paint_vein(
     for _ in range(3):
         fork = path[int(chance.rng.integers(3, 7))]
         parts += rods(curve([fork, fork + chance.rng.normal(0, 10, 3), fork + chance.rng.normal(0, 22, 3)], 5), 1.4)
-    scene.paint([part.meet(core) for part in parts], vein, over=(parenchyma,))
+    scene.paint(parts, vein, over=(parenchyma,))
 
 
 def _paint_lesion(scene: Scene, liver: Solid, parenchyma: Tissue, vein: Tissue, chance: Chance) -> None:

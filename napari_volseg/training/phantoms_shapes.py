@@ -20,6 +20,8 @@ from napari_volseg.core import Box, Geometry
 
 Field = NDArray[np.float32]
 Vector = NDArray[np.float64]
+#: Points (x, y, z), mm: an array (n, 3) or a list that mixes arrays and tuples.
+Path = Vector | Sequence[Vector | tuple[float, float, float]]
 
 #: Samples that are evaluated at once; bounds the memory of a large grid.
 _SLAB_SAMPLES = 3_000_000
@@ -130,7 +132,7 @@ def capsule(start: ArrayLike, stop: ArrayLike, radii: tuple[float, float], heigh
     return Solid(distance, np.minimum(a, b) - reach, np.maximum(a, b) + reach)
 
 
-def rods(path: ArrayLike, radii: ArrayLike, height: float = 1.0) -> list[Solid]:
+def rods(path: Path, radii: ArrayLike, height: float = 1.0) -> list[Solid]:
     """Return the capsules of a polyline ``path`` (n, 3) in (x, y, z), mm, with ``radii`` (n,) or one radius, mm."""
     points = np.asarray(path, float)
     sizes = np.broadcast_to(np.asarray(radii, float), len(points))
@@ -150,7 +152,7 @@ def beside(points: Vector, x: float, y: float, z: float) -> Vector:
     return points + np.array([x, y, z])
 
 
-def curve(knots: ArrayLike, count: int) -> Vector:
+def curve(knots: Path, count: int) -> Vector:
     """Return ``count`` points of a smooth curve through ``knots`` (n, columns), evenly spaced in knot number."""
     from scipy.interpolate import CubicSpline
 
@@ -203,7 +205,7 @@ class Warp:
             for size, wave, phase in zip(self.amplitude[axis], self.wave[axis], self.phase[axis], strict=True):
                 row = wave @ place[:3]
                 row[3] += phase
-                total = total + np.float32(size) * np.sin(_affine(row, grid))
+                total += np.float32(size) * np.sin(_affine(row, grid))
             bent.append(total)
         return bent
 
@@ -290,7 +292,7 @@ class Scene:
         grid = np.ix_(*(np.arange(n, dtype=np.float32) for n in out.shape))
         x, y, z = self.warp(place, grid)
         points = Points(x, y, z, _affine(to_patient[1], grid))
-        from_body = np.linalg.inv(place)
+        from_body = np.asarray(np.linalg.inv(place), np.float64)
         for solid, number, below in self._strokes:
             box = self._box(solid, from_body).clip(out.shape)
             if box.size:

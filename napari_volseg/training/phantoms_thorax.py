@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_volseg.training.phantoms_shapes import (
     Field,
+    Path,
     Points,
     Scene,
     Solid,
@@ -258,7 +259,7 @@ def _rounded_cylinder(
 
 def _paint_rib(scene: Scene, trunk: Trunk, mat: Tissues, z: float, last: float) -> None:
     for side in (-1, 1):
-        path = [(side * 19, 66, z + 4), (side * 34, 86, z)]
+        path = [(side * 19.0, 66.0, z + 4), (side * 34.0, 86.0, z)]
         for angle in np.linspace(26, last, 14):
             path.append(trunk.rib_point(angle, z - 62 * (angle - 20) / 110))
         path[2:] = [(side * x, y, h) for x, y, h in path[2:]]
@@ -373,12 +374,12 @@ def _paint_great_vessels(scene: Scene, mat: Tissues, heart: NDArray[np.float64],
     wide = chance.number(11.5, 14)
     root = beside(heart, -8, 4, 30)
     arch_top = chance.number(118, 130)
-    path = [root, (-14, -18, 92), (-8, -12, arch_top - 6), (8, 12, arch_top), (24, 38, arch_top - 14)]
-    path += [(27, 48, 80), (22, 42, 10), (14, 32, -40), (10, 30, -110), (8, 32, -180), (8, 32, -240)]
+    path: Path = [root, (-14, -18, 92), (-8, -12, arch_top - 6), (8, 12, arch_top), (24, 38, arch_top - 14)]
+    path = [*path, (27, 48, 80), (22, 42, 10), (14, 32, -40), (10, 30, -110), (8, 32, -180), (8, 32, -240)]
     radii = np.concatenate([np.linspace(15, wide, 16), np.linspace(wide, 9, 34)])
     scene.paint(rods(curve(path, 50), radii), mat.artery)
-    cava = [(-20, 34, -240), (-22, 30, -110), (-24, 18, -30), (-20, 2, 12), beside(heart, -34, 6, 4)]
-    upper = [beside(heart, -36, 6, 20), (-28, -6, 95), (-26, -4, 260)]
+    cava: Path = [(-20, 34, -240), (-22, 30, -110), (-24, 18, -30), (-20, 2, 12), beside(heart, -34, 6, 4)]
+    upper: Path = [beside(heart, -36, 6, 20), (-28, -6, 95), (-26, -4, 260)]
     scene.paint(
         rods(curve(cava, 24), chance.number(10, 13)), mat.blood, over=(mat.inner_fat, mat.muscle, mat.right_lung)
     )

@@ -11,6 +11,7 @@ it learns from and its state lie in ``--work``. No image is mirrored in training
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence

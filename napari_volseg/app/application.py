@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_volseg.app import exporting, segmenting
@@ -30,7 +32,7 @@ from napari_volseg.core import (
     VolsegError,
     Volume,
 )
-from napari_volseg.editing import Author
+from napari_volseg.editing import Author, Plan
 from napari_volseg.formats import FoundVolume, Scan, load, load_labels, scan
 
 
@@ -161,6 +163,17 @@ class Application:
             return None
         prompt = self.painter.finish_scribble(positive)
         return self.clicks.add(prompt) if prompt else None
+
+    def fill(self, index: NDArray[np.float64], axis: int) -> Job:
+        """Fill the region of equal label around a voxel (z, y, x); on the slice normal to ``axis``, or in 3D."""
+        case = self.need_case()
+        assert self.painter is not None
+        plan_fill = self.painter.plan_fill(index, axis)
+
+        def work(progress: ProgressCallback, cancel: CancelToken) -> Plan | None:
+            return plan_fill()
+
+        return self.jobs.submit("Filling", work, lambda plan: plan and case.session.commit(plan), quiet=True)
 
     def accept_clicks(self) -> None:
         """Finish the segment that is being clicked."""

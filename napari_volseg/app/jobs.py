@@ -77,7 +77,7 @@ class Job:
     title: str
     lane: Lane
     work: Work
-    then: Callable[[Any], None] | None = None
+    then: Callable[[Any], object] | None = None
     quiet: bool = False
     state: State = "queued"
     progress: Progress = field(default_factory=lambda: Progress(0, 0))
@@ -124,7 +124,7 @@ class JobRunner:
         self,
         title: str,
         work: Work,
-        then: Callable[[Any], None] | None = None,
+        then: Callable[[Any], object] | None = None,
         *,
         lane: Lane = "files",
         urgent: bool = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from napari_volseg.app.case import Case
 from napari_volseg.app.wishes import ToolWishes
 from napari_volseg.core import BoxMask, Point, ScribblePrompt
-from napari_volseg.editing import Author, Stroke, fill_region, path_discs, path_spheres
+from napari_volseg.editing import Author, Plan, Stroke, fill_region, path_discs, path_spheres
 
 HAND = Author("hand", "user")
 
@@ -90,14 +91,19 @@ class Painter:
         sign = self._wishes.positive if positive is None else positive
         return ScribblePrompt(positions, self._wishes.radius_mm, sign)
 
-    def fill(self, index: NDArray[np.float64], axis: int) -> None:
-        """Give the connected region of equal label around a position to the active segment."""
-        segment = self.case.ensure_active()
-        seed = tuple(int(v) for v in np.round(index))
-        labels = self.case.segmentation.labels
-        region = fill_region(labels, (seed[0], seed[1], seed[2]), None if self._wishes.in_3d else axis)
-        rule = self.case.rule(self._wishes)
-        self.case.session.apply(region, segment.value, name=f"Fill: {segment.name}", author=HAND, rule=rule)
+    def plan_fill(self, index: NDArray[np.float64], axis: int) -> Callable[[], Plan | None]:
+        """Return what works out, on any thread, the filling of the region of equal label around a position."""
+        case, segment, rule = self.case, self.case.ensure_active(), self.case.rule(self._wishes)
+        z, y, x = (int(v) for v in np.round(index))
+        normal = None if self._wishes.in_3d else axis
+
+        def work() -> Plan | None:
+            region = fill_region(case.segmentation.labels, (z, y, x), normal)
+            return case.session.plan_apply(
+                region, segment.value, name=f"Fill: {segment.name}", author=HAND, rule=rule
+            )
+
+        return work
 
     def _dab(self, start: NDArray[np.float64], stop: NDArray[np.float64]) -> BoxMask:
         geometry, radius = self.case.volume.geometry, self._wishes.radius_mm

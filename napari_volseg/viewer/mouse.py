@@ -140,7 +140,7 @@ class Mouse:
         if tool == "click":
             self._click(index, sign)
         elif tool == "fill":
-            self._fill(painter, index, axis)
+            self._fill(index, axis)
         else:
             app.attempt(painter.press, index, axis)
             yield from self._paint(painter, event)
@@ -161,9 +161,9 @@ class Mouse:
             x, y, z = (float(c) for c in geometry.to_patient(index))
             app.attempt(app.click, (x, y, z), sign)
 
-    def _fill(self, painter: Painter, index: NDArray[np.float64], axis: int) -> None:
-        if painter.case.volume.geometry.contains(index):
-            self._app.attempt(painter.fill, index, axis)
+    def _fill(self, index: NDArray[np.float64], axis: int) -> None:
+        if self._app.need_case().volume.geometry.contains(index):
+            self._app.attempt(self._app.fill, index, axis)
 
     def _drag_window(self, event: Any) -> Iterator[None]:
         start, origin = self._app.view.window, np.array(event.pos, float)

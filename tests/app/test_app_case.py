@@ -216,7 +216,7 @@ def test_fill_gives_an_enclosed_region_to_the_segment(app):
         app.painter.press(np.array((5, *a), float), 0)
         app.painter.move(np.array((5, *b), float))
         app.painter.release()
-    app.painter.fill(np.array((5.0, 17, 20)), 0)
+    app.jobs.wait(app.fill(np.array((5.0, 17, 20)), 0))
     assert labels(app)[5, 17, 20] == 1
     assert labels(app)[5, 2, 2] == 0
     assert not labels(app)[6].any()

@@ -54,6 +54,7 @@ def test_fill_takes_the_region_of_the_slice(app, viewer, hand, place) -> None:
     look_at(app, viewer, "coronal")
     app.tools.tool = "fill"
     hand.drag([place(*START)])
+    app.jobs.wait()
     assert np.flatnonzero(app.case.segmentation.labels.any(axis=(0, 2))).tolist() == [START[1]]
 
 

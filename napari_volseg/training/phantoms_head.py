@@ -108,7 +108,7 @@ def _cerebellum(chance: Chance) -> Solid:
 
 def _paint_outside(scene: Scene, mat: HeadTissues, cranium: Solid) -> None:
     neck = joined(rods([(0, 30, -44), (0, 40, -84), (0, 36, -200)], (54, 48, 56)), 20)
-    face = joined(rods([(0, -36, -30), (0, -46, -70), (0, -62, -104)], (56, 46, 22)), 24)
+    face = joined(rods([(0, -36, -30), (0, -46, -70), (0, -60, -100)], (56, 47, 29)), 24)
     head = cranium.grow(13).join(neck.grow(4), 24).join(face, 20)
     scene.paint(head, mat.skin)
     scene.paint(head.grow(-2.2), mat.fat)
@@ -120,8 +120,8 @@ def _paint_outside(scene: Scene, mat: HeadTissues, cranium: Solid) -> None:
 
 
 def _paint_face(scene: Scene, mat: HeadTissues, chance: Chance) -> None:
-    nose = rods([(0, -88, -18), (0, -108, -52), (0, -94, -58)], (7, 11, 11))
-    scene.paint([*nose, *(capsule((s * 9, -100, -56), (s * 10, -84, -58), (8, 9)) for s in (-1, 1))], mat.skin)
+    nose = rods([(0, -86, -16), (0, -101, -50), (0, -84, -62)], (8, 13, 13))
+    scene.paint([*nose, *(capsule((s * 10, -96, -54), (s * 11, -80, -58), (9, 10)) for s in (-1, 1))], mat.skin)
     scene.paint([part.grow(-3) for part in nose], mat.fat, over=(mat.skin,))
     for side in (-1, 1):
         scene.paint(ellipsoid((side * 11, -62, -52), (5, 24, 17)), mat.air)
@@ -135,7 +135,7 @@ def _paint_face(scene: Scene, mat: HeadTissues, chance: Chance) -> None:
     mouth = ellipsoid((0, -58, -88), (24, 30, 14))
     scene.paint(mouth, mat.muscle, over=(mat.fat,))
     scene.paint(rods(curve([(0, -34, -52), (0, -18, -78), (0, -8, -120), (0, -8, -200)], 8), 7), mat.air)
-    arch = [(-38, -28, -84), (-26, -58, -88), (0, -76, -90), (26, -58, -88), (38, -28, -84)]
+    arch = [(-30, -32, -82), (-21, -60, -88), (0, -74, -91), (21, -60, -88), (30, -32, -82)]
     for height, size in ((0, 4.5), (-16, 6)):
         path = curve([(x, y, z + height) for x, y, z in arch], 14)
         scene.paint(rods(path, size, height=1.4), mat.bone, over=(mat.skin, mat.fat, mat.muscle))
@@ -143,8 +143,8 @@ def _paint_face(scene: Scene, mat: HeadTissues, chance: Chance) -> None:
 
 
 def _paint_ear(scene: Scene, mat: HeadTissues, side: int) -> None:
-    shell = ellipsoid((side * 77, 14, -28), (7, 17, 28), (8, side * -14, side * 22))
-    hollow = ellipsoid((side * 83, 10, -26), (6, 10, 17), (8, side * -14, side * 22))
+    shell = ellipsoid((side * 74, 14, -26), (7, 17, 28), (8, side * -14, side * 22))
+    hollow = ellipsoid((side * 80, 10, -24), (6, 10, 17), (8, side * -14, side * 22))
     scene.paint(shell.cut(hollow, 3), mat.skin, over=(mat.air, scene.background))
     scene.paint(capsule((side * 84, 8, -38), (side * 52, 6, -40), (3.5, 3)), mat.air)
     cells = [ellipsoid((side * (62 + 3 * (i % 2)), 22 + 4 * (i % 3), -40 - 4 * i), (3.2, 3.2, 3.2)) for i in range(6)]

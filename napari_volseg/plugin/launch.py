@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 
@@ -12,5 +13,6 @@ def run_app(path: Path | None = None) -> int:
     from napari_volseg.widgets import create_window
 
     create_window(path)
+    gc.freeze()  # napari collects garbage whenever a layer leaves; what is loaded by now need not be looked at again
     napari.run()
     return 0

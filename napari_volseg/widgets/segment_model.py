@@ -54,7 +54,7 @@ class SegmentTableModel(QAbstractTableModel):
     def set_icon_color(self, color: QColor) -> None:
         """Draw the icons in a colour of the theme."""
         self._icons = {name: icon(name, color) for name in ("eye", "eye-off", "lock", "unlock")}
-        self._touch()
+        self._touch_all_but_names()
 
     def refresh(self) -> None:
         """Take over the segments of the open case."""
@@ -63,15 +63,18 @@ class SegmentTableModel(QAbstractTableModel):
         same_rows = [s.value for s in segments] == [s.value for s in self._segments]
         if not same_rows:
             self.beginResetModel()
-        changed, self._segments = segments != self._segments, segments
+        before, self._segments = self._segments, segments
         if not same_rows:
             self.endResetModel()
-        elif changed:
-            self._touch()
+            return
+        if [s.name for s in before] != [s.name for s in segments]:
+            self._touch(Column.NAME, Column.NAME)
+        if before != segments:
+            self._touch_all_but_names()
 
     def refresh_volumes(self) -> None:
         """Show volumes that have been counted anew."""
-        self._touch()
+        self._touch(Column.VOLUME, Column.VOLUME)
 
     def value(self, row: int) -> int:
         """Return the label value of a row."""
@@ -155,9 +158,14 @@ class SegmentTableModel(QAbstractTableModel):
             case Column.NAME | Column.VOLUME:
                 return None
 
-    def _touch(self) -> None:
+    def _touch_all_but_names(self) -> None:
+        """Announce all that may look different, but leave a name alone that is just being typed."""
+        self._touch(Column.COLOR, Column.COLOR)
+        self._touch(Column.VOLUME, Column.LOCKED)
+
+    def _touch(self, first: Column, last: Column) -> None:
         if self._segments:
-            self.dataChanged.emit(self.index(0, 0), self.index(len(self._segments) - 1, len(Column) - 1))
+            self.dataChanged.emit(self.index(0, first), self.index(len(self._segments) - 1, last))
 
 
 def format_volume(millilitres: float) -> str:

@@ -1,0 +1,32 @@
+"""Windows of the program in their own, empty surroundings."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+SHAPE = (24, 30, 20)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_surroundings(tmp_path_factory):
+    """Keep settings of napari and work on images away from the user's."""
+    folder = tmp_path_factory.mktemp("surroundings")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(folder / "data"))
+        patch.setenv("NAPARI_CONFIG", str(folder / "settings.yaml"))
+        yield
+
+
+@pytest.fixture
+def image_file(tmp_path):
+    """A NIfTI file that looks like a CT: air around soft tissue with random values of its own."""
+    voxels = np.full(SHAPE, -1000, np.int16)
+    voxels[4:20, 5:25, 4:16] = np.random.default_rng().integers(20, 60, (16, 20, 12))
+    path = tmp_path / "study" / "chest.nii.gz"
+    path.parent.mkdir()
+    image = nib.Nifti1Image(voxels, np.diag([-2.0, -2.0, 3.0, 1.0]))
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)
+    return path

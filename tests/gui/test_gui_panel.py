@@ -1,0 +1,356 @@
+"""The panel under real mouse and key events: what it shows, what it calls, and that nothing of it is cut."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import threading
+import time
+
+import numpy as np
+import pytest
+from napari.qt import QtViewer
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QScrollArea,
+    QStyle,
+    QStyleOptionComboBox,
+    QWidget,
+)
+
+from napari_volseg.app import COMMANDS, Notice
+from napari_volseg.core import Geometry, Volume
+from napari_volseg.widgets import DOCK_NAME, create_window, dialogs
+from napari_volseg.widgets.segment_model import Column, format_volume
+
+pytestmark = pytest.mark.gui
+
+PATIENCE = 15_000
+
+
+@pytest.fixture
+def window(qapp):
+    """The program, with nothing open."""
+    viewer, app, panel = create_window()
+    panel.window().resize(1366, 768)
+    yield viewer, app, panel
+    viewer.close()
+    qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture(scope="module")
+def shared(qapp):
+    """One window for the tests that leave nothing behind but a case."""
+    viewer, app, panel = create_window()
+    panel.window().resize(1366, 768)
+    gc.freeze()  # napari collects garbage whenever a layer leaves, which takes most of the time of these tests
+    yield viewer, app, panel
+    gc.unfreeze()
+    viewer.close()
+    qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def opened(shared, qtbot):
+    """The shared window with a small CT in memory freshly open."""
+    viewer, app, panel = shared
+    app.adopt(make_volume())
+    app.view.plane, app.view.three_d = "axial", False
+    while panel.notices.current:
+        panel.notices.next()
+    qtbot.waitUntil(lambda: panel.segment.expanded and panel.segments.model.rowCount() == 0, timeout=PATIENCE)
+    return viewer, app, panel
+
+
+def make_volume():
+    """Return a CT of air around soft tissue."""
+    voxels = np.full((20, 30, 24), -1000, np.int16)
+    voxels[4:16, 5:25, 4:20] = 40
+    return Volume(voxels, Geometry.from_spacing(voxels.shape, (3.0, 2.0, 2.0)), "CT", "HU", "HU", "chest")
+
+
+def click(panel, name):
+    """Press a button of the panel with the left mouse button."""
+    button = panel.findChild(QPushButton, name)
+    assert button.isVisible(), f"{name} is not visible"
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_a_folder_is_listed_and_one_click_opens_a_volume(window, image_file, qtbot, monkeypatch):
+    _, app, panel = window
+    shutil.copy(image_file, image_file.with_name("later.nii.gz"))
+    image_file.with_name("broken.nii.gz").write_text("no image")
+    monkeypatch.setattr(dialogs, "ask_folder", lambda *_: image_file.parent)
+    assert panel.findChild(QPushButton, "open.folder").property("primary")
+
+    click(panel, "open.folder")
+    qtbot.waitUntil(lambda: panel.data.model.rowCount() == 3, timeout=PATIENCE)
+    texts = [panel.data.model.index(row).data() for row in range(3)]
+    assert texts[0].startswith("chest\n")
+    assert "20 slices · 3 × 2 × 2 mm" in texts[0]
+    assert texts[2].startswith("Refused: broken.nii.gz\n")
+    assert "2 images" in panel.hint.text()
+
+    place = panel.data.list.visualRect(panel.data.model.index(1)).center()
+    QTest.mouseClick(panel.data.list.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    qtbot.waitUntil(lambda: app.case is not None, timeout=PATIENCE)
+    assert app.case.volume.name == "later"
+
+
+def test_what_can_not_be_done_is_grey_and_says_why(window, qtbot):
+    _, app, panel = window
+    run, seg = panel.findChild(QPushButton, "segment.run"), panel.findChild(QPushButton, "export.dicom-seg")
+    assert not run.isEnabled()
+    assert "open an image first" in run.toolTip()
+    app.adopt(make_volume())
+    qtbot.waitUntil(run.isEnabled, timeout=PATIENCE)
+    assert run.toolTip().endswith("[R]")
+    assert "segment something first" in seg.toolTip()
+    app.case.add_segment("Lung")
+    qtbot.waitUntil(lambda: "opened from DICOM" in seg.toolTip(), timeout=PATIENCE)
+    assert not seg.isEnabled()
+
+
+def test_every_command_with_a_button_names_its_key(opened):
+    _, _, panel = opened
+    buttons = [b for b in panel.findChildren(QPushButton) if b.objectName() in COMMANDS]
+    assert {"window.lung", "view.coronal", "tool.brush", "edit.undo", "segment.run"} <= {
+        b.objectName() for b in buttons
+    }
+    for button in buttons:
+        key = COMMANDS[button.objectName()].key
+        assert button.toolTip().split("\n")[0].endswith(f"[{key}]")
+
+
+def test_buttons_and_keys_change_window_and_plane_and_show_which(opened, qtbot):
+    _, app, panel = opened
+    click(panel, "window.lung")
+    assert app.view.window.name == "Lung"
+    qtbot.waitUntil(lambda: panel.findChild(QPushButton, "window.lung").isChecked(), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "centre -600, width 1500 HU" in panel.view.window_text.text(), timeout=PATIENCE)
+    canvas = panel.window().findChild(QtViewer).canvas.native
+    QTest.keyClick(canvas, Qt.Key.Key_C)
+    assert app.view.plane == "coronal"
+    qtbot.waitUntil(lambda: panel.findChild(QPushButton, "view.coronal").isChecked(), timeout=PATIENCE)
+    assert not panel.findChild(QPushButton, "view.axial").isChecked()
+    assert [panel.letters.labels[edge].text() for edge in ("top", "bottom", "left", "right")] == ["S", "I", "R", "L"]
+    click(panel, "view.3d")
+    assert not panel.letters.labels["top"].isVisible()
+
+
+def test_letters_lie_at_the_edges_and_let_the_mouse_through(opened, qtbot):
+    _, _, panel = opened
+    canvas = panel.window().findChild(QtViewer).canvas.native
+    left, bottom = panel.letters.labels["left"], panel.letters.labels["bottom"]
+    qtbot.waitUntil(lambda: abs(left.geometry().center().y() - canvas.height() // 2) <= 1, timeout=PATIENCE)
+    assert left.x() < 20
+    assert canvas.height() - bottom.geometry().bottom() < 20
+    assert left.testAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+
+
+def test_wishes_of_the_hand_go_both_ways(opened, qtbot):
+    _, app, panel = opened
+    correct = panel.correct
+    correct.slider.setValue(correct.slider.maximum())
+    assert app.tools.radius_mm == 60.0
+    app.tools.radius_mm = 2.5
+    qtbot.waitUntil(lambda: correct.radius.value() == 2.5, timeout=PATIENCE)
+    assert app.tools.radius_mm == 2.5
+    click(panel, "reach.3d")
+    assert app.tools.in_3d
+    correct.limit.value = True
+    correct.high.value = 120
+    assert (app.tools.limit_to_range, app.tools.range_high) == (True, 120)
+    correct.rule.setCurrentIndex(1)
+    assert app.tools.rule == "background"
+    click(panel, "sign.remove")
+    assert not app.tools.positive
+
+
+def test_the_segment_table_names_hides_locks_and_chooses(opened, qtbot):
+    _, app, panel = opened
+    case, table = app.case, panel.segments.table
+    click(panel, "segments.add")
+    click(panel, "segments.add")
+    qtbot.waitUntil(
+        lambda: panel.segments.model.rowCount() == 2 and table.currentIndex().row() == 1, timeout=PATIENCE
+    )
+    panel.findChild(QScrollArea).ensureWidgetVisible(table)
+
+    def press(row, column):
+        place = table.visualRect(panel.segments.model.index(row, column)).center()
+        QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+
+    press(0, Column.NAME)
+    assert case.active == 1
+    press(0, Column.VISIBLE)
+    press(1, Column.LOCKED)
+    assert [(s.visible, s.locked) for s in case.table] == [(False, False), (True, True)]
+
+    table.edit(panel.segments.model.index(0, Column.NAME))
+    editor = table.viewport().findChild(QLineEdit)
+    QTest.keyClicks(editor, "Liver")
+    QTest.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: case.table[1].name == "Liver", timeout=PATIENCE)
+
+
+def test_volumes_are_counted_when_the_labels_come_to_rest(opened, qtbot):
+    _, app, panel = opened
+    segment = app.case.add_segment("Box")
+    app.tools.in_3d, app.tools.tool, app.tools.radius_mm = True, "brush", 10.0
+    app.painter.press([10, 15, 12], 0)
+    app.painter.release()
+    voxels = int((app.case.segmentation.labels == segment.value).sum())
+    expected = format_volume(voxels * 12 / 1000)
+    model = panel.segments.model
+    qtbot.waitUntil(
+        lambda: model.rowCount() == 1 and model.index(0, Column.VOLUME).data() == expected, timeout=PATIENCE
+    )
+    assert voxels > 100
+
+
+def test_errors_stay_until_read_and_notes_give_way(opened):
+    _, app, panel = opened
+    strip = panel.notices
+    app.notice("saved", "info")
+    app.notice("a refusal", "error")
+    app.notice("another", "warning")
+    assert strip.current == Notice("a refusal", "error")
+    assert "1 more" in strip.text.text()
+    app.notice("saved again", "info")
+    assert strip.current == Notice("a refusal", "error")
+    click(panel, "notice.dismiss")
+    click(panel, "notice.dismiss")
+    assert strip.current is None
+    assert not strip.isVisible()
+
+
+def test_a_long_job_shows_progress_and_can_be_cancelled(opened, qtbot):
+    _, app, panel = opened
+
+    def work(progress, cancel):
+        while True:
+            cancel.check()
+            time.sleep(0.01)
+
+    job = app.jobs.submit("Counting stars", work)
+    qtbot.waitUntil(panel.jobs.isVisible, timeout=PATIENCE)
+    assert "Counting stars" in panel.jobs.title.text()
+    click(panel, "jobs.cancel")
+    qtbot.waitUntil(lambda: job.state == "cancelled" and not panel.jobs.isVisible(), timeout=PATIENCE)
+    assert panel.notices.current is None
+
+
+def test_a_file_dropped_on_the_image_is_opened_in_the_background(window, image_file, qtbot):
+    _, app, panel = window
+    target = panel.window().findChild(QtViewer)
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(image_file))])
+    facts = (Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    QApplication.sendEvent(target, QDragEnterEvent(QPoint(50, 50), *facts))
+    QApplication.sendEvent(target, QDropEvent(QPointF(50, 50), *facts))
+    qtbot.waitUntil(lambda: app.case is not None, timeout=PATIENCE)
+
+
+def test_images_opened_through_napari_become_the_case_once(window, image_file, qtbot):
+    viewer, app, panel = window
+    viewer.open(image_file, plugin=None)
+    qtbot.waitUntil(lambda: app.case is not None, timeout=PATIENCE)
+    assert [layer.name for layer in viewer.layers] == ["chest", "Segments", "Prompts"]
+    assert viewer.layers["chest"] is panel.binding.image
+
+
+def test_labels_saved_through_napari_keep_names_and_place(opened, tmp_path):
+    from napari_volseg.formats import load_labels
+
+    viewer, app, _ = opened
+    app.case.add_segment("Liver")
+    (path,) = viewer.layers["Segments"].save(str(tmp_path / "out.nii.gz"), plugin="napari-volseg")
+    saved = load_labels(path, app.case.volume)
+    assert [s.name for s in saved.table] == ["Liver"]
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_nothing_is_cut_at_1366_by_768(opened, theme, qtbot):
+    viewer, app, panel = opened
+    viewer.theme = theme
+    app.case.add_segment("A segment")
+    app.notice(
+        "labels of shape (3, 4, 5) do not match an image of shape (30, 40, 50): open those of this image", "error"
+    )
+    for section in panel.sections:
+        section.expanded = True
+    qtbot.wait(100)
+    assert panel.window().height() <= 768
+    assert panel.window().width() <= 1366
+    cut = [f"{w.objectName() or type(w).__name__}: {_text(w)!r}" for w in _shown(panel) if _is_cut(w, panel)]
+    assert not cut
+
+
+def test_no_greeting_of_napari_meets_the_user(qtbot):
+    seen = []
+    notification_manager.notification_ready.connect(seen.append)
+    viewer, _, _ = create_window()
+    qtbot.wait(50)
+    viewer.close()
+    notification_manager.notification_ready.disconnect(seen.append)
+    assert [n.message for n in seen] == []
+
+
+def test_closing_the_window_ends_its_threads(qtbot):
+    before = set(threading.enumerate())
+    viewer, _, _ = create_window()
+    assert {t.name for t in set(threading.enumerate()) - before} >= {"volseg-files", "volseg-network"}
+    viewer.close()
+    qtbot.waitUntil(lambda: set(threading.enumerate()) <= before, timeout=PATIENCE)
+
+
+def test_taking_the_panel_out_gives_the_viewer_back(window):
+    viewer, app, panel = window
+    app.adopt(make_volume())
+    assert len(viewer.layers) == 3
+    viewer.window.remove_dock_widget(panel)
+    assert len(viewer.layers) == 0
+    assert DOCK_NAME not in viewer.window.dock_widgets
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    viewer.add_points([[0, 0]])
+
+
+def _shown(panel):
+    kinds = (QPushButton, QLabel, QComboBox, QCheckBox, QAbstractSpinBox)
+    return [w for w in panel.findChildren(QWidget) if isinstance(w, kinds) and w.isVisibleTo(panel)]
+
+
+def _text(widget):
+    return widget.currentText() if isinstance(widget, QComboBox) else widget.text()
+
+
+def _is_cut(widget, panel):
+    """Whether text does not fit its widget, or the widget does not fit the width of the panel."""
+    left = widget.mapTo(panel, QPoint(0, 0)).x()
+    if left < 0 or left + widget.width() > panel.width():
+        return True
+    needed = widget.fontMetrics().horizontalAdvance(_text(widget))
+    if isinstance(widget, QAbstractSpinBox):
+        return needed > widget.lineEdit().contentsRect().width()
+    if isinstance(widget, QComboBox):
+        option = QStyleOptionComboBox()
+        widget.initStyleOption(option)
+        field = widget.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, widget
+        )
+        return needed > field.width()
+    if isinstance(widget, QLabel) and widget.wordWrap():
+        return widget.height() < widget.heightForWidth(widget.width())
+    hint = widget.sizeHint()
+    return widget.width() < hint.width() or widget.height() < hint.height()

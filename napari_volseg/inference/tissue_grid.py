@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -68,17 +70,42 @@ def _block_mean(plane: NDArray[np.float32], axis: int, factor: int) -> NDArray[n
 
 
 def dilate(mask: Mask, spacing: Spacing, radius: float) -> Mask:
-    """Return the voxels within ``radius`` mm of a mask (z, y, x)."""
-    if not mask.any():
-        return mask.copy()
-    return np.asarray(ndimage.distance_transform_edt(~mask, spacing) <= radius)
+    """Return the voxels within ``radius`` mm of a mask (z, y, x).
+
+    The ball is taken apart into runs along x, so that the work is one pass per row of the ball; for balls of a few
+    voxels this is several times faster than a distance transform.
+    """
+    sz, sy, sx = spacing
+    result = mask.copy()
+    runs = [mask]
+    rows = product(range(-int(radius // sz), int(radius // sz) + 1), range(-int(radius // sy), int(radius // sy) + 1))
+    for dz, dy in rows:
+        left = radius**2 - (dz * sz) ** 2 - (dy * sy) ** 2
+        if left >= 0:
+            _merge_shifted(result, _run(runs, int(sqrt(left) / sx + 1e-9)), (dz, dy, 0))
+    return result
+
+
+def _run(runs: list[Mask], reach: int) -> Mask:
+    """Return the first of ``runs`` grown by ``reach`` voxels along x; ``runs`` keeps all shorter ones."""
+    while len(runs) <= reach:
+        longer = runs[-1].copy()
+        for step in (-len(runs), len(runs)):
+            _merge_shifted(longer, runs[0], (0, 0, step))
+        runs.append(longer)
+    return runs[reach]
+
+
+def _merge_shifted(target: Mask, mask: Mask, shift: tuple[int, int, int]) -> None:
+    """Add to ``target`` a mask moved by some voxels; what leaves the array is lost."""
+    to = tuple(slice(max(0, d), max(0, n + min(0, d))) for d, n in zip(shift, mask.shape, strict=True))
+    back = tuple(slice(max(0, -d), max(0, n + min(0, -d))) for d, n in zip(shift, mask.shape, strict=True))
+    target[to] |= mask[back]
 
 
 def erode(mask: Mask, spacing: Spacing, radius: float) -> Mask:
     """Return the voxels of a mask (z, y, x) farther than ``radius`` mm from what is outside; edges do not count."""
-    if mask.all():
-        return mask.copy()
-    return np.asarray(ndimage.distance_transform_edt(mask, spacing) > radius)
+    return ~dilate(~mask, spacing, radius)
 
 
 def opened(mask: Mask, spacing: Spacing, radius: float) -> Mask:

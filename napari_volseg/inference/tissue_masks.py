@@ -26,7 +26,7 @@ SKIN_HU = -300.0
 LUNG_SURFACE_HU = -400.0
 #: The median of a lung's inside lies above, that of gas in bowel or airways below, HU.
 GAS_HU = -960.0
-#: Lung that the field of view cuts is denser than the foam of tables and cushions, HU.
+#: Three quarters of a lung that the field of view cuts are denser than the foam of tables and cushions, HU.
 FOAM_HU = -900.0
 #: Thinner than air: what scanners write outside a round field of view, HU.
 UNSEEN_HU = -1100.0
@@ -61,7 +61,7 @@ def _cut_lungs(grid: WorkingGrid, body: Mask) -> Mask:
         whole = np.zeros_like(body)
         whole[box] = part
         around = dilate(whole, grid.spacing, 6.0) & ~whole & (grid.hu > UNSEEN_HU)
-        if np.median(grid.hu[whole]) > FOAM_HU and body[around].mean() > 0.5:
+        if np.percentile(grid.hu[whole], 25) > FOAM_HU and body[around].mean() > 0.5:
             found |= dilate(whole, grid.spacing, 5.0) & like_lung
     return found
 

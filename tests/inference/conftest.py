@@ -47,6 +47,7 @@ def plans() -> dict[str, Any]:
         "use_mask_for_norm": [False],
         "architecture": copy.deepcopy(ARCHITECTURE),
         **_resampling("data", 3),
+        **_resampling("seg", 1),
         **_resampling("probabilities", 1),
     }
     facts = {"mean": 20.0, "std": 50.0, "percentile_00_5": -100.0, "percentile_99_5": 200.0}

@@ -297,7 +297,8 @@ def test_nothing_is_cut_at_1366_by_768(opened, theme, qtbot):
     assert not cut
 
 
-def test_no_greeting_of_napari_meets_the_user(qtbot):
+def test_no_greeting_of_napari_meets_the_user(qtbot, monkeypatch):
+    monkeypatch.setattr("napari._qt.qt_main_window.SHOW_QT_WARNING", True)
     seen = []
     notification_manager.notification_ready.connect(seen.append)
     viewer, _, _ = create_window()

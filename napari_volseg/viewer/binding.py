@@ -295,7 +295,7 @@ class ViewerBinding:
 
     def _follow_order(self) -> None:
         """Take a plane that was chosen with napari's own buttons; undo an order that is no plane of ours."""
-        if self._viewer.dims.ndisplay == 3 or self.image not in self._viewer.layers:
+        if self._app.view.three_d or self._viewer.dims.ndisplay == 3 or self.image not in self._viewer.layers:
             return
         plane = plane_of(self._viewer.dims.order)
         if plane is None:

@@ -63,6 +63,7 @@ class Mouse:
         self._scribbled = scribbled
         self._paused = False
         self._wheel = 0.0
+        self._unfinished: Callable[[], object] | None = None
         lists = (viewer.mouse_drag_callbacks, viewer.mouse_wheel_callbacks, viewer.mouse_double_click_callbacks)
         self._before = [(callbacks, list(callbacks)) for callbacks in lists]
         for callbacks, own in zip(lists, (self.drag, self.wheel, self.double_click), strict=True):
@@ -98,6 +99,7 @@ class Mouse:
 
     def drag(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
         """Follow a press of any button to its release."""
+        self._finish()
         if self._app.case is None or self._app.view.three_d:
             return
         if event.button == RIGHT:
@@ -132,27 +134,39 @@ class Mouse:
                 callback(viewer, event)
 
     def _use_tool(self, event: Any) -> Iterator[None]:
-        app, tool, index = self._app, self._app.tools.tool, self._to_index(event.position)
-        painter, axis = app.painter, LAYOUTS[app.view.plane].normal
+        painter, index = self._app.painter, self._to_index(event.position)
         assert painter is not None
-        sign = False if {"Shift", "Alt"} & {str(m) for m in map(_name, event.modifiers)} else None
+        axis = LAYOUTS[self._app.view.plane].normal
+        sign = False if "Shift" in event.modifiers or "Alt" in event.modifiers else None
         event.handled = True
-        if tool == "click":
-            self._click(index, sign)
-        elif tool == "fill":
-            self._fill(index, axis)
-        else:
-            app.attempt(painter.press, index, axis)
-            yield from self._paint(painter, event)
-            app.attempt(app.finish_scribble, sign) if tool == "scribble" else app.attempt(painter.release)
+        match self._app.tools.tool:
+            case "click":
+                self._click(index, sign)
+            case "fill":
+                self._fill(index, axis)
+            case "scribble":
+                yield from self._stroke(painter, event, axis, lambda: self._app.finish_scribble(sign))
+            case _:
+                yield from self._stroke(painter, event, axis, painter.release)
 
-    def _paint(self, painter: Painter, event: Any) -> Iterator[None]:
+    def _stroke(self, painter: Painter, event: Any, axis: int, finish: Callable[[], object]) -> Iterator[None]:
+        self._app.attempt(painter.press, self._to_index(event.position), axis)
+        self._unfinished = finish
         yield
         while event.type == "mouse_move":
             if painter.painting:
                 self._app.attempt(painter.move, self._to_index(event.position))
                 self._scribbled()
             yield
+        self._finish()
+
+    def _finish(self) -> None:
+        """End the drag in hand; napari forgets it where another button is pressed before the first is released."""
+        finish, self._unfinished = self._unfinished, None
+        if finish is not None:
+            self._app.attempt(finish)
+            self._scribbled()
+        self.follow_tool()
 
     def _click(self, index: NDArray[np.float64], sign: bool | None) -> None:
         app = self._app
@@ -175,7 +189,7 @@ class Mouse:
             self._app.view.window = dragged_window(start, float(dx), float(dy))
             event.handled = True
             yield
-        self.follow_tool()
+        self._finish()
 
     def _drag_view(self, event: Any) -> Iterator[None]:
         last = np.array(event.pos, float)
@@ -210,7 +224,3 @@ def dragged_window(start: Window, dx: float, dy: float) -> Window:
     """Return a window after a drag by ``dx`` pixels to the right (wider) and ``dy`` down (higher centre)."""
     width = max(start.width * (1 + dx / WINDOW_DRAG_PIXELS), start.width * NARROWEST)
     return Window(start.center + dy * start.width / WINDOW_DRAG_PIXELS, width)
-
-
-def _name(modifier: Any) -> str:
-    return getattr(modifier, "name", modifier)

@@ -61,14 +61,18 @@ class Hand:
     viewer: ViewerModel
     seen: list[bool] = field(default_factory=list)
 
+    def press(self, position: Any, pos: Any = (0.0, 0.0), **fields: Any) -> None:
+        mouse_press_callbacks(self.viewer, LiveEvent(Event("mouse_press", position, pos, **fields)))
+
+    def move(self, position: Any, pos: Any = (0.0, 0.0), **fields: Any) -> None:
+        mouse_move_callbacks(self.viewer, Event("mouse_move", position, pos, is_dragging=True, **fields))
+        self.seen.append(self.viewer.scene.camera.mouse_pan)
+
     def drag(self, positions: Sequence[Any], pos: Sequence[Any] | None = None, **fields: Any) -> None:
         canvas = pos or [(0.0, 0.0)] * len(positions)
-        press = Event("mouse_press", positions[0], canvas[0], **fields)
-        mouse_press_callbacks(self.viewer, LiveEvent(press))
+        self.press(positions[0], canvas[0], **fields)
         for position, place in zip(positions[1:], canvas[1:], strict=True):
-            move = Event("mouse_move", position, place, is_dragging=True, **fields)
-            mouse_move_callbacks(self.viewer, move)
-            self.seen.append(self.viewer.scene.camera.mouse_pan)
+            self.move(position, place, **fields)
         mouse_release_callbacks(self.viewer, Event("mouse_release", positions[-1], canvas[-1], **fields))
 
     def wheel(self, turn: float, position: Any = (0.0, 0.0, 0.0), *modifiers: str) -> None:

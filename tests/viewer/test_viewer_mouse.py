@@ -50,6 +50,15 @@ def test_clicks_reach_the_patient_position(plane, app, viewer, hand, place, monk
     assert clicks[1][0] == pytest.approx(tuple(geometry.to_patient(START)))
 
 
+def test_a_stroke_is_kept_when_another_button_takes_over(app, hand, place) -> None:
+    app.tools.tool = "brush"
+    hand.press(place(*START))
+    hand.move(place(6, 12, 20))
+    hand.drag([place(*START)] * 2, button=2)
+    assert app.case.session.history.steps[-1].name == "Brush: Liver"
+    assert not app.painter.painting
+
+
 def test_fill_takes_the_region_of_the_slice(app, viewer, hand, place) -> None:
     look_at(app, viewer, "coronal")
     app.tools.tool = "fill"

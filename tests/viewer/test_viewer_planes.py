@@ -103,6 +103,14 @@ def test_zoom_survives_a_look_at_3d(binding, app, viewer) -> None:
     assert [str(o) for o in viewer.scene.camera.orientation2d] == ["down", "right"]
 
 
+def test_3d_leads_back_to_the_plane_it_was_entered_from(binding, app, viewer) -> None:
+    app.view.plane = "sagittal"
+    app.view.three_d = True
+    app.view.three_d = False
+    assert app.view.plane == "sagittal"
+    assert viewer.dims.order == LAYOUTS["sagittal"].order
+
+
 def test_3d_is_seen_from_anterior_and_not_mirrored(binding, app, viewer) -> None:
     app.view.plane = "sagittal"
     app.view.three_d = True

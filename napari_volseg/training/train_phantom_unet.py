@@ -15,20 +15,18 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_volseg.core import Segment
 from napari_volseg.inference import Architecture, build_unet, load_model, write_model_folder
 from napari_volseg.measure import dice_per_label
-from napari_volseg.training.phantoms import LESIONS, ORGANS, TORSO_TABLE, torso
+from napari_volseg.training.phantoms import ORGANS, TORSO_TABLE, torso
+from napari_volseg.training.phantoms_patches import Batch, Intensities, organ_labels, patches, stored_cases
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,6 +69,11 @@ class Recipe:
     rate: float = 2e-3
     memory: float = 0.99
 
+    @property
+    def seeds(self) -> range:
+        """Seeds of the phantoms to learn from."""
+        return range(RESERVED_SEEDS.stop, RESERVED_SEEDS.stop + self.cases)
+
     def architecture(self) -> Architecture:
         """Return the network: two convolutions per encoder stage, one per decoder stage."""
         stages = len(self.features)
@@ -81,97 +84,6 @@ class Recipe:
             encoder_convs=(2,) * stages,
             decoder_convs=(1,) * (stages - 1),
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Case:
-    """One phantom on the network's grid: HU int16 and organ labels uint8, both (z, y, x)."""
-
-    image: NDArray[np.int16]
-    labels: NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Intensities:
-    """Statistics of foreground HU over the training cases, as nnU-Net's fingerprint has them."""
-
-    mean: float
-    std: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, cases: Sequence[Case]) -> Intensities:
-        """Measure all voxels with a label."""
-        values = np.concatenate([case.image[case.labels > 0] for case in cases]).astype(np.float64)
-        low, high = np.percentile(values, (0.5, 99.5))
-        return cls(float(values.mean()), float(values.std()), float(low), float(high))
-
-    def normalize(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Clip to the percentiles and scale to zero mean and unit deviation."""
-        return np.asarray((np.clip(image, self.low, self.high) - self.mean) / self.std, np.float32)
-
-
-def organ_labels(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a torso's labels (z, y, x) with each lesion given to the organ around it."""
-    out = labels.copy()
-    for value in LESIONS:
-        lesion = labels == value
-        around = labels[ndimage.binary_dilation(lesion, iterations=2) & np.isin(labels, ORGANS)]
-        out[lesion] = np.bincount(around).argmax() if around.size else 0
-    return out
-
-
-def make_case(seed: int, recipe: Recipe) -> Case:
-    """Return the phantom of a seed on the network's grid, with a noise level of its own."""
-    noise = np.random.default_rng([seed, 2]).uniform(4, 22)
-    case = torso(seed, spacing=recipe.spacing, noise=float(noise))
-    return Case(np.asarray(case.volume.voxels, np.int16), organ_labels(case.segmentation.labels))
-
-
-def _stored_case(folder: Path, seed: int, recipe: Recipe) -> Case:
-    path = folder / f"torso-{seed}.npz"
-    if not path.exists():
-        case = make_case(seed, recipe)
-        np.savez(path.with_suffix(".part.npz"), image=case.image, labels=case.labels)
-        path.with_suffix(".part.npz").replace(path)
-    with np.load(path) as stored:
-        return Case(stored["image"], stored["labels"])
-
-
-def training_cases(folder: Path, recipe: Recipe, workers: int) -> list[Case]:
-    """Return the phantoms to learn from, made by ``workers`` processes and kept in ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    seeds = range(RESERVED_SEEDS.stop, RESERVED_SEEDS.stop + recipe.cases)
-    with ProcessPoolExecutor(workers) as pool:
-        return list(pool.map(_stored_case, repeat(folder), seeds, repeat(recipe)))
-
-
-def patches(
-    cases: Sequence[Case], intensities: Intensities, recipe: Recipe, rng: np.random.Generator
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Yield batches of images (n, 1, z, y, x) and labels (n, z, y, x) without end."""
-    while True:
-        drawn = [_patch(cases[int(rng.integers(len(cases)))], recipe.patch, rng) for _ in range(recipe.batch)]
-        images = [intensities.normalize(_vary(image, rng)) for image, _ in drawn]
-        yield np.stack(images)[:, None], np.stack([labels for _, labels in drawn]).astype(np.int64)
-
-
-def _patch(
-    case: Case, size: Sequence[int], rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    start = [int(rng.integers(max(0, n - s) + 1)) for n, s in zip(case.image.shape, size, strict=True)]
-    box = tuple(slice(a, a + s) for a, s in zip(start, size, strict=True))
-    return case.image[box].astype(np.float32), case.labels[box]
-
-
-def _vary(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return a patch (z, y, x), HU, with other calibration, sharpness and noise."""
-    image = (image + 1000) * rng.uniform(0.96, 1.04) - 1000 + rng.uniform(-15, 15)
-    if rng.random() < 0.3:
-        image = ndimage.gaussian_filter(image, rng.uniform(0.2, 0.8))
-    noise = rng.uniform(0, 20) * rng.standard_normal(image.shape, np.float32)
-    return np.asarray(image + noise, np.float32)
 
 
 def segmentation_loss(outputs: Sequence[Tensor], labels: Tensor) -> Tensor:
@@ -238,7 +150,7 @@ class Training:
 
         for group in self.optimizer.param_groups:
             group["lr"] = (
-                self.recipe.rate * min(1.0, (self.steps + 1) / 30) * (0.01 + 0.495 * (1 + np.cos(np.pi * share)))
+                self.recipe.rate * min(1.0, (self.steps + 1) / 30) * (0.01 + 0.495 * (1 + math.cos(math.pi * share)))
             )
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             outputs = self.network(torch.from_numpy(images))
@@ -282,12 +194,13 @@ class Training:
 
 def train(work: Path, recipe: Recipe, minutes: float, workers: int, bfloat16: bool) -> tuple[Training, Intensities]:
     """Learn until ``minutes`` of training (without making phantoms) have been spent over all calls."""
-    cases = training_cases(work / "cases", recipe, workers)
+    cases = stored_cases(work / "cases", recipe.seeds, recipe.spacing, workers)
     intensities = Intensities.of(cases)
     training, state = Training(recipe), work / "state.pt"
     if state.exists():
         training.restore(state)
-    batches = patches(cases, intensities, recipe, np.random.default_rng([0, training.steps]))
+    rng = np.random.default_rng([0, training.steps])
+    batches = patches(cases, intensities, recipe.patch, recipe.batch, rng)
     while training.seconds < 60 * minutes:
         _learn_for_a_while(training, batches, 60 * minutes, bfloat16)
         training.save(state)
@@ -295,7 +208,7 @@ def train(work: Path, recipe: Recipe, minutes: float, workers: int, bfloat16: bo
 
 
 def _learn_for_a_while(
-    training: Training, batches: Iterator[Any], total: float, bfloat16: bool, steps: int = 25
+    training: Training, batches: Iterator[Batch], total: float, bfloat16: bool, steps: int = 25
 ) -> None:
     losses = []
     for _ in range(steps):
@@ -393,7 +306,7 @@ def _card(training: Training, measured: Mapping[str, float]) -> dict[str, Any]:
         "orientation": "SPL",
         "segments": {TORSO_TABLE[value].name: _segment_facts(TORSO_TABLE[value]) for value in ORGANS},
         "training": {
-            "data": f"{recipe.cases} torso phantoms, seeds from {RESERVED_SEEDS.stop}; no patients",
+            "data": f"torso phantoms, seeds {recipe.seeds.start} to {recipe.seeds.stop - 1}; no patients",
             "command": "python -m napari_volseg.training.train_phantom_unet",
             "steps": training.steps,
             "minutes": round(training.seconds / 60, 1),

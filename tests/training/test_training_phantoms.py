@@ -10,9 +10,14 @@ import pytest
 from napari_volseg.core import Geometry, UsageError
 from napari_volseg.measure import dice_per_label
 from napari_volseg.training import phantoms as ph
+from napari_volseg.training.phantoms_patches import Intensities, make_case, organ_labels, patches
 from napari_volseg.training.phantoms_scan import finer, reconstruction_noise
 from napari_volseg.training.phantoms_shapes import Scene, Tissue, Warp, capsule, ellipsoid
-from napari_volseg.training.train_phantom_unet import Intensities, Recipe, make_case, organ_labels, patches
+from napari_volseg.training.train_phantom_unet import (
+    Recipe,
+    Training,
+    write_model,
+)
 
 SEED = 7
 COARSE = (6.0, 6.0, 6.0)
@@ -175,14 +180,41 @@ def test_lesions_belong_to_the_organ_around_them(case: ph.PhantomCase) -> None:
 
 
 def test_training_patches_keep_image_and_labels_together() -> None:
-    recipe = Recipe(spacing=(12.0, 12.0, 12.0), patch=(16, 16, 16), batch=2)
-    case = make_case(5, recipe)
-    intensities = Intensities.of([case])
-    images, labels = next(patches([case], intensities, recipe, np.random.default_rng(0)))
+    case = make_case(5, (12.0, 12.0, 12.0))
+    images, labels = next(patches([case], Intensities.of([case]), (16, 16, 16), 2, np.random.default_rng(0)))
     assert images.shape == (2, 1, 16, 16, 16)
     assert labels.shape == (2, 16, 16, 16)
     bone, lung = labels == ph.BONE, (labels == ph.RIGHT_LUNG) | (labels == ph.LEFT_LUNG)
     assert images[:, 0][bone].mean() > images[:, 0][lung].mean() + 1
+
+
+def test_stopped_training_goes_on_where_it_was(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="the inference extra is not installed")
+    recipe = Recipe(patch=(16, 16, 16), features=(4, 8))
+    case = make_case(5, (14.0, 14.0, 14.0))
+    batches = patches([case], Intensities.of([case]), recipe.patch, recipe.batch, np.random.default_rng(0))
+    training = Training(recipe)
+    losses = [training.step(*next(batches), share=0.0, bfloat16=False) for _ in range(20)]
+    training.save(tmp_path / "state.pt")
+    resumed = Training(recipe)
+    resumed.restore(tmp_path / "state.pt")
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    assert resumed.steps == 20
+    assert all(torch.equal(resumed.mean[name], training.mean[name]) for name in training.mean)
+    batch = next(batches)
+    assert resumed.step(*batch, 0.5, False) == pytest.approx(training.step(*batch, 0.5, False), rel=1e-4)
+
+
+def test_the_written_folder_is_a_model(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the inference extra is not installed")
+    from napari_volseg.inference import load_model
+
+    recipe = Recipe(patch=(16, 16, 16), features=(4, 8))
+    write_model(tmp_path / "tiny", Training(recipe), Intensities(0.0, 100.0, -200.0, 200.0), {"mean": 0.5})
+    card = load_model(tmp_path / "tiny").card
+    assert [segment.name for segment in card.segments] == [ph.TORSO_TABLE[value].name for value in ph.ORGANS]
+    assert card.segments[3].type == ph.TORSO_TABLE[ph.LIVER].type
+    assert "not for patients" in card.intended_use
 
 
 def test_sample_files_show_the_phantom(sample_data: Path) -> None:

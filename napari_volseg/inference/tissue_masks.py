@@ -51,18 +51,19 @@ def body_mask(grid: WorkingGrid) -> Mask:
 def _cut_lungs(grid: WorkingGrid, body: Mask) -> Mask:
     """Return lung that the field of view cuts, so that it is no hole in the body.
 
-    It has a lung's density, which neither the air of the room nor the foam of a table has, and most of what
-    surrounds it is body.
+    It has a lung's density, which neither the air of the room nor the foam of a table has, is thicker than a
+    table's filling, and most of what surrounds it is body.
     """
     smooth = ndimage.uniform_filter(grid.hu, 3)
     like_lung = ~body & (smooth > GAS_HU) & (smooth < LUNG_SURFACE_HU)
     found = np.zeros_like(body)
-    for box, part in components(opened(like_lung, grid.spacing, 4.0), int(3.0 / grid.millilitres(1))):
-        whole = np.zeros_like(body)
-        whole[box] = part
+    for box, part in components(opened(like_lung, grid.spacing, 12.0), 1):
+        core = np.zeros_like(body)
+        core[box] = part
+        whole = dilate(core, grid.spacing, 10.0) & like_lung
         around = dilate(whole, grid.spacing, 6.0) & ~whole & (grid.hu > UNSEEN_HU)
-        if np.percentile(grid.hu[whole], 25) > FOAM_HU and body[around].mean() > 0.5:
-            found |= dilate(whole, grid.spacing, 5.0) & like_lung
+        if np.percentile(grid.hu[core], 25) > FOAM_HU and body[around].mean() > 0.5:
+            found |= whole
     return found
 
 

@@ -32,7 +32,9 @@ from napari_volseg.formats.nifti_header import (
     GZIP_MAGIC,
     ORIENTATIONS,
     NiftiHeader,
+    header_of_pair,
     incomplete,
+    looks_like_nifti,
     open_inflated,
     orientation_affine,
     read_header,
@@ -53,6 +55,14 @@ def stem(path: Path) -> str:
         if name.lower().endswith(ending):
             return name[: -len(ending)]
     return path.stem
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether a file is NIfTI by its content, claims to be by its name, or is the .img of a NIfTI .hdr."""
+    if looks_like_nifti(path) or path.name.lower().endswith((".nii", ".nii.gz")):
+        return True
+    header = header_of_pair(path)
+    return header is not None and looks_like_nifti(header)
 
 
 def scan_file(path: Path) -> Scan:

@@ -129,17 +129,25 @@ def read_header(path: Path) -> NiftiHeader:
     return _interpret(header_path, image_path, header, is_pair)
 
 
-def _partner(path: Path, endings: dict[str, str]) -> Path | None:
+def header_of_pair(path: Path) -> Path | None:
+    """Return the .hdr that would go with an .img, None for other names."""
+    return _renamed(path, _PAIR_HEADERS)
+
+
+def _renamed(path: Path, endings: dict[str, str]) -> Path | None:
     for ending, other in endings.items():
         if path.name.lower().endswith(ending):
-            partner = path.with_name(path.name[: -len(ending)] + other)
-            if not partner.exists():
-                raise RefusedError(
-                    f"{path.name} has no {partner.name} beside it: a NIfTI pair needs both files",
-                    "nifti.missing_partner",
-                )
-            return partner
+            return path.with_name(path.name[: -len(ending)] + other)
     return None
+
+
+def _partner(path: Path, endings: dict[str, str]) -> Path | None:
+    partner = _renamed(path, endings)
+    if partner is not None and not partner.exists():
+        raise RefusedError(
+            f"{path.name} has no {partner.name} beside it: a NIfTI pair needs both files", "nifti.missing_partner"
+        )
+    return partner
 
 
 def _first_bytes(path: Path) -> bytes:

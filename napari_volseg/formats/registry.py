@@ -19,7 +19,7 @@ from napari_volseg.core import (
 from napari_volseg.formats import dicom, nifti
 from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
 from napari_volseg.formats.files import PathLike, list_files
-from napari_volseg.formats.nifti_header import looks_like_nifti
+from napari_volseg.formats.nifti_header import header_of_pair
 
 
 def scan(
@@ -42,7 +42,7 @@ def scan(
     UsageError
         For a path that does not exist.
     """
-    files = list_files(path)
+    files = _one_of_each_pair(list_files(path))
     parts: list[Scan] = []
     instances: list[dicom.Instance] = []
     for number, file in enumerate(files):
@@ -131,9 +131,14 @@ def describe(found: FoundVolume) -> str:
     return ", ".join(filter(None, (name, found.modality, shape, f"{spacing} mm", found.date)))
 
 
+def _one_of_each_pair(files: Sequence[Path]) -> list[Path]:
+    present = set(files)
+    return [file for file in files if header_of_pair(file) not in present]
+
+
 def _examine(file: Path) -> Scan | dicom.Instance:
     """Return what one file is, judged by its content."""
-    if looks_like_nifti(file) or file.name.lower().endswith(nifti.ENDINGS):
+    if nifti.is_nifti(file):
         return nifti.scan_file(file)
     try:
         instance = dicom.read_instance(file)

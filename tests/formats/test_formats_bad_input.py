@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 from dicom_factory import SERIES, Recipe, write_series
 
@@ -71,6 +74,24 @@ def test_a_file_that_vanishes_while_scanning_is_reported(tmp_path: Path, monkeyp
     monkeypatch.setattr(registry, "list_files", lambda path: (tmp_path / "gone",))
     (refused,) = scan(tmp_path).refused
     assert refused.code == "path.unreadable"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_files_are_refused_or_opened_but_never_crash(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    dicom = write_series(tmp_path, Recipe(shape=(1, 12, 9)))[0]
+    nifti = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(np.zeros((5, 6, 7), np.int16), np.eye(4)), nifti)
+    for path, first, last in ((dicom, 128, 1100), (nifti, 0, 352)):
+        original = path.read_bytes()
+        for _ in range(60):
+            damaged = bytearray(original)
+            for at in rng.integers(first, min(last, len(original)), 3):
+                damaged[at] = rng.integers(256)
+            path.write_bytes(damaged)
+            with contextlib.suppress(VolsegError):
+                open_volume(path)
 
 
 def test_several_paths_at_once(tmp_path: Path) -> None:

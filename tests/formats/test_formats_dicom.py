@@ -262,6 +262,12 @@ def test_series_without_uids_are_told_apart_by_what_they_are(tmp_path: Path) -> 
     assert sorted(found.geometry.axis_codes for found in scan(tmp_path).found) == ["RIP", "SPL"]
 
 
+def test_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
+    for k, path in enumerate(write_series(tmp_path)):
+        path.rename(tmp_path / f"{k}.img")
+    assert bead_error(open_volume(tmp_path), BASE) < 1e-3
+
+
 def test_echoes_are_split(tmp_path: Path) -> None:
     write_series(tmp_path, BASE.also(setting(EchoTime=5)))
     write_series(tmp_path / "b", BASE.also(setting(EchoTime=10)))

@@ -166,6 +166,7 @@ def test_single_files_and_pairs_of_both_versions(tmp_path: Path, kind: type) -> 
     write(tmp_path / name, kind=kind)
     for path in tmp_path.iterdir():
         assert misplacement(open_volume(path), values(), AFFINE) < 1e-3
+    assert len(scan(tmp_path).found) == 1
 
 
 def test_content_decides_not_the_name(tmp_path: Path) -> None:

@@ -1,6 +1,12 @@
 """DICOM: from loose files to series that form a grid, their voxels, and segmentations in and out."""
 
+import warnings
+
 from napari_volseg.formats.dicom.instances import Instance, read_instance
 from napari_volseg.formats.dicom.reader import NAME, assemble, load
+
+# Both libraries remark on each odd value of a header by quoting it, patients' names included, and what matters
+# to the user becomes a finding. A filter that is set once is safe between threads, unlike catch_warnings.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"(pydicom|highdicom)\.")
 
 __all__ = ["NAME", "Instance", "assemble", "load", "read_instance"]

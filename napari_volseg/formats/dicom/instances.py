@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 import pydicom
 from pydicom.datadict import dictionary_description, tag_for_keyword
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -31,6 +31,7 @@ _KEYWORDS = (
     "LossyImageCompression",
 )  # fmt: skip
 _PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_GREY = ("MONOCHROME1", "MONOCHROME2", "")
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 
 #: Objects that hold no image: modality to what it is.
@@ -122,6 +123,11 @@ class Instance:
 def read_instance(path: Path) -> Instance | None:
     """Read the header of one file.
 
+    Parameters
+    ----------
+    path
+        Any file.
+
     Returns
     -------
     Instance or None
@@ -131,19 +137,35 @@ def read_instance(path: Path) -> Instance | None:
     ------
     RefusedError
         For DICOM that is not a single-frame grey image with a place in the patient.
+    OSError
+        Where the file can't be read.
     """
+    try:
+        return _read(path)
+    except (RefusedError, OSError):
+        raise
+    except Exception as error:  # pydicom raises whatever a damaged value leads it into; the scan must go on
+        raise RefusedError(
+            f"{path.name} is damaged: its DICOM header can't be read ({error}); copy it again", "dicom.damaged"
+        ) from error
+
+
+def _read(path: Path) -> Instance | None:
     with path.open("rb") as stream:
         start = stream.read(132)
         has_preamble = start[128:] == b"DICM"
         if not has_preamble and not _starts_like_a_dataset(start):
             return None
         stream.seek(0)
-        header = _parse(path, stream, force=not has_preamble)
+        header = pydicom.dcmread(
+            stream, stop_before_pixels=True, force=not has_preamble, specific_tags=list(_KEYWORDS)
+        )
         if not has_preamble and "SOPClassUID" not in header and "Rows" not in header:
             return None
         if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
             return None
-        _refuse_other_objects(path, header)
+        _refuse_non_images(path, header)
+        _refuse_unsupported_images(path, header)
         syntax = transfer_syntax(header)
         _refuse_missing_pixels(path, header, stream, syntax)
     return _interpret(path, header, syntax, has_preamble)
@@ -151,7 +173,7 @@ def read_instance(path: Path) -> Instance | None:
 
 def transfer_syntax(header: Dataset) -> str:
     """Return the transfer syntax UID, that of the parsed encoding where there is no meta header."""
-    stated = str(header.file_meta.get("TransferSyntaxUID", "")) if hasattr(header, "file_meta") else ""
+    stated = str(header.file_meta.get("TransferSyntaxUID", ""))
     if stated:
         return stated
     implicit, little = header.original_encoding
@@ -165,16 +187,7 @@ def _starts_like_a_dataset(start: bytes) -> bool:
     return len(start) >= 8 and start[:2] in (b"\x02\x00", b"\x08\x00") and start[3] == 0
 
 
-def _parse(path: Path, stream: BinaryIO, force: bool) -> FileDataset:
-    try:
-        return pydicom.dcmread(stream, stop_before_pixels=True, force=force, specific_tags=list(_KEYWORDS))
-    except Exception as error:  # the parser raises whatever a damaged file leads it into; the scan must go on
-        raise RefusedError(
-            f"{path.name} is damaged: its DICOM header can't be read ({error}); copy it again", "dicom.damaged"
-        ) from error
-
-
-def _refuse_other_objects(path: Path, header: Dataset) -> None:
+def _refuse_non_images(path: Path, header: Dataset) -> None:
     modality = _text(header, "Modality")
     if modality == "SEG":
         raise RefusedError(
@@ -191,6 +204,9 @@ def _refuse_other_objects(path: Path, header: Dataset) -> None:
             "open an image series",
             "dicom.not_an_image",
         )
+
+
+def _refuse_unsupported_images(path: Path, header: Dataset) -> None:
     frames = _number(path, header, "NumberOfFrames") or 1
     if frames > 1:
         raise RefusedError(
@@ -204,15 +220,10 @@ def _refuse_other_objects(path: Path, header: Dataset) -> None:
             "convert it to NIfTI",
             "dicom.mosaic",
         )
-    if (_number(path, header, "SamplesPerPixel") or 1) != 1 or _text(header, "PhotometricInterpretation") not in (
-        "MONOCHROME1",
-        "MONOCHROME2",
-        "",
-    ):
+    photometric = _text(header, "PhotometricInterpretation")
+    if (_number(path, header, "SamplesPerPixel") or 1) != 1 or photometric not in _GREY:
         raise RefusedError(
-            f"{path.name} is a colour image ({_text(header, 'PhotometricInterpretation')}): "
-            "grey CT or MR images are needed",
-            "dicom.color",
+            f"{path.name} is a colour image ({photometric}): grey CT or MR images are needed", "dicom.color"
         )
     if "ModalityLUTSequence" in header:
         raise RefusedError(
@@ -226,16 +237,15 @@ def _refuse_missing_pixels(path: Path, header: Dataset, stream: BinaryIO, syntax
     """Refuse a file that holds fewer pixel bytes than its header promises, before memory is asked for."""
     if syntax == DeflatedExplicitVRLittleEndian:
         return
-    little = syntax != ExplicitVRBigEndian
+    order: Literal["little", "big"] = "big" if syntax == ExplicitVRBigEndian else "little"
     start = stream.tell()
     raw = stream.read(4)
-    order = "little" if little else "big"
-    tag = (int.from_bytes(raw[:2], order) << 16) | int.from_bytes(raw[2:], order)  # type: ignore[arg-type]
+    tag = (int.from_bytes(raw[:2], order) << 16) | int.from_bytes(raw[2:], order)
     if tag not in _PIXEL_TAGS:
         raise RefusedError(f"{path.name} holds no pixels: copy it again", "dicom.no_pixels")
     if syntax in _NATIVE:
         bits = int(_number(path, header, "BitsAllocated") or 0)
-        promised = int(header.Rows) * int(header.Columns) * bits // 8
+        promised = _size(path, header, "Rows") * _size(path, header, "Columns") * bits // 8
         held = path.stat().st_size - start - (8 if syntax == ImplicitVRLittleEndian else 12)
         if held < promised:
             raise RefusedError(
@@ -265,8 +275,8 @@ def _interpret(path: Path, header: Dataset, syntax: str, has_preamble: bool) -> 
         date=_date(header),
         series_number=None if series_number is None else int(series_number),
         echo_time=_number(path, header, "EchoTime"),
-        rows=int(header.Rows),
-        columns=int(header.Columns),
+        rows=_size(path, header, "Rows"),
+        columns=_size(path, header, "Columns"),
         pixel_spacing=spacing,
         orientation=orientation,
         position=_position(path, header),
@@ -378,6 +388,13 @@ def _numbers(path: Path, header: Dataset, keyword: str) -> tuple[float, ...] | N
 def _number(path: Path, header: Dataset, keyword: str) -> float | None:
     values = _numbers(path, header, keyword)
     return values[0] if values else None
+
+
+def _size(path: Path, header: Dataset, keyword: str) -> int:
+    value = _number(path, header, keyword)
+    if not value or value < 1:
+        raise _bad_value(path, header, keyword, "a positive number is needed")
+    return int(value)
 
 
 def _bad_value(path: Path, header: Dataset, keyword: str, need: str) -> RefusedError:

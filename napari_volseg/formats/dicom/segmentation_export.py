@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,15 +82,9 @@ def save_dicom_seg(path: PathLike, segmentation: Segmentation, volume: Volume) -
             "export.not_dicom",
         )
     require_same_grid(segmentation.geometry, volume)
-    present = set(present_values(segmentation.labels))
-    segments = [segment for segment in table_for(segmentation) if segment.value in present]
-    if not segments:
-        raise RefusedError(
-            "there is no labelled voxel to save: a DICOM segmentation needs at least one", "export.empty"
-        )
+    segments = _segments_with_voxels(segmentation)
     stored = apply_reorientation(segmentation.labels, invert_reorientation(origin.reorientation))
     numbered = _numbered(stored, segments)
-
     images = _source_images(origin.paths)
 
     def write(temporary: Path) -> None:
@@ -107,6 +100,16 @@ def save_dicom_seg(path: PathLike, segmentation: Segmentation, volume: Volume) -
 
     publish([Draft(target, write, verify)])
     return target
+
+
+def _segments_with_voxels(segmentation: Segmentation) -> list[Segment]:
+    present = set(present_values(segmentation.labels))
+    segments = [segment for segment in table_for(segmentation) if segment.value in present]
+    if not segments:
+        raise RefusedError(
+            "there is no labelled voxel to save: a DICOM segmentation needs at least one", "export.empty"
+        )
+    return segments
 
 
 def _numbered(labels: NDArray[Any], segments: Sequence[Segment]) -> NDArray[Any]:
@@ -140,10 +143,7 @@ def _build(
             "save the labels as NIfTI",
             "export.frame_of_reference",
         )
-    with warnings.catch_warnings():
-        # highdicom remarks on unusual values that it copies from the source, such as patient names, by quoting them.
-        warnings.simplefilter("ignore")
-        dataset = _segmentation_object(images, numbered, segments)
+    dataset = _segmentation_object(images, numbered, segments)
     if uids_derived:
         dataset.DerivationDescription = _DERIVED_UIDS
     return dataset

@@ -14,7 +14,7 @@ from pydicom.uid import UID
 def derived_uid(*parts: str) -> UID:
     """Return a UID under 2.25 (a UUID as a decimal, DICOM PS3.5 B.2) that depends on ``parts`` alone."""
     digest = hashlib.sha256("\x00".join(parts).encode()).digest()[:16]
-    return UID(f"2.25.{uuid.UUID(bytes=digest, version=8 if hasattr(uuid, 'uuid8') else 5).int}")
+    return UID(f"2.25.{uuid.UUID(bytes=digest, version=5).int}")
 
 
 def complete_uids(datasets: Sequence[Dataset], paths: Sequence[Path]) -> bool:

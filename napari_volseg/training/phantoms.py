@@ -17,6 +17,7 @@ from napari_volseg.core import (
     ANATOMICAL_STRUCTURE,
     LESION_CATEGORY,
     Code,
+    Color,
     Geometry,
     Provenance,
     Segment,
@@ -86,27 +87,29 @@ class PhantomCase:
     segmentation: Segmentation
 
 
-def _segment(value: int, name: str, code: str, meaning: str, lesion: bool = False) -> Segment:
+def _segment(
+    value: int, name: str, code: str, meaning: str, color: Color | None = None, lesion: bool = False
+) -> Segment:
     category = LESION_CATEGORY if lesion else ANATOMICAL_STRUCTURE
     kind = Code(code, "SCT", meaning)
-    return Segment(value, name, color_for(value), category, kind, "AUTOMATIC", "phantom", "done")
+    return Segment(value, name, color or color_for(value), category, kind, "AUTOMATIC", "phantom", "done")
 
 
 #: What the labels of a torso mean; types are SNOMED CT concepts.
 TORSO_TABLE = SegmentTable(
     (
-        _segment(RIGHT_LUNG, "Right lung", "3341006", "Right lung"),
-        _segment(LEFT_LUNG, "Left lung", "44029006", "Left lung"),
-        _segment(HEART, "Heart", "80891009", "Heart"),
-        _segment(LIVER, "Liver", "10200004", "Liver"),
-        _segment(SPLEEN, "Spleen", "78961009", "Spleen"),
-        _segment(RIGHT_KIDNEY, "Right kidney", "9846003", "Right kidney"),
-        _segment(LEFT_KIDNEY, "Left kidney", "18639004", "Left kidney"),
-        _segment(AORTA, "Aorta", "15825003", "Aorta"),
-        _segment(STOMACH, "Stomach", "69695003", "Stomach"),
-        _segment(BONE, "Bone", "272673000", "Bone"),
-        _segment(LIVER_LESION, "Liver lesion", "52988006", "Lesion", lesion=True),
-        _segment(LUNG_NODULE, "Lung nodule", "27925004", "Nodule", lesion=True),
+        _segment(RIGHT_LUNG, "Right lung", "3341006", "Right lung", (86, 180, 233)),
+        _segment(LEFT_LUNG, "Left lung", "44029006", "Left lung", (0, 114, 178)),
+        _segment(HEART, "Heart", "80891009", "Heart", (213, 94, 0)),
+        _segment(LIVER, "Liver", "10200004", "Liver", (172, 110, 74)),
+        _segment(SPLEEN, "Spleen", "78961009", "Spleen", (204, 121, 167)),
+        _segment(RIGHT_KIDNEY, "Right kidney", "9846003", "Right kidney", (230, 159, 0)),
+        _segment(LEFT_KIDNEY, "Left kidney", "18639004", "Left kidney", (247, 203, 112)),
+        _segment(AORTA, "Aorta", "15825003", "Aorta", (214, 39, 40)),
+        _segment(STOMACH, "Stomach", "69695003", "Stomach", (0, 158, 115)),
+        _segment(BONE, "Bone", "272673000", "Bone", (238, 232, 205)),
+        _segment(LIVER_LESION, "Liver lesion", "52988006", "Lesion", (240, 228, 66), lesion=True),
+        _segment(LUNG_NODULE, "Lung nodule", "27925004", "Nodule", (232, 74, 214), lesion=True),
     )
 )
 

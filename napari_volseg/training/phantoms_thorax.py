@@ -208,7 +208,7 @@ def paint_skeleton(scene: Scene, trunk: Trunk, mat: Tissues, chance: Chance) -> 
     top, gap = chance.number(150, 175), chance.number(25, 28)
     for level in range(15):
         z = top - gap * level * (1 + 0.012 * level)
-        _paint_vertebra(scene, mat, z, gap * (0.92 + 0.022 * level), 0.85 + 0.022 * level)
+        _paint_vertebra(scene, mat, z, gap * (1.012 + 0.024 * level), 0.85 + 0.022 * level)
     cord, fluid = Tissue((38.0,)), Tissue((14.0,))
     scene.paint(rods([(0, 83, 260), (0, 83, -260)], 8.5), fluid)
     scene.paint(rods([(0, 83, 260), (0, 83, -20)], 5), cord)
@@ -227,9 +227,10 @@ _RIB_ENDS = (138, 142, 144, 143, 140, 134, 126, 114, 92, 62)
 
 
 def _paint_vertebra(scene: Scene, mat: Tissues, z: float, height: float, scale: float) -> None:
-    wide, deep, half = 21 * scale, 16 * scale, height * 0.40
-    body = _rounded_cylinder((0, 60, z), (wide, deep), half, waist=1.5)
-    scene.paint(_rounded_cylinder((0, 60, z - height / 2), (wide, deep), height * 0.11, 0), mat.disc)
+    """Paint one vertebra with the disc under it; ``height`` is the distance to the next one, mm."""
+    wide, deep = 21 * scale, 16 * scale
+    body = _rounded_cylinder((0, 60, z), (wide, deep), 0.385 * height, waist=1.5)
+    scene.paint(_rounded_cylinder((0, 60, z - height / 2), (wide, deep), 0.15 * height, waist=0), mat.disc)
     scene.paint(body, mat.cortex)
     scene.paint(body.grow(-1.7), mat.marrow)
     arch = []

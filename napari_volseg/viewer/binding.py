@@ -99,7 +99,7 @@ class ViewerBinding:
         self._shown: Shown | None = None
         self._dirty: Box | None = None
         self._mouse = Mouse(app, viewer, self._to_index, self._show_prompts)
-        self._keys = {**keys.command_keys(app), "Space": self._mouse.hold}
+        self._keys = {**keys.command_keys(app), "Space": self._mouse.hold, "Control-R": self._reset_view}
         self._links: list[Link] = []
         self._case_links: list[Link] = []
         keys.bind(viewer, self._keys)
@@ -212,6 +212,12 @@ class ViewerBinding:
             show_plane(self._viewer, self._app.view.plane, shown.image)
         self._show_layers()
         self._mouse.follow_tool()
+
+    def _reset_view(self, _: object) -> None:
+        """Go back to where a view begins, in the place of napari's reset, which would turn 3D to the feet."""
+        self._show_view()
+        if self._shown is not None:
+            self._viewer.fit_to_view(layers=[self._shown.image])
 
     def _hide(self, layers: tuple[Layer, ...]) -> None:
         """Hide the layers of the view that is left, lest napari slices full volumes for the other one."""

@@ -70,8 +70,9 @@ def show_plane(viewer: ViewerModel, plane: Plane, image: Layer) -> None:
 def show_volume(viewer: ViewerModel, image: Layer) -> None:
     """Show the volume in 3D from the front: superior up, the patient's left on the viewer's right."""
     viewer.dims.order = (0, 1, 2)
-    viewer.dims.ndisplay = 3
+    # before the number of dimensions: napari turns its 3D camera by the orientation that it finds then
     viewer.scene.camera.orientation = ORIENTATION_3D
+    viewer.dims.ndisplay = 3
     view_direction, up_direction = FROM_ANTERIOR
     viewer.scene.camera.set_view_direction(view_direction, up_direction)
     viewer.fit_to_view(layers=[image])

@@ -113,10 +113,14 @@ def test_pixels_are_square_in_millimetres(shown) -> None:
         assert width / height == pytest.approx(extent[column] / extent[row], rel=0.03)
 
 
-def test_3d_is_not_mirrored_and_seen_from_the_front(shown) -> None:
+@pytest.mark.parametrize("planes", [("axial",), ("coronal", "sagittal")])
+def test_3d_is_not_mirrored_and_seen_from_the_front(planes, shown) -> None:
     app, viewer = shown
-    app.view.three_d = True
-    pixels = picture(viewer)
+    for plane in planes:
+        app.view.three_d, app.view.plane = False, plane
+        picture(viewer)
+        app.view.three_d = True
+        pixels = picture(viewer)
     seen = {side: tinted(pixels, color) for side, (_, color) in BLOCKS.items()}
     assert offset(seen["left"]) == (1, 0)
     assert offset(seen["superior"]) == (0, -1)

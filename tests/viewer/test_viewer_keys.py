@@ -26,7 +26,7 @@ def press(binding, viewer):
 
 def test_no_two_commands_share_a_key() -> None:
     bound = [coerce_keybinding(c.key) for c in KEYED]
-    others = {coerce_keybinding(k) for k in (*keys.BLOCKED, "Space")}
+    others = {coerce_keybinding(k) for k in (*keys.BLOCKED, "Space", "Control-R")}
     assert len(set(bound)) == len(bound)
     assert not others & set(bound)
 
@@ -70,3 +70,13 @@ def test_space_puts_the_tool_aside_while_held(app, viewer, binding) -> None:
     assert viewer.scene.camera.mouse_pan
     handler.release_key("Space")
     assert not viewer.scene.camera.mouse_pan
+
+
+def test_reset_goes_back_to_the_front(app, viewer, binding, press) -> None:
+    app.view.three_d = True
+    camera = viewer.scene.camera
+    front, zoom = camera.view_direction, camera.zoom
+    camera.angles, camera.zoom = (10, 20, 30), 9.0
+    press("Control-R", binding.image)
+    assert camera.view_direction == pytest.approx(front, abs=1e-6)
+    assert camera.zoom == pytest.approx(zoom)

@@ -80,7 +80,6 @@ def scan_file(path: Path) -> Scan:
         modality="OT",
         geometry=header.geometry,
         findings=header.findings,
-        source=header,
     )
     return Scan(found=(found,))
 
@@ -109,8 +108,8 @@ def load(
     DecisionNeededError
         Where the file doesn't say how it lies in the patient and ``orientation`` doesn't either.
     """
-    header = found.source if isinstance(found.source, NiftiHeader) else read_header(found.paths[0])
-    return read_volume(header, progress, cancel, orientation)
+    # The header is read again because the file may have been written anew since the scan.
+    return read_volume(read_header(found.paths[0]), progress, cancel, orientation)
 
 
 def read_volume(

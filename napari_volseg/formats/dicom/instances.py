@@ -25,7 +25,7 @@ _KEYWORDS = (
     "AcquisitionDate", "ContentDate", "Modality", "SeriesDescription", "SliceThickness", "SpacingBetweenSlices",
     "EchoTime", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "ImagePositionPatient",
     "ImageOrientationPatient", "FrameOfReferenceUID", "SamplesPerPixel", "PhotometricInterpretation",
-    "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "PixelRepresentation",
+    "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "PixelRepresentation",
     "PixelPaddingValue", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "RescaleIntercept",
     "RescaleSlope", "RescaleType", "ModalityLUTSequence", "Units", "BurnedInAnnotation",
     "LossyImageCompression",
@@ -68,8 +68,6 @@ class Instance:
         Centre of the first pixel, (x, y, z), mm, LPS.
     thickness, spacing_between
         Slice Thickness and Spacing Between Slices, mm; None where absent.
-    bits_stored, signed
-        Range of the stored values.
     slope, intercept, rescale_type
         Stored values to values.
     units
@@ -106,8 +104,6 @@ class Instance:
     position: tuple[float, ...]
     thickness: float | None
     spacing_between: float | None
-    bits_stored: int
-    signed: bool
     slope: float
     intercept: float
     rescale_type: str
@@ -282,8 +278,6 @@ def _interpret(path: Path, header: Dataset, syntax: str, has_preamble: bool) -> 
         position=_position(path, header),
         thickness=_number(path, header, "SliceThickness"),
         spacing_between=_number(path, header, "SpacingBetweenSlices"),
-        bits_stored=int(_number(path, header, "BitsStored") or _number(path, header, "BitsAllocated") or 16),
-        signed=bool(_number(path, header, "PixelRepresentation")),
         slope=1.0 if slope is None else slope,
         intercept=_number(path, header, "RescaleIntercept") or 0.0,
         rescale_type=_text(header, "RescaleType"),

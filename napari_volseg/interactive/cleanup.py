@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_volseg.core import Box
-from napari_volseg.interactive.seeds import IndexArray
+from napari_volseg.core import Box, BoxMask
+from napari_volseg.interactive.seeds import IndexArray, box_indices
 
 BoolArray = NDArray[np.bool_]
 
@@ -24,14 +24,28 @@ def connected_to(mask: BoolArray, voxels: IndexArray) -> BoolArray:
 
 
 def fill_holes(mask: BoolArray, open_voxels: IndexArray) -> BoolArray:
-    """Return ``mask`` with its cavities filled, save those that hold one of ``open_voxels`` (n, 3)."""
+    """Return ``mask`` (z, y, x) with its cavities filled, save those that hold one of ``open_voxels`` (n, 3)."""
     box = Box.of_mask(mask)
     if box is None:
         return mask
+    box = box.pad(1).clip(mask.shape)
+    outside = ~mask[box.slices]
+    labels, count = ndimage.label(outside)
+    is_hole = np.ones(count + 1, bool)
+    is_hole[0] = False
+    for axis in range(3):
+        faces = np.moveaxis(labels, axis, 0)
+        is_hole[faces[0]] = False
+        is_hole[faces[-1]] = False
+    local = box_indices(open_voxels, box)
+    is_hole[labels[tuple(local.T)]] = False
     out = mask.copy()
-    inner = out[box.slices]
-    holes = ndimage.binary_fill_holes(inner) & ~inner
-    local = open_voxels - np.asarray(box.start)
-    local = local[((local >= 0) & (local < np.asarray(box.shape))).all(1)]
-    inner |= holes & ~connected_to(holes, local)
+    out[box.slices] |= is_hole[labels]
     return out
+
+
+def placed(mask: BoolArray, box: Box) -> BoxMask:
+    """Return a mask of the voxels of ``box`` cut to its true voxels, in voxels of the volume."""
+    tight = BoxMask.of(mask)
+    start, stop = np.add(tight.box.start, box.start), np.add(tight.box.stop, box.start)
+    return BoxMask(Box.of(start.tolist(), stop.tolist()), tight.mask)

@@ -1,7 +1,8 @@
 """Convex relaxation of the graph cut: total variation with a linear data term, solved by a primal-dual method.
 
 Minimizes ``sum_axis sum w_axis |d_axis u| - sum logit * u`` over ``0 <= u <= 1``, whose level sets are minimal cuts
-(Chan, Esedoglu and Nikolova, 2006), with the diagonally preconditioned primal-dual steps of Pock and Chambolle (2011).
+(Chan, Esedoglu and Nikolova, 2006), with the diagonally preconditioned primal-dual steps of Pock and Chambolle
+(2011).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def edge_weights(image: FloatArray, spacing: tuple[float, float, float], contras
     weights = []
     for axis in range(3):
         step = np.diff(image, axis=axis) / np.float32(contrast)
-        weights.append(np.float32(mean / spacing[axis]) / (1 + step * step))
+        weights.append((np.float32(mean / spacing[axis]) / (1 + step * step)).astype(np.float32))
     return weights
 
 

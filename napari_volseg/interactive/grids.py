@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_volseg.core import Box
+from napari_volseg.interactive.seeds import IndexArray, box_indices
 
 FloatArray = NDArray[np.float32]
-IndexArray = NDArray[np.intp]
 Triple = tuple[int, int, int]
 
 
@@ -86,9 +86,7 @@ class WorkingGrid:
 
     def blocks_of(self, voxels: IndexArray) -> IndexArray:
         """Return the distinct blocks (n, 3) that hold those volume voxels (n, 3) which lie in the box."""
-        low, high = np.asarray(self.box.start), np.asarray(self.box.stop)
-        inside = voxels[((voxels >= low) & (voxels < high)).all(1)]
-        return np.unique((inside - low) // np.asarray(self.factors), axis=0)
+        return np.unique(box_indices(voxels, self.box) // np.asarray(self.factors), axis=0)
 
     def expand(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return a mask of blocks as a mask of the box's voxels."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_volseg.core import (
     Box,
     BoxMask,
     CancelToken,
+    Geometry,
     GeometryError,
     ModelCard,
     Progress,
@@ -24,15 +25,33 @@ from napari_volseg.core import (
     Volume,
     no_progress,
 )
-from napari_volseg.interactive.cleanup import connected_to, fill_holes
-from napari_volseg.interactive.cut import edge_weights, relaxed_cut
+from napari_volseg.interactive.cleanup import connected_to, fill_holes, placed
 from napari_volseg.interactive.grids import WorkingGrid
 from napari_volseg.interactive.protocol import Capabilities
-from napari_volseg.interactive.seeds import Seeds, prompt_voxels, seeds_of
+from napari_volseg.interactive.refine import refined
+from napari_volseg.interactive.seeds import box_indices, prompt_voxels
+from napari_volseg.interactive.steps import corrected, crispness, fallback_guess, first_guess, is_collapsed
+from napari_volseg.interactive.views import Clues, View
 
+BoolArray = NDArray[np.bool_]
+Guess = tuple[View, BoolArray]
+
+#: How far around a prompt the engine looks at first, mm; less around small segments.
 REACH_MM = 45.0
-BUDGET = 200_000
-HARD = 1e3
+_CLOSE_MM = 20.0
+#: A first guess shorter than this is repeated on a finer grid, mm.
+_SMALL_MM = 30.0
+#: Distance at which likeness to the click counts for less, where a far-reaching guess leaks, mm.
+_SPREAD_MM = 40.0
+#: Share of the surface on image edges from which a far-reaching guess is believed.
+_CRISP = 0.85
+#: Blocks that a first guess and a correction may cost; between the bounds, so many blocks across the segment.
+_FIRST_BUDGET = 60_000
+_LEAST_BUDGET = 20_000
+_BUDGET = 200_000
+_BLOCKS_ACROSS = 16
+#: Share of a face of the region that the segment may cover before the region grows.
+_TOUCH = 0.003
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,99 +110,134 @@ class RegionsSession:
 
 def advance(scene: Scene, prompts: Sequence[Prompt], before: BoxMask, cancel: CancelToken | None) -> BoxMask:
     """Return the mask after the last of ``prompts``, given the mask ``before`` it."""
+    clues = Clues.of(prompts, scene.volume.geometry)
+    if before.mask.any():
+        view, inside = _correct(scene, clues, before, len(prompts), cancel)
+    elif clues.positives:
+        view, inside = _begin(scene, clues, cancel)
+    else:
+        return before
+    return _finished(scene, view, inside)
+
+
+def _begin(scene: Scene, clues: Clues, cancel: CancelToken | None) -> Guess:
+    """Return a first guess: far-reaching where its surface is crisp, else near, else by a random walk."""
+    grow = partial(_grown_guess, scene, clues, cancel=cancel)
+    view, inside = grow(partial(first_guess, spread=np.inf, cancel=cancel), REACH_MM)
+    if is_collapsed(view, inside) or crispness(view, inside) < _CRISP:
+        near = partial(first_guess, spread=_SPREAD_MM, cancel=cancel)
+        view, inside = grow(near, REACH_MM)
+        if _size_mm(view, inside) < _SMALL_MM:
+            view, inside = grow(near, _CLOSE_MM)
+    if is_collapsed(view, inside):
+        inside = fallback_guess(view, cancel)
+    return view, inside
+
+
+def _grown_guess(
+    scene: Scene, clues: Clues, guess: Callable[[View], BoolArray], reach: float, cancel: CancelToken | None
+) -> Guess:
+    """Return a guess on a region around the clicks that grows until the segment does not touch its border."""
     geometry = scene.volume.geometry
-    seeds = seeds_of(prompts, geometry)
-    box = first_box(scene, seeds, before)
+    box = Box.around(clues.seeds.all.astype(float), _voxels(reach, geometry)).clip(geometry.shape)
     while True:
-        grid = WorkingGrid.over(box, geometry.spacing, BUDGET)
-        inside = segment(scene, grid, seeds, cancel)
-        wider = grown(box, inside, geometry.shape)
+        if cancel is not None:
+            cancel.check()
+        view = View(scene.volume, WorkingGrid.over(box, geometry.spacing, _FIRST_BUDGET), clues)
+        inside = guess(view)
+        wider = _wider(view, inside)
         if wider == box:
-            return finish(scene, grid, inside, seeds)
+            return view, inside
         box = wider
 
 
-def first_box(scene: Scene, seeds: Seeds, before: BoxMask) -> Box:
+def _correct(scene: Scene, clues: Clues, before: BoxMask, count: int, cancel: CancelToken | None) -> Guess:
+    """Return the mask after a correction, on a growing region, as finely as the segment's size asks for."""
     geometry = scene.volume.geometry
-    margin = REACH_MM / np.asarray(geometry.spacing)
-    box = Box.around(seeds.all.astype(float), margin)
-    if before.box.size:
-        box = box.union(before.box.pad(np.ceil(margin / 2).astype(int).tolist()))
-    return box.clip(geometry.shape)
+    edge = float(before.mask.sum() * geometry.voxel_volume) ** (1 / 3)
+    margin = _voxels(float(np.clip(2 * edge, _CLOSE_MM, REACH_MM)), geometry)
+    half, quarter = ([-(-m // part) for m in margin] for part in (2, 4))
+    box = Box.around(clues.newest.astype(float), margin).union(before.box.pad(half))
+    box = box.union(Box.around(clues.seeds.all.astype(float), quarter)).clip(geometry.shape)
+    while True:
+        if cancel is not None:
+            cancel.check()
+        blocks = box.size * geometry.voxel_volume / (edge / _BLOCKS_ACROSS) ** 3
+        budget = int(np.clip(blocks, _LEAST_BUDGET, _BUDGET))
+        view = View(scene.volume, WorkingGrid.over(box, geometry.spacing, budget), clues)
+        believed = view.blocks_mask(before.within(box))
+        inside = corrected(view, believed, count, scene.initial is not None, cancel)
+        wider = _wider(view, inside & ~believed)
+        if wider == box:
+            return view, inside
+        box = wider
 
 
-def grown(box: Box, inside: NDArray[np.bool_], shape: Sequence[int]) -> Box:
-    extent = np.asarray(box.shape)
+def _wider(view: View, inside: BoolArray) -> Box:
+    """Return the view's box, half as large again on the faces that ``inside`` touches, within the volume."""
+    box = view.grid.box
     start, stop = np.asarray(box.start), np.asarray(box.stop)
-    for axis in range(3):
-        plane = np.moveaxis(inside, axis, 0)
-        if plane[0].mean() > 0.01:
-            start[axis] -= extent[axis] // 2
-        if plane[-1].mean() > 0.01:
-            stop[axis] += extent[axis] // 2
-    return Box.of(start, stop).clip(shape)
+    for axis, extent in enumerate(box.shape):
+        planes = np.moveaxis(inside, axis, 0)
+        step = -(-extent // 2)
+        start[axis] -= step if planes[0].mean() > _TOUCH else 0
+        stop[axis] += step if planes[-1].mean() > _TOUCH else 0
+    return Box.of(start.tolist(), stop.tolist()).clip(view.volume.geometry.shape)
 
 
-def segment(scene: Scene, grid: WorkingGrid, seeds: Seeds, cancel: CancelToken | None) -> NDArray[np.bool_]:
-    image = np.clip(grid.coarsen(scene.volume.voxels), -1000, 1500) if scene.volume.modality == "CT" else grid.coarsen(scene.volume.voxels)
-    noise = 1.48 * np.median(np.abs(np.diff(image, axis=2))) / np.sqrt(2) + 1e-6
-    image = image / np.float32(max(noise, 8 if scene.volume.modality == "CT" else 0))
-    smooth = ndimage.gaussian_filter(image, 1.0)
-    positive, negative = grid.blocks_of(seeds.positive), grid.blocks_of(seeds.negative)
-    coordinates = np.stack(np.meshgrid(*(np.arange(n) * s for n, s in zip(grid.shape, grid.spacing)), indexing="ij"), -1).astype(np.float32)
-    logit = np.full(grid.shape, -2.0, np.float32)
-    for p in positive:
-        d = np.linalg.norm(coordinates - p * np.asarray(grid.spacing, np.float32), axis=-1)
-        near = smooth[d <= 5]
-        mu, sd = np.median(near), max(1.0, 1.48 * np.median(np.abs(near - np.median(near))))
-        logit = np.maximum(logit, 2 - 0.5 * ((smooth - mu) / sd) ** 2 * 0.5 - d / 40)
-    for p in negative:
-        d = np.linalg.norm(coordinates - p * np.asarray(grid.spacing, np.float32), axis=-1)
-        near = smooth[d <= 5]
-        mu, sd = np.median(near), max(1.0, 1.48 * np.median(np.abs(near - np.median(near))))
-        like = 2 - 0.5 * ((smooth - mu) / sd) ** 2 * 0.5 - d / 15
-        logit = np.where(like > 0, np.minimum(logit, -like), logit)
-    logit = np.clip(logit, -2, 2)
-    logit[tuple(negative.T)] = -HARD
-    logit[tuple(positive.T)] = HARD
-    weights = [2 * w for w in edge_weights(smooth, grid.spacing, 2.0)]
-    inside = relaxed_cut(logit, weights, cancel=cancel) > 0.5
-    return connected_to(inside, positive)
+def _voxels(length: float, geometry: Geometry) -> list[int]:
+    """Return a length in mm as voxels along (z, y, x), rounded up."""
+    return [int(np.ceil(length / s)) for s in geometry.spacing]
 
 
-def finish(scene: Scene, grid: WorkingGrid, inside: NDArray[np.bool_], seeds: Seeds) -> BoxMask:
-    mask = np.zeros(grid.box.shape, bool)
-    mask |= grid.expand(inside)
-    offset = np.asarray(grid.box.start)
-    positive, negative = seeds.positive - offset, seeds.negative - offset
+def _size_mm(view: View, inside: BoolArray) -> float:
+    """Return the longest edge of a mask's box, mm."""
+    box = Box.of_mask(inside)
+    return float(max(np.multiply(box.shape, view.grid.spacing))) if box else 0.0
+
+
+def _finished(scene: Scene, view: View, inside: BoolArray) -> BoxMask:
+    """Return the mask in voxels: sharp, without holes or stray parts, prompts obeyed, off forbidden voxels."""
+    box = view.grid.box
+    seeds = view.clues.seeds
+    mask = inside.copy() if view.grid.is_native else refined(view, inside)
+    positive, negative = box_indices(seeds.positive, box), box_indices(seeds.negative, box)
+    mask[tuple(positive.T)] = True
     mask = fill_holes(mask, negative)
     mask[tuple(negative.T)] = False
+    anchors = positive
+    if scene.initial is not None:
+        anchors = np.concatenate([anchors, np.argwhere(mask & scene.initial.within(box))])
     if scene.forbidden is not None:
-        mask &= ~scene.forbidden[grid.box.slices]
-        positive = positive[~scene.forbidden[tuple(seeds.positive.T)]]
-    mask[tuple(positive.T)] = True
-    mask = connected_to(mask, positive)
-    tight = BoxMask.of(mask)
-    box = Box.of(np.add(tight.box.start, offset), np.add(tight.box.stop, offset))
-    return BoxMask(box, tight.mask)
+        mask &= ~scene.forbidden[box.slices]
+    return placed(connected_to(mask, anchors), box)
 
 
-@dataclass(frozen=True, slots=True)
+CARD = ModelCard(
+    id="regions",
+    title="Regions (no weights)",
+    version="1",
+    task="Click to segment by appearance around the clicks, a random walk and a convex cut",
+    segments=(),
+    channels=("any",),
+    intensity="HU for CT, the image's own noise otherwise",
+    code_license="BSD-3-Clause",
+    intended_use="Any CT or MR; research use, every segment needs a look by a person.",
+)
+
+
 class RegionsModel:
     """Click to segment on any image, without weights."""
 
-    card: ModelCard = ModelCard(
-        id="regions",
-        title="Regions (no weights)",
-        version="1",
-        task="Click to segment by appearance around the clicks and a convex cut",
-        segments=(),
-        channels=("any",),
-        intensity="HU for CT, the image's own noise otherwise",
-        code_license="BSD-3-Clause",
-        intended_use="Any CT or MR; research use, every segment needs a look by a person.",
-    )
-    capabilities: Capabilities = Capabilities()
+    @property
+    def card(self) -> ModelCard:
+        """Facts about the engine."""
+        return CARD
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do with prompts."""
+        return Capabilities()
 
     def open(
         self, volume: Volume, *, initial: BoxMask | None = None, forbidden: NDArray[Any] | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import Geometry, PointPrompt, Prompt, ScribblePrompt, UsageError
+from napari_volseg.core import Box, Geometry, PointPrompt, Prompt, ScribblePrompt, UsageError
 
 IndexArray = NDArray[np.intp]
 
@@ -62,7 +62,9 @@ def prompt_voxels(prompt: Prompt, geometry: Geometry) -> IndexArray:
             voxels = np.unique((centres[:, None] + ball[None]).reshape(-1, 3), axis=0)
     inside = voxels[((voxels >= 0) & (voxels < np.asarray(geometry.shape))).all(1)]
     if len(inside) == 0:
-        raise UsageError(f"the prompt lies outside the volume of shape {geometry.shape} (z, y, x): click on the image")
+        raise UsageError(
+            f"the prompt lies outside the volume of shape {geometry.shape} (z, y, x): click on the image"
+        )
     return inside
 
 
@@ -72,6 +74,12 @@ def seeds_of(prompts: Sequence[Prompt], geometry: Geometry) -> Seeds:
     for prompt in prompts:
         decided.update(dict.fromkeys(map(tuple, prompt_voxels(prompt, geometry).tolist()), prompt.positive))
     return Seeds(_chosen(decided, True), _chosen(decided, False))
+
+
+def box_indices(voxels: IndexArray, box: Box) -> IndexArray:
+    """Return those of the volume's ``voxels`` (n, 3) that lie in ``box``, counted from its start."""
+    local = voxels - np.asarray(box.start)
+    return local[((local >= 0) & (local < np.asarray(box.shape))).all(1)]
 
 
 def _nearest(positions: NDArray[np.float64], geometry: Geometry) -> IndexArray:

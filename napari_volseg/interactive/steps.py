@@ -1,0 +1,187 @@
+"""The two moves of the engine ``regions``: a first guess from a click, and a correction by the next prompt."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_volseg.core import CancelToken
+from napari_volseg.interactive.appearance import WINDOW_MM, even_radius, features, likeness
+from napari_volseg.interactive.cleanup import connected_to
+from napari_volseg.interactive.cut import edge_weights, relaxed_cut
+from napari_volseg.interactive.forest import Samples, membership
+from napari_volseg.interactive.seeds import IndexArray
+from napari_volseg.interactive.views import View
+from napari_volseg.interactive.walker import conductances, walk
+
+FloatArray = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+
+_HARD = np.float32(1e3)
+#: Radius around a click that surely shares its side, in blocks.
+_SEED_BLOCKS = 1.5
+_SAMPLE_BLOCKS = 2.0
+#: Distance within which a negative prompt speaks for voxels that look like it, mm.
+_NEGATIVE_SPREAD_MM = 20.0
+#: A belief about a voxel reaches this far against the image's evidence, mm.
+_BELIEF_MM = 60.0
+#: Distance within which the newest prompt suspends what was believed, mm.
+_DOUBT_MM = 25.0
+#: From this prompt on a positive prompt only adds and a negative one only removes.
+_MONOTONE_FROM = 3
+#: A positive prompt never removes more than this share.
+_LARGEST_LOSS = 0.3
+
+
+def first_guess(view: View, spread: float, cancel: CancelToken | None = None) -> BoolArray:
+    """Return the blocks (z, y, x) that look like the surroundings of the positive prompts and hang together.
+
+    ``spread`` (mm) is the distance at which the likeness counts for less by one unit of log-odds.
+    """
+    distance = view.distance_to(view.positive)
+    odds = likeness(view.smooth, distance <= max(WINDOW_MM, 1.5 * view.unit), distance, spread)
+    if len(view.negative):
+        away = view.distance_to(view.negative)
+        unlike = likeness(view.smooth, away <= max(WINDOW_MM, 1.5 * view.unit), away, _NEGATIVE_SPREAD_MM)
+        odds -= np.maximum(unlike, 0)
+    return _cut(view, odds, 2 * _SEED_BLOCKS - 1, cancel)
+
+
+def fallback_guess(view: View, cancel: CancelToken | None = None) -> BoolArray:
+    """Return a guess for where a cut collapsed: a random walk between the click's even surroundings and far away."""
+    distance = view.distance_to(view.positive)
+    even = even_radius(view.smooth, distance, view.unit)
+    positive = distance <= 0.7 * even
+    negative = (distance >= 3 * even) | ~view.honoured(np.ones(view.grid.shape, bool))
+    nothing = np.zeros(view.grid.shape, np.float32)
+    edges = conductances(view.fine, view.grid.spacing, 1.0)
+    chance = walk(edges, positive, negative & ~positive, nothing, nothing + np.float32(1e-4), cancel=cancel)
+    return connected_to(view.honoured(chance > 0.5), view.positive)
+
+
+def is_collapsed(view: View, inside: BoolArray) -> bool:
+    """Whether a guess is hardly more than the click itself, or floods the region."""
+    blocks = 2 * 4 / 3 * np.pi * _SEED_BLOCKS**3
+    return bool(inside.sum() < blocks or inside.mean() > 0.6)
+
+
+def crispness(view: View, inside: BoolArray) -> float:
+    """Return how much of a mask's surface runs along edges of the image, 0 to 1."""
+    weights = edge_weights(view.fine, (1.0, 1.0, 1.0), 3.0)
+    flat = area = 0.0
+    for axis, weight in enumerate(weights):
+        crossed = np.diff(inside.view(np.int8), axis=axis) != 0
+        flat += float(weight[crossed].sum()) / view.grid.spacing[axis]
+        area += int(crossed.sum()) / view.grid.spacing[axis]
+    return 1 - flat / area if area else 0.0
+
+
+def corrected(
+    view: View, believed: BoolArray, count: int, local: bool = False, cancel: CancelToken | None = None
+) -> BoolArray:
+    """Return the blocks (z, y, x) inside after the newest prompt.
+
+    Parameters
+    ----------
+    view
+        Image and prompts.
+    believed
+        Blocks inside before the newest prompt.
+    count
+        Number of prompts so far.
+    local
+        Whether only what hangs together with the newest prompt may change.
+    cancel
+        Looked at between iterations.
+    """
+    positive, negative = _seed_regions(view, believed)
+    edges = conductances(view.fine, view.grid.spacing, 1.0)
+    belief = believed.astype(np.float32)
+    chance = walk(edges, positive, negative, belief, _pull(view, believed), cancel=cancel)
+    look = _learned(view, positive, negative, cancel)
+    proposal = _cut(view, 6 * (chance - np.float32(0.5)) + 3 * (look - np.float32(0.5)), 1.0, cancel)
+    return _bounded(view, believed, proposal, count, local)
+
+
+def _cut(view: View, odds: FloatArray, stiffness: float, cancel: CancelToken | None) -> BoolArray:
+    odds = odds.copy()
+    odds[tuple(view.negative.T)] = -_HARD
+    odds[tuple(view.positive.T)] = _HARD
+    weights = [np.float32(stiffness) * w for w in edge_weights(view.smooth, view.grid.spacing, 2.0)]
+    inside = relaxed_cut(odds, weights, cancel=cancel) > 0.5
+    return connected_to(view.honoured(inside), view.positive)
+
+
+def _seed_regions(view: View, believed: BoolArray) -> tuple[BoolArray, BoolArray]:
+    """Return blocks surely inside and surely outside; positive clicks speak for half of the depth they lie in."""
+    near_positive, near_negative = view.distance_to(view.positive), view.distance_to(view.negative)
+    ball = _SEED_BLOCKS * view.unit
+    positive = (near_positive <= ball) & (near_negative > ball)
+    negative = (near_negative <= ball) & (near_positive > ball)
+    depth = ndimage.distance_transform_edt(believed, sampling=view.grid.spacing)
+    for click in view.grid.blocks_of(view.clues.points):
+        distance = view.distance_to(click[None])
+        even = even_radius(view.smooth, distance, view.unit)
+        reach = 0.5 * min(even, float(depth[tuple(click)]), float(near_negative[tuple(click)]))
+        positive |= distance <= reach
+    positive = view.honoured(positive)
+    negative[tuple(view.negative.T)] = True
+    return positive, negative & ~positive
+
+
+def _pull(view: View, believed: BoolArray) -> FloatArray:
+    """Return how strongly each block keeps what was believed: less near the newest prompt, if it says otherwise."""
+    distance = view.distance_to(view.newest)
+    doubted = ~believed if view.clues.newest_positive else believed
+    kept = 1 - np.exp(-0.5 * np.square(distance / _DOUBT_MM)) * doubted
+    return (kept * (view.unit / _BELIEF_MM) ** 2).astype(np.float32)
+
+
+def _learned(view: View, positive: BoolArray, negative: BoolArray, cancel: CancelToken | None) -> FloatArray:
+    """Return the classifier's probability (z, y, x) of being inside, one half where it has nothing to learn from."""
+    ball = _SAMPLE_BLOCKS * view.unit
+    inside = (positive | (view.distance_to(view.positive) <= ball)) & ~negative
+    outside = (negative | (view.distance_to(view.negative) <= ball)) & ~positive
+    border = view.open_border() & ~inside & ~outside
+    random = np.random.default_rng(0)
+    clues = view.clues
+    groups = [
+        _drawn(inside, True, clues.positives, 300, random),
+        _drawn(outside, False, max(1, clues.negatives), 300, random),
+        _drawn(border, False, 0.3 * clues.positives, 150, random),
+    ]
+    samples = _balanced(groups)
+    if not samples.inside.any() or samples.inside.all():
+        return np.full(view.grid.shape, 0.5, np.float32)
+    seen = features(view.image, view.grid.spacing)
+    return membership(seen, samples, cancel=cancel).reshape(view.grid.shape)
+
+
+def _drawn(mask: BoolArray, inside: bool, weight: float, most: int, random: np.random.Generator) -> Samples:
+    where: IndexArray = np.flatnonzero(mask)
+    if where.size > most:
+        where = random.choice(where, most, replace=False)
+    return Samples(where, np.full(where.size, inside), np.full(where.size, weight / max(1, where.size)))
+
+
+def _balanced(groups: list[Samples]) -> Samples:
+    """Return all samples together, with equal weight on both sides and a mean weight of one."""
+    where, inside, weight = (np.concatenate([getattr(g, name) for g in groups]) for name in Samples.__slots__)
+    for side in (inside, ~inside):
+        weight[side] *= 0.5 * weight.size / max(float(weight[side].sum()), 1e-9)
+    return Samples(where, inside, weight)
+
+
+def _bounded(view: View, believed: BoolArray, proposal: BoolArray, count: int, local: bool) -> BoolArray:
+    """Return the proposal without changes that the newest prompt did not ask for."""
+    adding = view.clues.newest_positive
+    lost = int((believed & ~proposal).sum())
+    one_way = local or count >= _MONOTONE_FROM or (adding and lost > _LARGEST_LOSS * believed.sum())
+    if not one_way:
+        return proposal
+    change = view.honoured(proposal) ^ believed
+    change &= ~believed if adding else believed
+    if local:
+        change = connected_to(change, view.newest)
+    return view.honoured(believed ^ change)

@@ -82,5 +82,6 @@ class DataSection(Section):
 
     def _open_row(self, index: QModelIndex) -> None:
         found = self.model.found(index)
-        if found is not None and not self.app.jobs.shown:
+        opening = any(job.lane == "files" for job in self.app.jobs.shown)  # a double click asks more than once
+        if found is not None and not opening:
             self.app.attempt(self.app.open_found, found)

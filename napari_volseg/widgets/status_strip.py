@@ -83,11 +83,12 @@ def duration(seconds: float) -> str:
 
 
 class NoticeStrip(QFrame):
-    """One sentence at a time; warnings and errors stay until they are read."""
+    """One sentence at a time; warnings and errors stay until they are read, notes pass by."""
 
     def __init__(self, app: Application) -> None:
         super().__init__()
         self.setObjectName("notice")
+        self._note: Notice | None = None
         self._unread: deque[Notice] = deque()
         self.text = QLabel()
         self.text.setWordWrap(True)
@@ -101,39 +102,44 @@ class NoticeStrip(QFrame):
         self._fading = QTimer(self)
         self._fading.setSingleShot(True)
         self._fading.setInterval(NOTE_MS)
-        self._fading.timeout.connect(self.next)
+        self._fading.timeout.connect(self._forget_note)
         self.hide()
         app.noticed.connect(self.show_notice)
 
     @property
     def current(self) -> Notice | None:
-        """The sentence that is shown."""
-        return self._unread[0] if self._unread else None
+        """The sentence that is shown: a passing note first, else the oldest that has not been read."""
+        return self._note or (self._unread[0] if self._unread else None)
 
     def show_notice(self, notice: Notice) -> None:
-        """Show a sentence, after those that have not been read yet; a passing note gives way at once."""
-        if self.current is not None and self.current.kind == "info":
-            self._unread.popleft()
-        if notice.kind != "info" or not self._unread:
+        """Show a passing note at once and for a while; warnings and errors one after the other until read."""
+        if notice.kind == "info":
+            self._note = notice
+            self._fading.start()
+        else:
             self._unread.append(notice)
         self._show()
 
     def next(self) -> None:
         """Go on to the next sentence that has not been read, or away."""
-        if self._unread:
+        if self._note is not None:
+            self._forget_note()
+        elif self._unread:
             self._unread.popleft()
+        self._show()
+
+    def _forget_note(self) -> None:
+        self._note = None
+        self._fading.stop()
         self._show()
 
     def _show(self) -> None:
         notice = self.current
         self.setVisible(notice is not None)
-        self._fading.stop()
         if notice is None:
             return
-        more = len(self._unread) - 1
-        self.text.setText(notice.text[:1].upper() + notice.text[1:] + (f"  ({more} more)" if more else ""))
+        more = len(self._unread) - (self._note is None)
+        self.text.setText(notice.text[:1].upper() + notice.text[1:] + (f" ({more} more to read)" if more else ""))
         self.setProperty("kind", notice.kind)
         self.style().unpolish(self)
         self.style().polish(self)
-        if notice.kind == "info":
-            self._fading.start()

@@ -56,8 +56,9 @@ def describe(entry: Entry) -> str:
     if isinstance(entry, RefusedFile):
         return f"Refused: {entry.path.name}\n{entry.reason}"
     step = " × ".join(f"{s:.3g}" for s in entry.spacing)
-    facts = (entry.modality, f"{entry.slices} slices", f"{step} mm", entry.date)
-    return f"{entry.description}\n" + " · ".join(fact for fact in facts if fact)
+    facts = (entry.modality, f"{entry.slices} slice{'s' * (entry.slices != 1)}", f"{step} mm")
+    date = f" ({entry.date})" if entry.date else ""
+    return f"{entry.description or 'Without description'}{date}\n{' · '.join(facts)}"
 
 
 def _tooltip(entry: Entry) -> str:

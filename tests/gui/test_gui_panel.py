@@ -219,19 +219,20 @@ def test_volumes_are_counted_when_the_labels_come_to_rest(opened, qtbot):
     assert voxels > 100
 
 
-def test_errors_stay_until_read_and_notes_give_way(opened):
+def test_errors_stay_until_read_and_notes_pass_by(opened):
     _, app, panel = opened
     strip = panel.notices
-    app.notice("saved", "info")
     app.notice("a refusal", "error")
     app.notice("another", "warning")
     assert strip.current == Notice("a refusal", "error")
-    assert "1 more" in strip.text.text()
+    app.notice("saved", "info")
+    assert strip.text.text() == "Saved (2 more to read)"
+    strip._fading.timeout.emit()
+    assert strip.text.text() == "A refusal (1 more to read)"
     app.notice("saved again", "info")
-    assert strip.current == Notice("a refusal", "error")
-    click(panel, "notice.dismiss")
-    click(panel, "notice.dismiss")
-    assert strip.current is None
+    for shown in ("Saved again (2 more to read)", "A refusal (1 more to read)", "Another"):
+        assert strip.text.text() == shown
+        click(panel, "notice.dismiss")
     assert not strip.isVisible()
 
 

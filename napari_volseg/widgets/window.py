@@ -23,6 +23,7 @@ from napari_volseg.widgets.adoption import Adopter, prefer_our_readers
 from napari_volseg.widgets.drops import DropFilter
 from napari_volseg.widgets.events import Waker
 from napari_volseg.widgets.main_panel import MainPanel
+from napari_volseg.widgets.menu import CommandMenu
 from napari_volseg.widgets.overlay import CursorReadout, LettersOverlay
 
 TITLE = "napari-volseg"
@@ -79,6 +80,7 @@ class ViewerPanel(MainPanel):
         self.binding = ViewerBinding(app, viewer)
         self.letters: LettersOverlay | None = None
         self.readout: CursorReadout | None = None
+        self.menu: CommandMenu | None = None
         self._drops: DropFilter | None = None
         self._adopter = Adopter(app, viewer)
         self._waker = waker = Waker(app, self)
@@ -88,7 +90,7 @@ class ViewerPanel(MainPanel):
         app.models.look()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Lay letters over the window's canvas, the readout into its status bar, and take what is dropped there."""
+        """Furnish the window when the panel first appears in it: letters, readout, menu, and drops."""
         super().showEvent(event)
         window = self.window()
         if self.letters is not None or not isinstance(window, QMainWindow):
@@ -97,6 +99,7 @@ class ViewerPanel(MainPanel):
         qt_viewer = window.findChild(QtViewer)
         self.letters = LettersOverlay(self.app, qt_viewer.canvas.native)
         self.readout = CursorReadout(self.app, window)
+        self.menu = CommandMenu(self.app, window)
         self._drops = DropFilter(self.app, qt_viewer)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -120,7 +123,7 @@ class ViewerPanel(MainPanel):
         _end(self.app, self._waker)
         self._adopter.stop()
         self.binding.close()
-        for extra in (self.letters, self.readout, self._drops):
+        for extra in (self.letters, self.readout, self.menu, self._drops):
             extra.remove()
         self.letters = None
         super().release()

@@ -148,6 +148,18 @@ def test_buttons_and_keys_change_window_and_plane_and_show_which(opened, qtbot):
     assert not panel.letters.labels["top"].isVisible()
 
 
+def test_the_menu_reaches_every_command_and_greys_what_can_not_be_done(opened):
+    _, app, panel = opened
+    menu = panel.menu
+    menu.menu.aboutToShow.emit()
+    actions = {action.objectName(): action for _, action in menu._actions}
+    assert set(actions) == set(COMMANDS)
+    assert not actions["edit.undo"].isEnabled()
+    assert "nothing to undo" in actions["edit.undo"].toolTip()
+    actions["window.bone"].trigger()
+    assert app.view.window.name == "Bone"
+
+
 def test_letters_lie_at_the_edges_and_let_the_mouse_through(opened, qtbot):
     _, _, panel = opened
     canvas = panel.window().findChild(QtViewer).canvas.native

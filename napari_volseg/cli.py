@@ -134,7 +134,9 @@ def _print_info(volumes: list[dict[str, Any]], refused: list[dict[str, str]]) ->
 def _convert(arguments: argparse.Namespace) -> int:
     from napari_volseg.formats import open_volume, save_volume_nifti
 
-    volume = open_volume(_existing(arguments.input), arguments.volume, progress=_progress_bar())
+    volume = open_volume(
+        _existing(arguments.input), arguments.volume, progress=_progress_bar(), orientation=arguments.orientation
+    )
     _say_saved(save_volume_nifti(arguments.output, volume))
     return DONE
 
@@ -147,6 +149,7 @@ def _segment(arguments: argparse.Namespace) -> int:
         _existing(arguments.input),
         arguments.model,
         volume_id=arguments.volume,
+        orientation=arguments.orientation,
         device=arguments.device,
         backend=arguments.backend,
         progress=_progress_bar(),
@@ -236,7 +239,7 @@ def _add_info(add: Add) -> None:
     convert = add("convert", _convert, "write a volume as NIfTI on its source grid")
     convert.add_argument("input", type=Path)
     convert.add_argument("output", type=Path)
-    convert.add_argument("--volume", metavar="ID", help="which one, where there are several (see info)")
+    _add_choices(convert)
 
 
 def _add_segment(add: Add) -> None:
@@ -244,10 +247,20 @@ def _add_segment(add: Add) -> None:
     segment.add_argument("input", type=Path)
     segment.add_argument("output", type=Path)
     segment.add_argument("--model", required=True, metavar="NAME_OR_FOLDER", help="see models")
-    segment.add_argument("--volume", metavar="ID", help="which one, where there are several (see info)")
+    _add_choices(segment)
     segment.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
     segment.add_argument("--backend", default="auto", metavar="B", help="auto or torch")
     segment.add_argument("--report", type=Path, metavar="R.json", help="how the model ran, as JSON")
+
+
+def _add_choices(command: argparse.ArgumentParser) -> None:
+    """Add a flag for each decision that an input may need."""
+    command.add_argument("--volume", metavar="ID", help="which one, where there are several (see info)")
+    command.add_argument(
+        "--orientation",
+        choices=("RAS", "LAS", "LPS"),
+        help="towards where the voxel axes (i, j, k) run, for a NIfTI file that does not say",
+    )
 
 
 def _existing(path: Path) -> Path:

@@ -46,13 +46,14 @@ def segment_path(
     model: str,
     *,
     volume_id: str | None = None,
+    orientation: str | None = None,
     device: str = "auto",
     backend: str = "auto",
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Segmented:
     """Open a file or folder and segment it with a model, given by name or folder."""
-    volume = open_volume(path, volume_id, progress=progress, cancel=cancel).at_time(0)
+    volume = open_volume(path, volume_id, progress, cancel, orientation=orientation).at_time(0)
     card, prediction = segmenting.predict(
         volume, model, device=device, backend=backend, progress=progress, cancel=cancel or CancelToken()
     )

@@ -75,7 +75,7 @@ def _document(rows: tuple[SegmentStatistics, ...], volume: Volume, facts: dict[s
             "spacing_mm": list(volume.geometry.spacing),
             "voxel_volume_mm3": volume.geometry.voxel_volume,
         },
-        "segments": [asdict(row) for row in rows],
+        "segments": [_rounded(row) for row in rows],
         "extra": facts,
     }
 
@@ -84,11 +84,16 @@ def _to_json(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def _rounded(row: SegmentStatistics) -> dict[str, Any]:
+    """Return the fields with figures as people read them: mL and values to four decimals."""
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(row).items()}
+
+
 def _table(rows: tuple[SegmentStatistics, ...], facts: dict[str, Any]) -> list[list[str]]:
     """Return header and rows as text; a figure that does not exist is an empty cell."""
     header = [*(f.name for f in fields(SegmentStatistics)), *facts]
     constant = [_cell(value) for value in facts.values()]
-    return [header, *([_cell(value) for value in asdict(row).values()] + constant for row in rows)]
+    return [header, *([_cell(value) for value in _rounded(row).values()] + constant for row in rows)]
 
 
 def _cell(value: object) -> str:

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_volseg.cli import DONE, REFUSED, USAGE, main
+from napari_volseg.cli import DONE, REFUSED, UNDECIDED, USAGE, main
 
 
 @pytest.fixture
@@ -47,6 +47,19 @@ def test_convert_keeps_grid_and_values(image, tmp_path):
     before, after = nib.load(image), nib.load(out)
     assert np.allclose(before.affine, after.affine, atol=1e-5)
     assert np.array_equal(np.asanyarray(before.dataobj), np.asanyarray(after.dataobj))
+
+
+def test_an_orientation_that_no_file_tells_is_asked_for(tmp_path, capsys):
+    path, out = tmp_path / "nowhere.nii", tmp_path / "out.nii.gz"
+    image = nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4))
+    image.set_sform(None, code=0)
+    image.set_qform(None, code=0)
+    nib.save(image, path)
+    assert main(["convert", str(path), str(out)]) == UNDECIDED
+    assert "RAS" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["convert", str(path), str(out), "--orientation", "LAS"]) == DONE
+    assert nib.aff2axcodes(nib.load(out).affine) == ("L", "A", "S")
 
 
 def test_models_are_listed(capsys):

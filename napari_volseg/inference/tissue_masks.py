@@ -164,11 +164,21 @@ def bone_mask(grid: WorkingGrid, body: Mask) -> Mask:
 
 
 def _contrast_medium(grid: WorkingGrid) -> Mask:
-    """Return dense parts that are as even inside as only a liquid is, with the blur around them."""
+    """Return what contrast medium fills, with the blur around it.
+
+    It is as even inside as only a liquid is, or spongy bone, which lies in a shell that is denser still.
+    """
     smooth = ndimage.gaussian_filter(grid.hu, 1.0)
     variance = ndimage.uniform_filter(smooth**2, 3) - ndimage.uniform_filter(smooth, 3) ** 2
     even = (smooth > DENSE_BONE_HU) & (smooth < 800) & (variance < 30.0**2)
-    return dilate(opened(even, grid.spacing, 2.5), grid.spacing, 8.0) & (grid.hu < 800)
+    filled = np.zeros_like(even)
+    for box, part in components(opened(even, grid.spacing, 2.5), int(2.0 / grid.millilitres(1))):
+        core = np.zeros_like(even)
+        core[box] = part
+        around = dilate(core, grid.spacing, 6.0) & ~core
+        if np.mean(smooth[around] > np.median(smooth[core]) + 20) < 0.2:
+            filled |= core
+    return dilate(filled, grid.spacing, 8.0) & (grid.hu < 800)
 
 
 def _with_marrow(grid: WorkingGrid, bone: Mask) -> Mask:

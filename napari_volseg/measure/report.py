@@ -85,8 +85,8 @@ def _to_json(document: dict[str, Any]) -> str:
 
 
 def _rounded(row: SegmentStatistics) -> dict[str, Any]:
-    """Return the fields with figures as people read them: mL and values to four decimals."""
-    return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(row).items()}
+    """Return the fields with figures of seven significant digits, free of the noise of binary fractions."""
+    return {name: float(f"{v:.7g}") if isinstance(v, float) else v for name, v in asdict(row).items()}
 
 
 def _table(rows: tuple[SegmentStatistics, ...], facts: dict[str, Any]) -> list[list[str]]:

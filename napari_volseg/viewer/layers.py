@@ -43,7 +43,7 @@ def placement(spacing: Iterable[float], steps: Iterable[int] = (1, 1, 1)) -> dic
 
 def image_layer(volume: Volume, window: Window) -> Image:
     """Return a layer that shows a 3D volume through a window."""
-    return Image(
+    layer = Image(
         volume.voxels,
         name=volume.name,
         colormap="gray",
@@ -51,6 +51,8 @@ def image_layer(volume: Volume, window: Window) -> Image:
         interpolation2d="linear",
         **placement(volume.geometry.spacing),
     )
+    layer.help = ""  # napari's would name keys that mean something else here
+    return layer
 
 
 def value_range(voxels: NDArray[Any], window: Window) -> tuple[float, float]:

@@ -20,6 +20,9 @@ SEGMENTS_3D = "Segments in 3D"
 #: Voxels per axis that a software renderer still turns.
 LONGEST_AXIS = 128
 
+#: How fast depth darkens the projection: little in CT, where bone is to shine through, more where skin is brightest.
+CT_ATTENUATION, ATTENUATION = 0.02, 0.2
+
 
 def steps_for(shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return the step (z, y, x) at which voxels are picked so that no axis is longer than the limit."""
@@ -60,7 +63,7 @@ class VolumeProxy:
             colormap="gray",
             contrast_limits=(0, 255),
             rendering="attenuated_mip",
-            attenuation=0.02,
+            attenuation=CT_ATTENUATION if volume.modality == "CT" else ATTENUATION,
             blending="translucent_no_depth",
             visible=False,
             **placement(volume.geometry.spacing, steps),

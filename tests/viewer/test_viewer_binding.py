@@ -88,14 +88,14 @@ def test_colours_follow_the_table(binding, app) -> None:
     assert binding.labels.colormap is kept
 
 
-def test_wishes_for_segments(binding, app) -> None:
+def test_wishes_for_segments(binding, app, viewer) -> None:
     app.view.labels_opacity = 0.25
     assert binding.labels.opacity == 0.25
     app.view.labels_visible = False
     assert not binding.labels.visible
     app.view.three_d = True
     assert not binding.labels.visible
-    assert [layer.visible for layer in binding._shown.deep] == [True, False]
+    assert [layer.visible for layer in viewer.layers if layer.name.endswith("in 3D")] == [True, False]
 
 
 def test_prompts_show_at_once_at_their_voxel(binding, app) -> None:

@@ -172,7 +172,7 @@ def _contrast_medium(grid: WorkingGrid) -> Mask:
     variance = ndimage.uniform_filter(smooth**2, 3) - ndimage.uniform_filter(smooth, 3) ** 2
     even = (smooth > DENSE_BONE_HU) & (smooth < 800) & (variance < 30.0**2)
     filled = np.zeros_like(even)
-    for box, part in components(opened(even, grid.spacing, 2.5), int(2.0 / grid.millilitres(1))):
+    for box, part in components(opened(even, grid.spacing, 2.5), int(1.0 / grid.millilitres(1))):
         core = np.zeros_like(even)
         core[box] = part
         around = dilate(core, grid.spacing, 6.0) & ~core

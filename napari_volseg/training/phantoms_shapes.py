@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
-from napari_volseg.core import Box, Geometry
+from napari_volseg.core import Geometry
 
 Field = NDArray[np.float32]
 Vector = NDArray[np.float64]
@@ -235,6 +235,21 @@ class Tissue:
     label: int = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stroke:
+    """One painted shape: its tissue's number and, per number, whether it may cover it (None: everything)."""
+
+    solid: Solid
+    number: int
+    covers: NDArray[np.bool_] | None
+
+    def paint(self, tissue: NDArray[np.uint8], points: Points) -> None:
+        inside = self.solid.distance(points) < 0
+        if self.covers is not None:
+            inside &= self.covers[tissue]
+        tissue[inside] = self.number
+
+
 @dataclass(slots=True)
 class Scene:
     """Shapes in painting order; later ones cover earlier ones.
@@ -253,7 +268,7 @@ class Scene:
     pose: NDArray[np.float64]
     warp: Warp
     tissues: list[Tissue] = field(init=False)
-    _strokes: list[tuple[Solid, int, frozenset[int]]] = field(init=False, default_factory=list)
+    _strokes: list[_Stroke] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.tissues = [self.background]
@@ -261,9 +276,12 @@ class Scene:
     def paint(self, solid: Solid | Iterable[Solid], tissue: Tissue, over: Collection[Tissue] = ()) -> None:
         """Add shapes of one tissue; where ``over`` is given they cover only those tissues."""
         number = self._number(tissue)
-        below = frozenset(self._number(t) for t in over)
+        allowed = None
+        if over:
+            allowed = np.zeros(256, np.bool_)
+            allowed[[self._number(t) for t in over]] = True
         for part in [solid] if isinstance(solid, Solid) else solid:
-            self._strokes.append((part, number, below))
+            self._strokes.append(_Stroke(part, number, allowed))
 
     def _number(self, tissue: Tissue) -> int:
         for number, known in enumerate(self.tissues):
@@ -292,20 +310,17 @@ class Scene:
         grid = np.ix_(*(np.arange(n, dtype=np.float32) for n in out.shape))
         x, y, z = self.warp(place, grid)
         points = Points(x, y, z, _affine(to_patient[1], grid))
-        from_body = np.asarray(np.linalg.inv(place), np.float64)
-        for solid, number, below in self._strokes:
-            box = self._box(solid, from_body).clip(out.shape)
-            if box.size:
-                _paint_box(out[box.slices], Points(*(c[box.slices] for c in points)), solid, number, below)
+        boxes = self._boxes(np.asarray(np.linalg.inv(place), np.float64), out.shape)
+        for stroke, (start, stop) in zip(self._strokes, boxes, strict=True):
+            if (start < stop).all():
+                box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+                stroke.paint(out[box], Points(*(c[box] for c in points)))
 
-    def _box(self, solid: Solid, from_body: NDArray[np.float64]) -> Box:
-        low, high = solid.low - self.warp.reach, solid.high + self.warp.reach
-        corners = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), -1).reshape(-1, 3)
-        return Box.around(corners @ from_body[:3, :3].T + from_body[:3, 3], (0, 0, 0))
-
-
-def _paint_box(out: NDArray[np.uint8], points: Points, solid: Solid, number: int, below: frozenset[int]) -> None:
-    inside = solid.distance(points) < 0
-    if below:
-        inside &= np.isin(out, list(below))
-    out[inside] = number
+    def _boxes(self, from_body: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+        """Return the first index and one past the last (n, 2, 3) of what each stroke may touch in a grid."""
+        low = np.array([stroke.solid.low for stroke in self._strokes]) - self.warp.reach
+        high = np.array([stroke.solid.high for stroke in self._strokes]) + self.warp.reach
+        middle = (low + high) / 2 @ from_body[:3, :3].T + from_body[:3, 3]
+        reach = (high - low) / 2 @ np.abs(from_body[:3, :3]).T
+        bounds = np.stack([np.floor(middle - reach), np.ceil(middle + reach) + 1], axis=1)
+        return np.clip(bounds, 0, shape).astype(np.int64)

@@ -21,8 +21,8 @@ _HU_TO = (-290.0, -200.0, 300.0, 555.0)
 _LEAST_NOISE_HU = 6.0
 _NOISE_SHARE_OF_RANGE = 0.01
 
-#: Radius around a click whose grey values stand for the segment, mm.
-WINDOW_MM = 5.0
+#: Radius around a click whose grey values stand for its side at least, mm.
+WINDOW_MM = 3.5
 #: Grey value, in noise units, above which the classifier's features are compressed.
 _SQUASH = 30.0
 

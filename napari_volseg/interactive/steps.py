@@ -39,12 +39,9 @@ def first_guess(view: View, spread: float, cancel: CancelToken | None = None) ->
 
     ``spread`` (mm) is the distance at which the likeness counts for less by one unit of log-odds.
     """
-    distance = view.distance_to(view.positive)
-    odds = likeness(view.smooth, distance <= max(WINDOW_MM, 1.5 * view.unit), distance, spread)
+    odds = _resembling(view, view.positive, spread)
     if len(view.negative):
-        away = view.distance_to(view.negative)
-        unlike = likeness(view.smooth, away <= max(WINDOW_MM, 1.5 * view.unit), away, _NEGATIVE_SPREAD_MM)
-        odds -= np.maximum(unlike, 0)
+        odds -= np.maximum(_resembling(view, view.negative, _NEGATIVE_SPREAD_MM), 0)
     return _cut(view, odds, 2 * _SEED_BLOCKS - 1, cancel)
 
 
@@ -102,6 +99,13 @@ def corrected(
     look = _learned(view, positive, negative, cancel)
     proposal = _cut(view, 6 * (chance - np.float32(0.5)) + 3 * (look - np.float32(0.5)), 1.0, cancel)
     return _bounded(view, believed, proposal, count, local)
+
+
+def _resembling(view: View, blocks: IndexArray, spread: float) -> FloatArray:
+    """Return log-odds (z, y, x) of looking like the even surroundings of ``blocks`` (n, 3)."""
+    distance = view.distance_to(blocks)
+    window = max(WINDOW_MM, even_radius(view.smooth, distance, view.unit))
+    return likeness(view.smooth, distance <= window, distance, spread)
 
 
 def _cut(view: View, odds: FloatArray, stiffness: float, cancel: CancelToken | None) -> BoolArray:

@@ -47,7 +47,7 @@ class LabelStitcher:
             plane = self._plane(low[i], first, planes)
             if share[i]:
                 plane = plane.lerp(self._plane(high[i], first, planes), float(share[i]))
-            self._labels[i] = self._resize(plane).argmax(0).cpu().numpy()
+            self._labels[i] = self._winners(plane).cpu().numpy()
             self._done += 1
         self._last = planes[:, -1].clone()
 
@@ -57,18 +57,32 @@ class LabelStitcher:
             return self._last
         return planes[:, index - first]
 
-    def _resize(self, plane: Tensor) -> Tensor:
-        """Return a plane (channels, y, x) at the size of the labels' planes."""
-        from torch import as_tensor
-        from torch.nn.functional import interpolate
+    def _winners(self, plane: Tensor) -> Tensor:
+        """Return the channel with the largest interpolated logit, the first of equals, at the labels' size (y, x).
+
+        Channel by channel against the best so far: several times faster than argmax over all, in little memory.
+        """
+        from torch import as_tensor, int32, maximum, uint8, zeros
 
         if self._nearest_axis in (1, 2):
             nearest = as_tensor(self._taps[self._nearest_axis][0], device=plane.device)
             plane = plane.index_select(self._nearest_axis, nearest)
+        best = self._resize(plane[0])
+        winners = zeros(best.shape, dtype=uint8 if len(plane) <= 256 else int32, device=plane.device)
+        for channel in range(1, len(plane)):
+            logit = self._resize(plane[channel])
+            winners.masked_fill_(logit > best, channel)
+            best = maximum(best, logit)
+        return winners
+
+    def _resize(self, channel: Tensor) -> Tensor:
+        """Return one channel (y, x) at the size of the labels' planes."""
+        from torch.nn.functional import interpolate
+
         size = self._labels.shape[1:]
-        if plane.shape[1:] == size:
-            return plane
-        return interpolate(plane[None], size=size, mode="bilinear", align_corners=False)[0]
+        if channel.shape == size:
+            return channel
+        return interpolate(channel[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
 def axis_taps(

@@ -94,6 +94,12 @@ def test_along_a_coarse_axis_the_nearest_logits_count(axis: int) -> None:
     np.testing.assert_array_equal(labels, large.argmax(0))
 
 
+def test_the_first_of_equal_logits_wins() -> None:
+    labels = np.full((2, 3, 3), 9, np.uint8)
+    LabelStitcher((2, 3, 3), labels).add(0, torch.tensor([0.0, 1.0, 1.0, 0.5]).reshape(4, 1, 1, 1).expand(4, 2, 3, 3))
+    assert (labels == 1).all()
+
+
 def test_memory_holds_one_window_of_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     zeros = torch.zeros

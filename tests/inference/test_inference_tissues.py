@@ -157,7 +157,7 @@ def test_noise_and_arterial_contrast(sample: Case) -> None:
     noisy = chest.with_voxels(voxels.astype(np.int16))
     assert lungs_agree(noisy, 0.97)
     labels = CtTissues().predict(noisy.volume).labels
-    assert np.mean(labels[noisy.truth == AORTA] == BONE) < 0.1
+    assert np.mean(labels[noisy.truth == AORTA] == BONE) < 0.2
 
 
 def test_a_real_abdomen(real_ct_folder: Path) -> None:

@@ -96,7 +96,6 @@ SERIES: dict[str, object] = {
     "Modality": "CT",
     "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
     "BodyPartExamined": "CHESTABDOMEN",
-    "Laterality": "",
     "KVP": 120,
     "ConvolutionKernel": "SOFT",
 }

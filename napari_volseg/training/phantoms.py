@@ -243,7 +243,7 @@ HEAD_TABLE = SegmentTable(
         _segment(VENTRICLES, "Ventricles", "35764002", "Brain ventricle"),
         _segment(CEREBELLUM, "Cerebellum", "113305005", "Cerebellum"),
         _segment(BRAINSTEM, "Brainstem", "15926001", "Brainstem"),
-        _segment(DEEP_GREY, "Deep grey matter", "32610002", "Basal ganglion"),
+        _segment(DEEP_GREY, "Deep grey matter", "389081007", "Gray matter"),
         _segment(RIGHT_EYE, "Right eye", "18944008", "Right eye"),
         _segment(LEFT_EYE, "Left eye", "8966001", "Left eye"),
         _segment(LESION, "Lesion", "52988006", "Lesion", lesion=True),

@@ -9,7 +9,8 @@ from qtpy.QtWidgets import QListView, QMenu
 
 from napari_volseg.app import SAMPLES, sample_path
 from napari_volseg.widgets import dialogs
-from napari_volseg.widgets.buttons import ActionButton
+from napari_volseg.widgets.buttons import ActionButton, set_primary
+from napari_volseg.widgets.hints import next_step
 from napari_volseg.widgets.section import Section
 from napari_volseg.widgets.volume_list import VolumeListModel
 
@@ -25,13 +26,13 @@ class DataSection(Section):
 
     def build(self) -> None:
         """Make buttons and list."""
-        folder = ActionButton(
+        self.folder = ActionButton(
             "Open folder…", "Look for DICOM series and NIfTI files in a folder", self._open_folder, "open.folder"
         )
         file = ActionButton("Open file…", "Open a NIfTI or DICOM file", self._open_file, "open.file")
         sample = ActionButton("Samples", "Open one of the sample cases", lambda: None, "open.sample")
         sample.setMenu(self._sample_menu())
-        self.add_row(folder, file, sample)
+        self.add_row(self.folder, file, sample)
         self.model = VolumeListModel()
         self.list = QListView()
         self.list.setObjectName("volumes")
@@ -49,8 +50,9 @@ class DataSection(Section):
         self.model.show_scan(self.app.scan_result)
         self.list.setVisible(self.model.rowCount() > 0)
         self._fit_list()
+        set_primary(self.folder, next_step(self.app).primary == self.folder.objectName())
         case = self.app.case
-        self.set_detail(f"{case.volume.name} ({case.volume.modality})" if case else "")
+        self.set_detail(case.volume.name if case else "")
 
     def resizeEvent(self, event: object) -> None:
         """Fit the list to its wrapped rows."""

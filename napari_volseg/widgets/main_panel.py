@@ -8,7 +8,6 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_volseg.app import Application, Case
-from napari_volseg.widgets.buttons import set_primary
 from napari_volseg.widgets.click_section import ClickSection
 from napari_volseg.widgets.correct_section import CorrectSection
 from napari_volseg.widgets.data_section import DataSection
@@ -44,6 +43,7 @@ class MainPanel(QWidget):
         self.app = app
         self._viewer = viewer
         self._case: Case | None = None
+        self._tool = app.tools.tool
         self.events = AppEvents(app, self)
         self._build()
         self.events.changed.connect(self.refresh)
@@ -65,10 +65,10 @@ class MainPanel(QWidget):
         if self.app.case is not self._case:
             self._case = self.app.case
             self._unfold()
-        hint = next_step(self.app)
-        self.hint.setText(hint.text)
-        for name in ("open.folder",):
-            set_primary(self.data.findChild(QWidget, name), hint.primary == name)
+        if self.app.tools.tool != self._tool:
+            self._tool = self.app.tools.tool
+            self._reveal_tool()
+        self.hint.setText(next_step(self.app).text)
 
     def sizeHint(self) -> QSize:
         """Return a width at which nothing is cut."""
@@ -106,7 +106,8 @@ class MainPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.setSpacing(6)
-        for widget, stretch in ((self.hint, 0), (_scrolling(self.sections), 1), (self.jobs, 0), (self.notices, 0)):
+        self._area = _scrolling(self.sections)
+        for widget, stretch in ((self.hint, 0), (self._area, 1), (self.jobs, 0), (self.notices, 0)):
             layout.addWidget(widget, stretch)
         self.setMinimumWidth(WIDTH)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
@@ -116,6 +117,14 @@ class MainPanel(QWidget):
         self.data.expanded = not opened
         for section in self.sections[1:]:
             section.expanded = opened
+
+    def _reveal_tool(self) -> None:
+        """Scroll to the section of a tool that was taken in hand, perhaps by its key."""
+        match self._tool:
+            case "click" | "scribble":
+                self._area.ensureWidgetVisible(self.click)
+            case "brush" | "eraser" | "fill":
+                self._area.ensureWidgetVisible(self.correct)
 
     def _follow_theme(self) -> None:
         apply_theme(self, self._viewer)

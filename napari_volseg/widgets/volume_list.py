@@ -55,10 +55,12 @@ def describe(entry: Entry) -> str:
     """Return the lines that describe a found volume or a refused file."""
     if isinstance(entry, RefusedFile):
         return f"Refused: {entry.path.name}\n{entry.reason}"
-    step = " × ".join(f"{s:.3g}" for s in entry.spacing)
-    facts = (entry.modality, f"{entry.slices} slice{'s' * (entry.slices != 1)}", f"{step} mm")
+    name = entry.description or "Without description"
+    slices = f"{entry.slices} slice{'s' * (entry.slices != 1)}"
+    step = " × ".join(f"{s:.3g}" for s in entry.spacing) + " mm"
+    modality = entry.modality if entry.modality != "OT" else ""
     date = f" ({entry.date})" if entry.date else ""
-    return f"{entry.description or 'Without description'}{date}\n{' · '.join(facts)}"
+    return f"{name}{date}\n{' · '.join(filter(None, (modality, slices, step)))}"
 
 
 def _tooltip(entry: Entry) -> str:

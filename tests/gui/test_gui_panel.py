@@ -148,6 +148,17 @@ def test_buttons_and_keys_change_window_and_plane_and_show_which(opened, qtbot):
     assert not panel.letters.labels["top"].isVisible()
 
 
+def test_taking_a_tool_by_its_key_brings_its_section_into_view(opened, qtbot):
+    _, app, panel = opened
+    area = panel.findChild(QScrollArea)
+    area.verticalScrollBar().setValue(0)
+    last = panel.correct.findChild(QPushButton, "edit.redo")
+    assert last.visibleRegion().isEmpty()
+    QTest.keyClick(panel.window().findChild(QtViewer).canvas.native, Qt.Key.Key_B)
+    assert app.tools.tool == "brush"
+    qtbot.waitUntil(lambda: not last.visibleRegion().isEmpty(), timeout=PATIENCE)
+
+
 def test_the_menu_reaches_every_command_and_greys_what_can_not_be_done(opened):
     _, app, panel = opened
     menu = panel.menu
@@ -301,9 +312,12 @@ def test_nothing_is_cut_at_1366_by_768(opened, theme, qtbot):
     app.notice(
         "labels of shape (3, 4, 5) do not match an image of shape (30, 40, 50): open those of this image", "error"
     )
+    longest = max(app.models.models, key=lambda model: len(model.card.title))
+    app.tools.model = longest.key
     for section in panel.sections:
         section.expanded = True
     qtbot.wait(100)
+    assert panel.segment.models.currentText() == longest.card.title
     assert panel.window().height() <= 768
     assert panel.window().width() <= 1366
     cut = [f"{w.objectName() or type(w).__name__}: {_text(w)!r}" for w in _shown(panel) if _is_cut(w, panel)]

@@ -241,23 +241,6 @@ def write_model(out: Path, training: Training, intensities: Intensities, measure
 
 
 def _plans(recipe: Recipe, intensities: Intensities) -> dict[str, Any]:
-    design = recipe.architecture()
-    network = {
-        "n_stages": len(design.features),
-        "features_per_stage": list(design.features),
-        "conv_op": "torch.nn.modules.conv.Conv3d",
-        "kernel_sizes": [list(k) for k in design.kernel_sizes],
-        "strides": [list(s) for s in design.strides],
-        "n_conv_per_stage": list(design.encoder_convs),
-        "n_conv_per_stage_decoder": list(design.decoder_convs),
-        "conv_bias": design.bias,
-        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
-        "norm_op_kwargs": {"eps": design.norm_eps, "affine": design.norm_affine},
-        "dropout_op": None,
-        "dropout_op_kwargs": None,
-        "nonlin": "torch.nn.LeakyReLU",
-        "nonlin_kwargs": {"inplace": True, "negative_slope": design.slope},
-    }
     configuration = {
         "preprocessor_name": "DefaultPreprocessor",
         "batch_size": recipe.batch,
@@ -271,7 +254,7 @@ def _plans(recipe: Recipe, intensities: Intensities) -> dict[str, Any]:
         "resampling_fn_probabilities_kwargs": {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": False},
         "architecture": {
             "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-            "arch_kwargs": network,
+            "arch_kwargs": _network(recipe.architecture()),
             "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
         },
         "batch_dice": True,
@@ -290,6 +273,25 @@ def _plans(recipe: Recipe, intensities: Intensities) -> dict[str, Any]:
         "transpose_backward": [0, 1, 2],
         "configurations": {_CONFIGURATION: configuration},
         "foreground_intensity_properties_per_channel": {"0": foreground},
+    }
+
+
+def _network(design: Architecture) -> dict[str, Any]:
+    return {
+        "n_stages": len(design.features),
+        "features_per_stage": list(design.features),
+        "conv_op": "torch.nn.modules.conv.Conv3d",
+        "kernel_sizes": [list(k) for k in design.kernel_sizes],
+        "strides": [list(s) for s in design.strides],
+        "n_conv_per_stage": list(design.encoder_convs),
+        "n_conv_per_stage_decoder": list(design.decoder_convs),
+        "conv_bias": design.bias,
+        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+        "norm_op_kwargs": {"eps": design.norm_eps, "affine": design.norm_affine},
+        "dropout_op": None,
+        "dropout_op_kwargs": None,
+        "nonlin": "torch.nn.LeakyReLU",
+        "nonlin_kwargs": {"inplace": True, "negative_slope": design.slope},
     }
 
 

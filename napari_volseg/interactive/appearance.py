@@ -20,9 +20,15 @@ _HU_TO = (-290.0, -200.0, 300.0, 555.0)
 #: Differences below this are never taken for contrast (HU).
 _LEAST_NOISE_HU = 6.0
 _NOISE_SHARE_OF_RANGE = 0.01
+#: Share of neighbours that differ at all, below which an image has no noise.
+_LEAST_NOISY = 0.1
 
 #: Radius around a click whose grey values stand for its side at least, mm.
 WINDOW_MM = 3.5
+#: Deviations from the typical value within which a voxel still looks alike.
+_TOLERANCE = 2.8
+#: Fewer voxels than this say nothing about the surroundings.
+_FEW = 10
 #: Grey value, in noise units, above which the classifier's features are compressed.
 _SQUASH = 30.0
 
@@ -57,25 +63,43 @@ class GreyScale:
         return (_compressed(values) if self.is_hu else values) / np.float32(self.noise)
 
 
-def likeness(image: FloatArray, window: BoolArray, distance: FloatArray, spread: float) -> FloatArray:
-    """Return log-odds (z, y, x), -2 to 2, of looking like the voxels of ``window``, falling with the distance.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Grey values of one side of a boundary, in noise units.
 
     Parameters
     ----------
-    image
-        Smoothed grey values in noise units.
-    window
-        Voxels that stand for the segment; at least one.
-    distance
-        From the prompt, mm.
-    spread
-        Distance at which the log-odds have fallen by 1, mm; infinite for none.
+    centre
+        The most typical value.
+    below, above
+        How far a value may lie on either side of it before it rather belongs elsewhere.
     """
-    sample = image[window]
-    centre = np.median(sample)
-    scale = max(1.0, 1.48 * float(np.median(np.abs(sample - centre))))
-    odds = 2 - 0.25 * np.square((image - centre) / np.float32(scale)) - distance / np.float32(spread)
-    return np.clip(odds, -2, 2).astype(np.float32)
+
+    centre: float
+    below: float
+    above: float
+
+    @classmethod
+    def of(cls, sample: FloatArray) -> Look:
+        """Return the look of a sample of voxels; at least one."""
+        centre = float(np.median(sample))
+        tolerance = _TOLERANCE * max(1.0, 1.48 * float(np.median(np.abs(sample - centre))))
+        return cls(centre, tolerance, tolerance)
+
+    def against(self, others: FloatArray) -> Look:
+        """Return the look with tolerances of at least half of the way to those of ``others`` that come closest."""
+        darker = others[others < self.centre - self.below]
+        brighter = others[others > self.centre + self.above]
+        below = 0.5 * (self.centre - float(np.percentile(darker, 75))) if darker.size > _FEW else 0.0
+        above = 0.5 * (float(np.percentile(brighter, 25)) - self.centre) if brighter.size > _FEW else 0.0
+        return Look(self.centre, max(self.below, below), max(self.above, above))
+
+    def odds(self, image: FloatArray, distance: FloatArray, spread: float) -> FloatArray:
+        """Return log-odds (z, y, x), -2 to 2, of having this look, less 1 for every ``spread`` mm of distance."""
+        step = image - np.float32(self.centre)
+        step /= np.where(step < 0, np.float32(self.below), np.float32(self.above))
+        odds = 2 - 2 * np.square(step) - distance / np.float32(spread)
+        return np.clip(odds, -2, 2).astype(np.float32)
 
 
 def even_radius(
@@ -117,8 +141,8 @@ def _compressed(hu: FloatArray) -> FloatArray:
 
 def _noise(image: FloatArray) -> float:
     jumps: NDArray[Any] = np.abs(np.diff(image, axis=2))
-    jumps = jumps[jumps > 0]
-    return float(1.48 * np.median(jumps) / np.sqrt(2)) if jumps.size else 0.0
+    real = jumps[jumps > 0]
+    return float(1.48 * np.median(real) / np.sqrt(2)) if real.size > _LEAST_NOISY * jumps.size else 0.0
 
 
 def _flat(array: NDArray[Any]) -> FloatArray:

@@ -45,6 +45,8 @@ _SMALL_MM = 30.0
 _SPREAD_MM = 40.0
 #: Share of the surface on image edges from which a far-reaching guess is believed.
 _CRISP = 0.85
+#: From this many times the volume on, a far-reaching guess is another object.
+_MOST_GROWTH = 5.0
 #: Blocks that a first guess and a correction may cost; between the bounds, so many blocks across the segment.
 _FIRST_BUDGET = 60_000
 _LEAST_BUDGET = 20_000
@@ -121,17 +123,23 @@ def advance(scene: Scene, prompts: Sequence[Prompt], before: BoxMask, cancel: Ca
 
 
 def _begin(scene: Scene, clues: Clues, cancel: CancelToken | None) -> Guess:
-    """Return a first guess: far-reaching where its surface is crisp, else near, else by a random walk."""
+    """Return a first guess: near the clicks, or far-reaching where that is crisp, or else by a random walk."""
     grow = partial(_grown_guess, scene, clues, cancel=cancel)
-    view, inside = grow(partial(first_guess, spread=np.inf, cancel=cancel), REACH_MM)
-    if is_collapsed(view, inside) or crispness(view, inside) < _CRISP:
-        near = partial(first_guess, spread=_SPREAD_MM, cancel=cancel)
-        view, inside = grow(near, REACH_MM)
-        if _size_mm(view, inside) < _SMALL_MM:
-            view, inside = grow(near, _CLOSE_MM)
-    if is_collapsed(view, inside):
-        inside = fallback_guess(view, cancel)
-    return view, inside
+    near = partial(first_guess, spread=_SPREAD_MM, cancel=cancel)
+    chosen = grow(near, REACH_MM)
+    far = grow(partial(first_guess, spread=np.inf, cancel=cancel), REACH_MM)
+    if _is_better(far, chosen):
+        chosen = far
+    elif _size_mm(*chosen) < _SMALL_MM:
+        chosen = grow(near, _CLOSE_MM)
+    view, inside = chosen
+    return (view, fallback_guess(view, cancel)) if is_collapsed(view, inside) else chosen
+
+
+def _is_better(far: Guess, near: Guess) -> bool:
+    """Whether a far-reaching guess is the same object seen whole: a crisp surface and not many times the volume."""
+    growth = _volume_mm(*far) / max(_volume_mm(*near), 1e-6)
+    return 1 < growth < _MOST_GROWTH and not is_collapsed(*far) and crispness(*far) > _CRISP
 
 
 def _grown_guess(
@@ -154,7 +162,9 @@ def _grown_guess(
 def _correct(scene: Scene, clues: Clues, before: BoxMask, count: int, cancel: CancelToken | None) -> Guess:
     """Return the mask after a correction, on a growing region, as finely as the segment's size asks for."""
     geometry = scene.volume.geometry
-    edge = float(before.mask.sum() * geometry.voxel_volume) ** (1 / 3)
+    clicked = clues.seeds.positive * geometry.spacing
+    spread = float(np.ptp(clicked, axis=0).max()) if len(clicked) else 0.0
+    edge = max(float(before.mask.sum() * geometry.voxel_volume) ** (1 / 3), spread)
     margin = _voxels(float(np.clip(2 * edge, _CLOSE_MM, REACH_MM)), geometry)
     half, quarter = ([-(-m // part) for m in margin] for part in (2, 4))
     box = Box.around(clues.newest.astype(float), margin).union(before.box.pad(half))
@@ -188,6 +198,11 @@ def _wider(view: View, inside: BoolArray) -> Box:
 def _voxels(length: float, geometry: Geometry) -> list[int]:
     """Return a length in mm as voxels along (z, y, x), rounded up."""
     return [int(np.ceil(length / s)) for s in geometry.spacing]
+
+
+def _volume_mm(view: View, inside: BoolArray) -> float:
+    """Return the volume of a mask of blocks, mm³."""
+    return float(inside.sum()) * view.unit**3
 
 
 def _size_mm(view: View, inside: BoolArray) -> float:

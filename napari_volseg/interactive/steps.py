@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_volseg.core import CancelToken
-from napari_volseg.interactive.appearance import WINDOW_MM, even_radius, features, likeness
+from napari_volseg.interactive.appearance import WINDOW_MM, Look, even_radius, features
 from napari_volseg.interactive.cleanup import connected_to
 from napari_volseg.interactive.cut import edge_weights, relaxed_cut
 from napari_volseg.interactive.forest import Samples, membership
@@ -24,10 +24,15 @@ _SEED_BLOCKS = 1.5
 _SAMPLE_BLOCKS = 2.0
 #: Distance within which a negative prompt speaks for voxels that look like it, mm.
 _NEGATIVE_SPREAD_MM = 20.0
+#: Weight of the surface in a first guess.
+_GUESS_STIFFNESS = 1.5
+#: Surroundings of a segment lie between these distances from it, in blocks.
+_GAP_BLOCKS = 1.5
+_SHELL_BLOCKS = 4.0
 #: A belief about a voxel reaches this far against the image's evidence, mm.
-_BELIEF_MM = 60.0
-#: Distance within which the newest prompt suspends what was believed, mm.
-_DOUBT_MM = 25.0
+_BELIEF_MM = 30.0
+#: The newest prompt suspends what was believed within so many times the depth to which it contradicts it.
+_DOUBT_DEPTHS = 2.0
 #: From this prompt on a positive prompt only adds and a negative one only removes.
 _MONOTONE_FROM = 3
 #: A positive prompt never removes more than this share.
@@ -39,10 +44,12 @@ def first_guess(view: View, spread: float, cancel: CancelToken | None = None) ->
 
     ``spread`` (mm) is the distance at which the likeness counts for less by one unit of log-odds.
     """
-    odds = _resembling(view, view.positive, spread)
-    if len(view.negative):
-        odds -= np.maximum(_resembling(view, view.negative, _NEGATIVE_SPREAD_MM), 0)
-    return _cut(view, odds, 2 * _SEED_BLOCKS - 1, cancel)
+    distance = view.distance_to(view.positive)
+    look = _look(view, distance)
+    inside = _guess_by(view, look, distance, spread, cancel)
+    gap = ndimage.distance_transform_edt(~inside, sampling=view.grid.spacing)
+    around = view.fine[(gap > _GAP_BLOCKS * view.unit) & (gap <= _SHELL_BLOCKS * view.unit)]
+    return _guess_by(view, look.against(around), distance, spread, cancel)
 
 
 def fallback_guess(view: View, cancel: CancelToken | None = None) -> BoolArray:
@@ -98,14 +105,22 @@ def corrected(
     chance = walk(edges, positive, negative, belief, _pull(view, believed), cancel=cancel)
     look = _learned(view, positive, negative, cancel)
     proposal = _cut(view, 6 * (chance - np.float32(0.5)) + 3 * (look - np.float32(0.5)), 1.0, cancel)
+    if not local:
+        proposal = connected_to(proposal, view.positive)
     return _bounded(view, believed, proposal, count, local)
 
 
-def _resembling(view: View, blocks: IndexArray, spread: float) -> FloatArray:
-    """Return log-odds (z, y, x) of looking like the even surroundings of ``blocks`` (n, 3)."""
-    distance = view.distance_to(blocks)
-    window = max(WINDOW_MM, even_radius(view.smooth, distance, view.unit))
-    return likeness(view.smooth, distance <= window, distance, spread)
+def _look(view: View, distance: FloatArray) -> Look:
+    """Return the look of the even surroundings of what ``distance`` (z, y, x), mm, is measured from."""
+    return Look.of(view.fine[distance <= max(WINDOW_MM, even_radius(view.smooth, distance, view.unit))])
+
+
+def _guess_by(view: View, look: Look, distance: FloatArray, spread: float, cancel: CancelToken | None) -> BoolArray:
+    odds = look.odds(view.fine, distance, spread)
+    if len(view.negative):
+        away = view.distance_to(view.negative)
+        odds -= np.maximum(_look(view, away).odds(view.fine, away, _NEGATIVE_SPREAD_MM), 0)
+    return connected_to(_cut(view, odds, _GUESS_STIFFNESS, cancel), view.positive)
 
 
 def _cut(view: View, odds: FloatArray, stiffness: float, cancel: CancelToken | None) -> BoolArray:
@@ -114,16 +129,16 @@ def _cut(view: View, odds: FloatArray, stiffness: float, cancel: CancelToken | N
     odds[tuple(view.positive.T)] = _HARD
     weights = [np.float32(stiffness) * w for w in edge_weights(view.smooth, view.grid.spacing, 2.0)]
     inside = relaxed_cut(odds, weights, cancel=cancel) > 0.5
-    return connected_to(view.honoured(inside), view.positive)
+    return view.honoured(inside)
 
 
 def _seed_regions(view: View, believed: BoolArray) -> tuple[BoolArray, BoolArray]:
-    """Return blocks surely inside and surely outside; positive clicks speak for half of the depth they lie in."""
+    """Return blocks surely inside and surely outside; a positive click speaks for half of the depth it lies in."""
     near_positive, near_negative = view.distance_to(view.positive), view.distance_to(view.negative)
     ball = _SEED_BLOCKS * view.unit
     positive = (near_positive <= ball) & (near_negative > ball)
     negative = (near_negative <= ball) & (near_positive > ball)
-    depth = ndimage.distance_transform_edt(believed, sampling=view.grid.spacing)
+    depth = sum(ndimage.distance_transform_edt(side, sampling=view.grid.spacing) for side in (believed, ~believed))
     for click in view.grid.blocks_of(view.clues.points):
         distance = view.distance_to(click[None])
         even = even_radius(view.smooth, distance, view.unit)
@@ -136,9 +151,10 @@ def _seed_regions(view: View, believed: BoolArray) -> tuple[BoolArray, BoolArray
 
 def _pull(view: View, believed: BoolArray) -> FloatArray:
     """Return how strongly each block keeps what was believed: less near the newest prompt, if it says otherwise."""
-    distance = view.distance_to(view.newest)
     doubted = ~believed if view.clues.newest_positive else believed
-    kept = 1 - np.exp(-0.5 * np.square(distance / _DOUBT_MM)) * doubted
+    depth = ndimage.distance_transform_edt(doubted, sampling=view.grid.spacing)[tuple(view.newest.T)].max(initial=0)
+    reach = max(_DOUBT_DEPTHS * float(depth), _SAMPLE_BLOCKS * view.unit)
+    kept = 1 - np.exp(-0.5 * np.square(view.distance_to(view.newest) / reach)) * doubted
     return (kept * (view.unit / _BELIEF_MM) ** 2).astype(np.float32)
 
 

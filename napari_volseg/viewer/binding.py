@@ -145,6 +145,7 @@ class ViewerBinding:
             (tools.radius_mm, self._mouse.follow_tool),
             (viewer.dims.events.ndisplay, self._follow_ndisplay),
             (viewer.dims.events.order, self._follow_order),
+            (viewer.dims.events.current_step, self._clear_empty_markers),
             (viewer.layers.selection.events.active, self._mouse.follow_tool),
             (viewer.cursor.events.position, self._read_cursor),
         ]
@@ -211,6 +212,7 @@ class ViewerBinding:
             self._hide(shown.deep)
             show_plane(self._viewer, self._app.view.plane, shown.image)
         self._show_layers()
+        self._clear_empty_markers()
         self._mouse.follow_tool()
 
     def _reset_view(self, _: object) -> None:
@@ -254,6 +256,18 @@ class ViewerBinding:
         drawn = app.painter.path if app.tools.tool == "scribble" else ()
         geometry = shown.case.volume.geometry
         show_markers(shown.prompts, markers_of(app.clicks.wanted, geometry, drawn, app.tools.positive))
+        self._clear_empty_markers()
+
+    def _clear_empty_markers(self) -> None:
+        """Hide the dot that napari draws at the origin where no marker lies on the shown slice."""
+        if self._shown is None:
+            return
+        markers = self._shown.prompts
+        axis = self._viewer.dims.order[0]
+        shown = self._app.view.three_d or np.round(markers.data[:, axis]) == self._slice_index(axis)
+        opacity = float(len(markers.data) > 0 and np.any(shown))
+        if markers.opacity != opacity:
+            markers.opacity = opacity
 
     def _show_table(self, table: SegmentTable) -> None:
         shown = self._shown
@@ -281,8 +295,10 @@ class ViewerBinding:
 
     def _meets_slice(self, box: Box) -> bool:
         axis = self._viewer.dims.order[0]
-        index = round(float(self._to_index(self._viewer.dims.point)[axis]))
-        return box.start[axis] <= index < box.stop[axis]
+        return box.start[axis] <= self._slice_index(axis) < box.stop[axis]
+
+    def _slice_index(self, axis: int) -> int:
+        return round(float(self._to_index(self._viewer.dims.point)[axis]))
 
     # -- the viewer changed ---------------------------------------------------------------------------------
 

@@ -66,6 +66,7 @@ def write_model_folder(
     target.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in canonical_weights(weights).items()}
     save_file(tensors, target)
+    target.chmod(0o644)  # safetensors lets nobody but the owner read, which would follow the file into packages
     write_json(folder / "plans.json", plans)
     write_json(folder / "dataset.json", dataset)
     facts = {"configuration": configuration, "mirroring_axes": list(mirroring_axes), "sha256": sha256_of(target)}

@@ -94,8 +94,8 @@ class NnunetModel:
         if backend not in BACKENDS:
             raise UsageError(f"back end {backend!r} is unknown to this model: choose one of {', '.join(BACKENDS)}")
         require_3d(volume)
-        where = resolve_device(device)
         with watch.phase("before"):
+            where = resolve_device(device)
             progress(Progress(0, 0, "preparing the image"))
             network = self._network_on(where)
             to_model = self._reorientation(volume)

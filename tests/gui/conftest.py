@@ -21,9 +21,10 @@ def own_surroundings(tmp_path_factory):
 
 @pytest.fixture
 def image_file(tmp_path):
-    """A NIfTI file that looks like a CT: air around soft tissue with random values of its own."""
+    """A NIfTI file that looks like a CT: air, soft tissue with random values of its own, and bone."""
     voxels = np.full(SHAPE, -1000, np.int16)
     voxels[4:20, 5:25, 4:16] = np.random.default_rng().integers(20, 60, (16, 20, 12))
+    voxels[14:18, 10:20, 8:12] = 300
     path = tmp_path / "study" / "chest.nii.gz"
     path.parent.mkdir()
     image = nib.Nifti1Image(voxels, np.diag([-2.0, -2.0, 3.0, 1.0]))

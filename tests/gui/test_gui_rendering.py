@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import napari
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from qtpy.QtCore import QEvent
 
 from napari_volseg.app import Application
 from napari_volseg.core import Box, Geometry, SegmentTable, Volume, Window
@@ -51,8 +53,9 @@ def open_phantom(app: Application) -> None:
 
 
 @pytest.fixture
-def shown(make_napari_viewer):
-    viewer = make_napari_viewer(show=True)
+def shown(qapp):
+    viewer = napari.Viewer()
+    viewer.window.resize(800, 600)
     app = Application()
     binding = ViewerBinding(app, viewer)
     open_phantom(app)
@@ -60,6 +63,8 @@ def shown(make_napari_viewer):
     yield app, viewer
     binding.close()
     app.close()
+    viewer.close()
+    qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 def picture(viewer) -> NDArray[np.int32]:

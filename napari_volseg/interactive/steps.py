@@ -32,7 +32,10 @@ _SHELL_BLOCKS = 4.0
 #: A belief about a voxel reaches this far against the image's evidence, mm.
 _BELIEF_MM = 30.0
 #: The newest prompt suspends what was believed within so many times the depth to which it contradicts it.
-_DOUBT_DEPTHS = 2.0
+_DOUBT_DEPTHS = 2.5
+#: Log-odds between the extremes of the random walk and of the classifier.
+_WALK_ODDS = np.float32(6)
+_LOOK_ODDS = np.float32(3)
 #: From this prompt on a positive prompt only adds and a negative one only removes.
 _MONOTONE_FROM = 3
 #: A positive prompt never removes more than this share.
@@ -102,9 +105,13 @@ def corrected(
     positive, negative = _seed_regions(view, believed)
     edges = conductances(view.fine, view.grid.spacing, 1.0)
     belief = believed.astype(np.float32)
-    chance = walk(edges, positive, negative, belief, _pull(view, believed), cancel=cancel)
+    doubt = _doubt(view, believed)
+    contradicted = believed ^ view.clues.newest_positive
+    pull = (1 - doubt * contradicted) * np.float32((view.unit / _BELIEF_MM) ** 2)
+    chance = walk(edges, positive, negative, belief, pull, cancel=cancel)
     look = _learned(view, positive, negative, cancel)
-    proposal = _cut(view, 6 * (chance - np.float32(0.5)) + 3 * (look - np.float32(0.5)), 1.0, cancel)
+    odds = _WALK_ODDS * (chance - np.float32(0.5)) + _LOOK_ODDS * doubt * (look - np.float32(0.5))
+    proposal = _cut(view, odds, 1.0, cancel)
     if not local:
         proposal = connected_to(proposal, view.positive)
     return _bounded(view, believed, proposal, count, local)
@@ -136,8 +143,9 @@ def _seed_regions(view: View, believed: BoolArray) -> tuple[BoolArray, BoolArray
     """Return blocks surely inside and surely outside; a positive click speaks for half of the depth it lies in."""
     near_positive, near_negative = view.distance_to(view.positive), view.distance_to(view.negative)
     ball = _SEED_BLOCKS * view.unit
-    positive = (near_positive <= ball) & (near_negative > ball)
-    negative = (near_negative <= ball) & (near_positive > ball)
+    renewed = view.distance_to(view.newest) <= min(ball, _contradiction(view, believed))
+    positive = (near_positive <= ball) & (near_negative > ball) & (believed | renewed)
+    negative = (near_negative <= ball) & (near_positive > ball) & (~believed | renewed)
     depth = sum(ndimage.distance_transform_edt(side, sampling=view.grid.spacing) for side in (believed, ~believed))
     for click in view.grid.blocks_of(view.clues.points):
         distance = view.distance_to(click[None])
@@ -149,13 +157,17 @@ def _seed_regions(view: View, believed: BoolArray) -> tuple[BoolArray, BoolArray
     return positive, negative & ~positive
 
 
-def _pull(view: View, believed: BoolArray) -> FloatArray:
-    """Return how strongly each block keeps what was believed: less near the newest prompt, if it says otherwise."""
-    doubted = ~believed if view.clues.newest_positive else believed
-    depth = ndimage.distance_transform_edt(doubted, sampling=view.grid.spacing)[tuple(view.newest.T)].max(initial=0)
-    reach = max(_DOUBT_DEPTHS * float(depth), _SAMPLE_BLOCKS * view.unit)
-    kept = 1 - np.exp(-0.5 * np.square(view.distance_to(view.newest) / reach)) * doubted
-    return (kept * (view.unit / _BELIEF_MM) ** 2).astype(np.float32)
+def _doubt(view: View, believed: BoolArray) -> FloatArray:
+    """Return how far (z, y, x), 0 to 1, the newest prompt puts what was believed in question."""
+    reach = max(_DOUBT_DEPTHS * _contradiction(view, believed), _SAMPLE_BLOCKS * view.unit)
+    return np.exp(-0.5 * np.square(view.distance_to(view.newest) / reach)).astype(np.float32)
+
+
+def _contradiction(view: View, believed: BoolArray) -> float:
+    """Return how deep (mm) the newest prompt lies in what it contradicts: no error around it can be wider."""
+    wrong = ~believed if view.clues.newest_positive else believed
+    depth = ndimage.distance_transform_edt(wrong, sampling=view.grid.spacing)
+    return float(depth[tuple(view.newest.T)].max(initial=0))
 
 
 def _learned(view: View, positive: BoolArray, negative: BoolArray, cancel: CancelToken | None) -> FloatArray:

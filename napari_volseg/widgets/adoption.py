@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.settings import get_settings
 from napari.utils.events import Event
 from qtpy.QtCore import QTimer
 
-from napari_volseg.app import Application
+from napari_volseg.app import Application, looks_medical
 from napari_volseg.core import Volume
 from napari_volseg.viewer.handover import VOLUME_KEY
 
 PLUGIN = "napari-volseg"
+#: Name under which napari's own reader signs its layers.
+NAPARI = "napari"
 #: Files that napari's own reader claims, too, and opens without their place in the patient.
 CONTESTED = ("*.nii", "*.nii.gz", "*.dcm")
 
@@ -26,10 +30,12 @@ def prefer_our_readers() -> None:
 
 
 class Adopter:
-    """Takes over layers that one of our readers made.
+    """Takes over layers of medical images.
 
-    Such a layer is removed and its volume becomes the open case, shown by the binding's own layers. Of several
-    that arrive together the first is taken; the others stay, hidden.
+    Such a layer is removed and its volume becomes the open case, shown by the binding's own layers. That goes for
+    layers of our readers, which carry their volume, and for NIfTI and DICOM that napari's own reader opened
+    without their place in the patient, which are read anew. Of several that arrive together the first is taken;
+    the others stay, hidden.
 
     Parameters
     ----------
@@ -51,7 +57,7 @@ class Adopter:
 
     def _notice(self, event: Event) -> None:
         layer = event.value
-        if not isinstance(layer, Image) or not isinstance(layer.metadata.get(VOLUME_KEY), Volume):
+        if not isinstance(layer, Image) or not (_carries_volume(layer) or _lost_its_place(layer)):
             return
         if not self._arrived:
             QTimer.singleShot(0, self._adopt)
@@ -62,6 +68,19 @@ class Adopter:
         self._arrived = []
         for layer in others:
             layer.visible = False
-        if first in self._viewer.layers:
-            self._viewer.layers.remove(first)
+        if first not in self._viewer.layers:
+            return
+        self._viewer.layers.remove(first)
+        if _carries_volume(first):
             self._app.open_volume(first.metadata[VOLUME_KEY])
+        else:
+            self._app.open_path(Path(first.source.path))
+
+
+def _carries_volume(layer: Image) -> bool:
+    return isinstance(layer.metadata.get(VOLUME_KEY), Volume)
+
+
+def _lost_its_place(layer: Image) -> bool:
+    source = layer.source
+    return source.reader_plugin == NAPARI and bool(source.path) and looks_medical(Path(source.path))

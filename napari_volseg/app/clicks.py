@@ -122,7 +122,7 @@ class Clicks:
         self.changed.emit()
 
     def _ask(self, talk: _Talk) -> None:
-        wanted, before = talk.wanted, self.prompts
+        wanted, before, asked = talk.wanted, self.prompts, self.case.session.revision
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Plan | None:
             if talk.engine is None:
@@ -143,7 +143,7 @@ class Clicks:
             )
 
         self._job = self._jobs.submit(
-            "Click to segment", work, lambda plan: self._apply(talk, plan), lane="network", urgent=True
+            "Click to segment", work, lambda plan: self._apply(talk, plan, asked), lane="network", urgent=True
         )
         self.changed.emit()
 
@@ -155,15 +155,20 @@ class Clicks:
             forbidden=self.case.protected(talk.rule),
         )
 
-    def _apply(self, talk: _Talk, plan: Plan | None) -> None:
-        """Make the step; where labels changed while the engine thought, the answer is for a past that is gone."""
+    def _ask_anew(self, talk: _Talk) -> None:
+        """Ask again, from the labels as they are now, with every prompt that has no answer yet."""
+        answered = len(self.prompts) if talk.wanted[: len(self.prompts)] == self.prompts else 0
+        self._talk = _Talk(talk.value, talk.rule, [self.case.session.history.current], talk.wanted[answered:])
+        self._ask(self._talk)
+
+    def _apply(self, talk: _Talk, plan: Plan | None, asked: int) -> None:
+        """Make the step; where labels changed since it was asked for, the answer is for a past that is gone."""
         if talk is not self._talk or plan is None:
             return
         self._job = None
         session = self.case.session
-        if plan.revision != session.revision:
-            prompt = talk.wanted[-1]
-            self.add(prompt)
+        if session.revision != asked:
+            self._ask_anew(talk)
             return
         session.commit(plan)
         talk.steps.append(session.history.current)

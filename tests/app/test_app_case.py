@@ -105,6 +105,17 @@ def test_painting_while_the_engine_thinks_loses_neither(app):
     assert labels(app)[8, 14, 30] == 1
 
 
+def test_no_click_is_lost_when_painting_comes_between(app):
+    app.case.add_segment()
+    app.click(ball_mm(app))
+    second = PointPrompt(tuple(app.case.volume.geometry.to_patient((8, 20, 30))))
+    app.clicks.add(second)
+    paint(app, (8, 35, 40))
+    app.jobs.wait()
+    assert app.clicks.prompts == (PointPrompt(ball_mm(app)), second)
+    assert labels(app)[8, 35, 40] == labels(app)[8, 20, 30] == 1
+
+
 def test_a_locked_segment_is_never_taken_by_clicks(app):
     app.case.add_segment("kept")
     paint(app, (8, 14, 30))

@@ -389,5 +389,5 @@ def test_dicom_that_napari_opened_without_its_place_is_read_anew(window, sample_
     viewer.open(sample_data / "torso-ct-dicom")
     qtbot.waitUntil(lambda: app.case is not None, timeout=PATIENCE)
     assert app.case.volume.geometry.spacing == pytest.approx((3, 2, 2))
-    assert [tuple(layer.scale) for layer in viewer.layers][0] == pytest.approx((3, 2, 2))
+    assert tuple(viewer.layers[0].scale) == pytest.approx((3, 2, 2))
     assert len({layer.name for layer in viewer.layers}) == 3

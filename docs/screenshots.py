@@ -46,14 +46,14 @@ def take_pictures() -> None:
     wait(lambda: app.case is not None and not app.jobs.active)
     truth = load_labels(sample_path("torso-ct").with_name("torso-labels.nii.gz"), app.case.volume)
     named = {segment.name: segment.value for segment in truth.table}
-    go_to(viewer, app, center(truth.labels == named["Lung nodule"]))
-    run_command(app, "window.lung")
-    app.case.add_segment("Nodule")
-    click(app, center(truth.labels == named["Lung nodule"]))
+    go_to(viewer, app, center(truth.labels == named["Spleen"]))
+    app.case.add_segment("Spleen")
+    click(app, center(truth.labels == named["Spleen"]))
     app.tools.tool = "click"
     picture("click")
 
-    run_command(app, "window.soft-tissue")
+    app.undo()
+    app.undo()
     app.tools.model = "phantom-organs"
     app.run_model()
     wait(lambda: not app.jobs.active)

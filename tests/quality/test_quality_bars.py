@@ -1,0 +1,61 @@
+"""What the program promises of its models on the sample CT, through the paths that users take."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_volseg.formats import load_labels, open_volume
+from napari_volseg.inference import load_model
+from napari_volseg.measure import dice
+from napari_volseg.training.evaluate_clicks import main as evaluate_clicks
+
+
+@pytest.fixture(scope="module")
+def case(sample_data):
+    """Sample CT from DICOM with its truth."""
+    volume = open_volume(sample_data / "torso-ct-dicom")
+    return volume, load_labels(sample_data / "torso-labels.nii.gz", volume)
+
+
+@pytest.fixture(scope="module")
+def tissues(case):
+    """What ct-tissues makes of the sample CT."""
+    return load_model("ct-tissues").predict(case[0])
+
+
+def by_name(segments):
+    return {segment.name: segment.value for segment in segments}
+
+
+@pytest.mark.parametrize("lung", ["Left lung", "Right lung"])
+def test_ct_tissues_finds_each_lung(case, tissues, lung):
+    _, truth = case
+    found = tissues.labels == by_name(tissues.segments)[lung]
+    expected = np.isin(truth.labels, [by_name(truth.table)[lung]])
+    assert dice(found, expected) >= 0.93
+
+
+def test_ct_tissues_is_plausible_on_a_real_abdomen(real_ct_folder):
+    volume = open_volume(real_ct_folder)
+    prediction = load_model("ct-tissues").predict(volume)
+    values = by_name(prediction.segments)
+    share = {name: (prediction.labels == value).mean() for name, value in values.items()}
+    hu = {n: np.median(volume.voxels[prediction.labels == v]) for n, v in values.items() if share[n]}
+    assert 0.15 < sum(share.values()) < 0.5
+    assert share["Left lung"] + share["Right lung"] < 0.01
+    assert -130 < hu["Fat"] < -70
+    assert 20 < hu["Muscle"] < 90
+    assert hu["Bone"] > 150
+
+
+def test_the_click_engine_reaches_its_bars(sample_data, tmp_path):
+    out = tmp_path / "clicks.json"
+    image, labels = sample_data / "torso-ct.nii.gz", sample_data / "torso-labels.nii.gz"
+    evaluate_clicks([str(image), str(labels), "--clicks", "5", "--json", str(out)])
+    told = json.loads(out.read_text())
+    assert told["macro"]["dsc"]["3"] >= 0.60
+    assert told["macro"]["dsc"]["5"] >= 0.75
+    assert told["honoured"] == 1

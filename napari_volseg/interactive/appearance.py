@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_volseg.core import Volume
-
-FloatArray = NDArray[np.float32]
-BoolArray = NDArray[np.bool_]
+from napari_volseg.interactive.neighbours import FloatArray
 
 #: Tissue between fat and contrast-filled vessels keeps its contrast; air and dense bone are compressed (HU).
 _HU_FROM = (-1100.0, -200.0, 300.0, 2000.0)

@@ -8,13 +8,10 @@ Minimizes ``sum_axis sum w_axis |d_axis u| - sum logit * u`` over ``0 <= u <= 1`
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_volseg.core import CancelToken
+from napari_volseg.interactive.neighbours import CHECK_EVERY, FloatArray, pair_weights, sides
 
-FloatArray = NDArray[np.float32]
-
-_CHECK_EVERY = 10
 _SETTLED = 2e-3
 
 
@@ -30,12 +27,8 @@ def edge_weights(image: FloatArray, spacing: tuple[float, float, float], contras
     contrast
         Difference, in the unit of ``image``, at which a cut costs half of what it costs in a flat region.
     """
-    mean = float(np.prod(spacing)) ** (1 / 3)
-    weights = []
-    for axis in range(3):
-        step = np.diff(image, axis=axis) / np.float32(contrast)
-        weights.append((np.float32(mean / spacing[axis]) / (1 + step * step)).astype(np.float32))
-    return weights
+    scale = np.float32(contrast)
+    return pair_weights(image, spacing, 1, lambda step: 1 / (1 + np.square(step / scale)))
 
 
 def relaxed_cut(
@@ -69,7 +62,7 @@ def relaxed_cut(
         moved = _descend(inside, duals, gain)
         np.multiply(moved, 2, out=ahead)
         ahead -= inside
-        if (iteration + 1) % _CHECK_EVERY == 0:
+        if (iteration + 1) % CHECK_EVERY == 0:
             if cancel is not None:
                 cancel.check()
             if float(np.abs(moved - inside).mean()) < _SETTLED * float(moved.mean() + 1e-6):
@@ -91,8 +84,7 @@ def _descend(inside: FloatArray, duals: list[FloatArray], gain: FloatArray) -> F
     """Descend in the membership (step 1/6: six edges a voxel)."""
     flow = np.zeros_like(inside)
     for axis, dual in enumerate(duals):
-        low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
-        high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+        low, high = sides(axis)
         flow[low] += dual
         flow[high] -= dual
     flow *= np.float32(1 / 6)

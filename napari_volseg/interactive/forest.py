@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_volseg.core import CancelToken
+from napari_volseg.interactive.neighbours import FloatArray
 
-FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.intp]
 
 #: At most this many levels: the leaf number is kept in one byte.

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_volseg.core import Box
+from napari_volseg.interactive.neighbours import FloatArray
 from napari_volseg.interactive.seeds import IndexArray, box_indices
 
-FloatArray = NDArray[np.float32]
 Triple = tuple[int, int, int]
 
 

@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_volseg.interactive.neighbours import BoolArray, FloatArray
 from napari_volseg.interactive.views import View
-
-FloatArray = NDArray[np.float32]
-BoolArray = NDArray[np.bool_]
 
 _WINDOW = 5
 #: Variance of the guide, in squared noise units, below which its differences are ignored.

@@ -27,13 +27,13 @@ from napari_volseg.core import (
 )
 from napari_volseg.interactive.cleanup import connected_to, fill_holes, placed
 from napari_volseg.interactive.grids import WorkingGrid
+from napari_volseg.interactive.neighbours import BoolArray
 from napari_volseg.interactive.protocol import Capabilities
 from napari_volseg.interactive.refine import refined
 from napari_volseg.interactive.seeds import box_indices, prompt_voxels
 from napari_volseg.interactive.steps import corrected, crispness, fallback_guess, first_guess, is_collapsed
 from napari_volseg.interactive.views import Clues, View
 
-BoolArray = NDArray[np.bool_]
 Guess = tuple[View, BoolArray]
 
 #: How far around a prompt the engine looks at first, mm; less around small segments.

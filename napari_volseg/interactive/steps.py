@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_volseg.core import CancelToken
@@ -11,12 +10,10 @@ from napari_volseg.interactive.appearance import WINDOW_MM, Look, even_radius, f
 from napari_volseg.interactive.cleanup import connected_to
 from napari_volseg.interactive.cut import edge_weights, relaxed_cut
 from napari_volseg.interactive.forest import Samples, membership
+from napari_volseg.interactive.neighbours import BoolArray, FloatArray
 from napari_volseg.interactive.seeds import IndexArray
 from napari_volseg.interactive.views import View
 from napari_volseg.interactive.walker import conductances, walk
-
-FloatArray = NDArray[np.float32]
-BoolArray = NDArray[np.bool_]
 
 _HARD = np.float32(1e3)
 #: Radius around a click that surely shares its side, in blocks.

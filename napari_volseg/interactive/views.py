@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_volseg.core import Geometry, PointPrompt, Prompt, Volume
 from napari_volseg.interactive.appearance import GreyScale
 from napari_volseg.interactive.grids import WorkingGrid, block_mean
+from napari_volseg.interactive.neighbours import BoolArray, FloatArray
 from napari_volseg.interactive.seeds import IndexArray, Seeds, prompt_voxels, seeds_of
-
-FloatArray = NDArray[np.float32]
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,10 @@ minimizes ``sum_edges w (u_i - u_j)^2 + sum pull (u - prior)^2`` with ``u`` fixe
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_volseg.core import CancelToken
+from napari_volseg.interactive.neighbours import CHECK_EVERY, BoolArray, FloatArray, pair_weights, sides
 
-FloatArray = NDArray[np.float32]
-BoolArray = NDArray[np.bool_]
-
-_CHECK_EVERY = 10
 #: Conductance that remains across the strongest edge, so that no voxel is cut off.
 _LEAST = 1e-3
 
@@ -31,13 +27,8 @@ def conductances(image: FloatArray, spacing: tuple[float, float, float], sharpne
     sharpness
         Falls as ``exp(-sharpness * difference ** 2)``.
     """
-    mean = float(np.prod(spacing)) ** (1 / 3)
-    edges = []
-    for axis in range(3):
-        step = np.diff(image, axis=axis)
-        weight = np.exp(-np.float32(sharpness) * step * step) + np.float32(_LEAST)
-        edges.append(weight * np.float32((mean / spacing[axis]) ** 2))
-    return edges
+    fall, least = -np.float32(sharpness), np.float32(_LEAST)
+    return pair_weights(image, spacing, 2, lambda step: np.exp(fall * np.square(step)) + least)
 
 
 def walk(
@@ -84,21 +75,15 @@ def walk(
         before, energy = energy, float(np.vdot(residual, scaled))
         direction *= np.float32(energy / before)
         direction += scaled
-        if cancel is not None and iteration % _CHECK_EVERY == 0:
+        if cancel is not None and iteration % CHECK_EVERY == 0:
             cancel.check()
     return u
-
-
-def _sides(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
-    high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-    return low, high
 
 
 def _degree(edges: list[FloatArray], shape: tuple[int, ...]) -> FloatArray:
     degree = np.full(shape, 1e-6, np.float32)
     for axis, weight in enumerate(edges):
-        low, high = _sides(axis)
+        low, high = sides(axis)
         degree[low] += weight
         degree[high] += weight
     return degree
@@ -107,7 +92,7 @@ def _degree(edges: list[FloatArray], shape: tuple[int, ...]) -> FloatArray:
 def _laplacian(u: FloatArray, degree: FloatArray, edges: list[FloatArray]) -> FloatArray:
     out = degree * u
     for axis, weight in enumerate(edges):
-        low, high = _sides(axis)
+        low, high = sides(axis)
         out[low] -= weight * u[high]
         out[high] -= weight * u[low]
     return out

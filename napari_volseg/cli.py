@@ -77,13 +77,12 @@ def _reaches(display: str) -> bool:
 
 
 def _open_window(arguments: argparse.Namespace) -> int:
+    path = arguments.path if arguments.path is None else _existing(arguments.path)
     if not has_display():
         raise UsageError("no display was found: start it in a desktop session, or use the command line (--help)")
     from napari_volseg.plugin import run_app
 
-    if arguments.path is not None and not arguments.path.exists():
-        raise UsageError(f"{arguments.path} does not exist: give a DICOM folder or a NIfTI file")
-    return run_app(arguments.path)
+    return run_app(path)
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -207,7 +206,7 @@ def _build_parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 done, 2 usage, 3 refused, 4 needs a decision that no flag gave.",
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(metavar="COMMAND")
+    commands = parser.add_subparsers(metavar="COMMAND", prog="napari-volseg")
     parser.commands = commands.choices  # type: ignore[attr-defined]
 
     def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -265,7 +264,7 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        raise UsageError(f"{path} does not exist: give a DICOM folder or an image file")
+        raise UsageError(f"{path} does not exist: give a DICOM folder or an image file, or a command (see --help)")
     return path
 
 

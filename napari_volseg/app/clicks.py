@@ -61,6 +61,7 @@ class Clicks:
         self._talk: _Talk | None = None
         self._job: Job | None = None
         case.session.prompts_changed.connect(self._follow_history)
+        jobs.changed.connect(self._follow_job)
 
     @property
     def engine_title(self) -> str:
@@ -120,6 +121,12 @@ class Clicks:
     def _follow_history(self, _: tuple[Prompt, ...]) -> None:
         self._stop()
         self.changed.emit()
+
+    def _follow_job(self, job: Job) -> None:
+        """Let go of a click that was refused or cancelled: nobody wants it any more."""
+        if job is self._job and job.finished:
+            self._job = None
+            self.changed.emit()
 
     def _ask(self, talk: _Talk) -> None:
         wanted, before, asked = talk.wanted, self.prompts, self.case.session.revision

@@ -79,6 +79,16 @@ def test_a_second_click_before_the_first_answer_answers_both(app):
     assert [s.name for s in app.case.session.history.steps if s.prompts] == ["Click 2: Segment 1"]
 
 
+def test_a_refused_click_is_let_go(app):
+    app.jobs.wait(app.click(ball_mm(app)))
+    shown = []
+    app.clicks.changed.connect(lambda: shown.append(app.clicks.wanted))
+    refused = app.click(ball_mm(app), positive=False)
+    app.jobs.wait(refused)
+    assert refused.state == "failed"
+    assert shown == [(PointPrompt(ball_mm(app)), PointPrompt(ball_mm(app), False)), (PointPrompt(ball_mm(app)),)]
+
+
 def test_painting_between_clicks_is_kept(app):
     app.jobs.wait(app.click(ball_mm(app)))
     paint(app, (8, 35, 40))

@@ -123,11 +123,11 @@ class CtTissues:
 
 SEGMENTS = (
     _segment(BODY, "Body", (196, 164, 132), "38266002", "Entire body", ANATOMICAL_STRUCTURE),
-    _segment(LEFT_LUNG, "Left lung", (86, 180, 233), "44029006", "Left lung", ANATOMICAL_STRUCTURE),
-    _segment(RIGHT_LUNG, "Right lung", (0, 114, 178), "3341006", "Right lung", ANATOMICAL_STRUCTURE),
-    _segment(BONE, "Bone", (241, 232, 205), "3138006", "Bone", TISSUE),
+    _segment(LEFT_LUNG, "Left lung", (0, 114, 178), "44029006", "Left lung", ANATOMICAL_STRUCTURE),
+    _segment(RIGHT_LUNG, "Right lung", (86, 180, 233), "3341006", "Right lung", ANATOMICAL_STRUCTURE),
+    _segment(BONE, "Bone", (238, 232, 205), "3138006", "Bone", TISSUE),
     _segment(FAT, "Fat", (240, 228, 66), "55603005", "Fat", TISSUE),
-    _segment(MUSCLE, "Muscle", (213, 94, 0), "91727004", "Muscle", TISSUE),
+    _segment(MUSCLE, "Muscle", (150, 62, 52), "91727004", "Muscle", TISSUE),
 )
 
 

@@ -63,6 +63,13 @@ def test_every_listed_model_says_what_it_is() -> None:
         assert len({s.value for s in card.segments}) == len(card.segments)
 
 
+def test_one_structure_has_one_colour_whichever_model_found_it() -> None:
+    color_of = {}
+    for segment in (segment for card in available_models() for segment in card.segments):
+        assert color_of.setdefault(segment.name, segment.color) == segment.color
+    assert len(set(color_of.values())) == len(color_of)
+
+
 def test_devices_in_words() -> None:
     assert describe_device("cpu").startswith("CPU (")
     with pytest.raises(UsageError, match="cuda"):

@@ -197,6 +197,7 @@ class ViewerBinding:
         for layer in layers:
             keys.bind(layer, self._keys)
             self._viewer.add_layer(layer)
+            layer.help = ""  # napari's, set when a layer is added, names keys that mean something else here
         if self._shown is not None:
             self._viewer.layers.selection.active = self._shown.image
 

@@ -51,7 +51,6 @@ def image_layer(volume: Volume, window: Window) -> Image:
         interpolation2d="linear",
         **placement(volume.geometry.spacing),
     )
-    layer.help = ""  # napari's would name keys that mean something else here
     return layer
 
 

@@ -52,6 +52,12 @@ def test_naparis_tools_cannot_write(binding, app) -> None:
     assert not app.case.segmentation.labels.any()
 
 
+def test_napari_names_no_key_that_means_something_else_here(binding, app, viewer) -> None:
+    for layer in viewer.layers:
+        viewer.layers.selection.active = layer
+        assert viewer.help == ""
+
+
 def test_window_goes_both_ways(binding, app) -> None:
     app.view.window = CT_WINDOWS["lung"]
     assert binding.image.contrast_limits == [-1350, 150]

@@ -21,6 +21,7 @@ from napari_volseg.widgets.segments_section import SegmentsSection
 from napari_volseg.widgets.status_strip import JobStrip, NoticeStrip
 from napari_volseg.widgets.theme import apply_theme, icon_color
 from napari_volseg.widgets.view_section import ViewSection
+from napari_volseg.widgets.wheel import WheelGuard
 
 WIDTH = 350
 
@@ -140,6 +141,7 @@ def _scrolling(sections: tuple[Section, ...]) -> QScrollArea:
     for section in sections:
         layout.addWidget(section)
     layout.addStretch(1)
+    WheelGuard(column)
     area = QScrollArea()
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)

@@ -112,11 +112,14 @@ class NoticeStrip(QFrame):
         return self._note or (self._unread[0] if self._unread else None)
 
     def show_notice(self, notice: Notice) -> None:
-        """Show a passing note at once and for a while; warnings and errors one after the other until read."""
+        """Show a passing note at once and for a while; warnings and errors one after the other until read.
+
+        A sentence that waits to be read already is not queued again, however often a stroke is refused.
+        """
         if notice.kind == "info":
             self._note = notice
             self._fading.start()
-        else:
+        elif notice not in self._unread:
             self._unread.append(notice)
         self._show()
 

@@ -58,6 +58,7 @@ def create_window(
     if show:
         with _without_greetings():
             viewer.show()
+        _fit_screen(panel.window())
     if path is not None:
         panel.app.attempt(panel.app.open_path, path)
     return viewer, panel.app, panel
@@ -128,6 +129,19 @@ class ViewerPanel(MainPanel):
         self.letters = None
         super().release()
         self.deleteLater()
+
+
+def _fit_screen(window: QMainWindow) -> None:
+    """Bring a window wholly onto its screen; the size that napari gives it first is wider than a small one."""
+    if window.isMaximized() or window.isFullScreen():
+        return
+    room, frame = window.screen().availableGeometry(), window.frameGeometry()
+    borders = frame.size() - window.size()
+    window.resize(window.size().boundedTo(room.size() - borders))
+    frame.setSize(window.size() + borders)
+    left = max(room.left(), min(frame.left(), room.right() + 1 - frame.width()))
+    top = max(room.top(), min(frame.top(), room.bottom() + 1 - frame.height()))
+    window.move(left, top)
 
 
 def _end_if_closed(window: QMainWindow, app: Application, waker: Waker) -> None:

@@ -10,9 +10,10 @@ import time
 import numpy as np
 import pytest
 from napari.qt import QtViewer
+from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -23,6 +24,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QPushButton,
     QScrollArea,
+    QSlider,
     QStyle,
     QStyleOptionComboBox,
     QWidget,
@@ -247,6 +249,7 @@ def test_errors_stay_until_read_and_notes_pass_by(opened):
     strip = panel.notices
     app.notice("a refusal", "error")
     app.notice("another", "warning")
+    app.notice("a refusal", "error")  # the same once more
     assert strip.current == Notice("a refusal", "error")
     app.notice("saved", "info")
     assert strip.text.text() == "Saved (2 more to read)"
@@ -333,6 +336,54 @@ def test_no_greeting_of_napari_meets_the_user(qtbot, monkeypatch):
     viewer.close()
     notification_manager.notification_ready.disconnect(seen.append)
     assert [n.message for n in seen] == []
+
+
+def test_the_window_never_opens_larger_than_the_screen(qtbot):
+    remembered = get_settings().application
+    remembered.first_time, remembered.window_size, remembered.window_maximized = False, (9000, 9000), False
+    viewer, _, panel = create_window()
+    qtbot.wait(50)
+    room = panel.window().screen().availableGeometry()
+    assert room.contains(panel.window().geometry())
+    viewer.close()
+
+
+def test_the_wheel_scrolls_the_panel_and_turns_no_value(shared):
+    _, app, panel = shared
+    app.adopt(make_volume())
+    app.tools.limit_to_range = True
+    QApplication.processEvents()
+    area = panel.findChild(QScrollArea)
+    values = [
+        lambda: [box.text() for box in area.widget().findChildren(QAbstractSpinBox)],
+        lambda: [box.currentIndex() for box in area.widget().findChildren(QComboBox)],
+        lambda: [slider.value() for slider in area.widget().findChildren(QSlider)],
+    ]
+    before = [read() for read in values]
+    assert all(before)
+    for kind in (QAbstractSpinBox, QComboBox, QSlider):
+        for widget in area.widget().findChildren(kind):
+            area.ensureWidgetVisible(widget)
+            widget.setFocus()
+            assert not any(turn_wheel(widget, turn) for turn in (-120, 120))
+    assert [read() for read in values] == before
+
+
+def turn_wheel(widget: QWidget, turn: int) -> bool:
+    """Turn the wheel over a widget; say whether it kept the event from the area around it."""
+    middle = QPointF(widget.rect().center())
+    event = QWheelEvent(
+        middle,
+        QPointF(widget.mapToGlobal(widget.rect().center())),
+        QPoint(),
+        QPoint(0, turn),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(widget, event)
+    return event.isAccepted()
 
 
 def test_closing_the_window_ends_its_threads(qtbot):

@@ -14,6 +14,7 @@ from napari_volseg.widgets.data_section import DataSection
 from napari_volseg.widgets.drops import dropped_paths
 from napari_volseg.widgets.events import AppEvents
 from napari_volseg.widgets.export_section import ExportSection
+from napari_volseg.widgets.guard import InputGuard
 from napari_volseg.widgets.hints import next_step
 from napari_volseg.widgets.section import Section
 from napari_volseg.widgets.segment_section import SegmentSection
@@ -21,7 +22,6 @@ from napari_volseg.widgets.segments_section import SegmentsSection
 from napari_volseg.widgets.status_strip import JobStrip, NoticeStrip
 from napari_volseg.widgets.theme import apply_theme, icon_color
 from napari_volseg.widgets.view_section import ViewSection
-from napari_volseg.widgets.wheel import WheelGuard
 
 WIDTH = 350
 
@@ -141,7 +141,7 @@ def _scrolling(sections: tuple[Section, ...]) -> QScrollArea:
     for section in sections:
         layout.addWidget(section)
     layout.addStretch(1)
-    WheelGuard(column)
+    InputGuard(column)
     area = QScrollArea()
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)

@@ -369,6 +369,29 @@ def test_the_wheel_scrolls_the_panel_and_turns_no_value(shared):
     assert [read() for read in values] == before
 
 
+def test_keys_run_commands_whatever_of_the_panel_was_clicked_last(shared):
+    _, app, panel = shared
+    app.adopt(make_volume())
+    heart = app.case.add_segment(name="Heart")
+    app.case.add_segment(name="Bone")
+    app.case.active = heart.value
+    QApplication.processEvents()
+    for widget in (panel.segments.table, panel.segment.models, panel.findChild(QAbstractSpinBox, "radius")):
+        app.tools.tool = "navigate"
+        widget.setFocus()
+        QTest.keyClick(widget, Qt.Key.Key_B)
+        assert app.tools.tool == "brush"
+        assert app.case.active == heart.value
+        assert app.case.table[heart.value].name == "Heart"
+    radius = panel.findChild(QAbstractSpinBox, "radius")
+    radius.selectAll()
+    QTest.keyClicks(radius, "12")
+    QTest.keyClick(radius, Qt.Key.Key_Return)
+    assert app.tools.radius_mm == 12
+    QTest.keyClick(panel.segments.table, Qt.Key.Key_Down)
+    assert app.case.active != heart.value
+
+
 def turn_wheel(widget: QWidget, turn: int) -> bool:
     """Turn the wheel over a widget; say whether it kept the event from the area around it."""
     middle = QPointF(widget.rect().center())

@@ -6,6 +6,7 @@ user interface empties on its own thread. Without an interface, ``JobRunner.wait
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import queue
 import threading
@@ -24,6 +25,9 @@ Lane = Literal["network", "files"]
 
 #: Progress is passed on at most this often, seconds.
 PROGRESS_INTERVAL = 0.05
+
+#: At exit, work that was asked to stop is waited for at most this long, seconds.
+EXIT_PATIENCE = 30.0
 
 URGENT, NORMAL = 0, 1
 
@@ -119,6 +123,7 @@ class JobRunner:
         self.jobs: list[Job] = []
         self._order = itertools.count()
         self._lanes: dict[Lane, queue.PriorityQueue[tuple[int, int, Job | None]]] = {}
+        self._threads: list[threading.Thread] = []
 
     def submit(
         self,
@@ -161,11 +166,17 @@ class JobRunner:
             job.cancel()
 
     def close(self) -> None:
-        """Cancel everything and let the threads end."""
+        """Cancel everything and let the threads end; the exit of the program waits for them.
+
+        PyTorch aborts a process whose interpreter ends while a thread is in a network.
+        """
         self.cancel_all()
         for lane in self._lanes.values():
             lane.put((NORMAL + 1, next(self._order), None))
         self._lanes.clear()
+        for thread in self._threads:
+            atexit.register(thread.join, EXIT_PATIENCE)
+        self._threads.clear()
 
     def _lane(self, name: Lane) -> queue.PriorityQueue[tuple[int, int, Job | None]]:
         if name not in self._lanes:
@@ -174,6 +185,7 @@ class JobRunner:
                 target=self._serve, args=(self._lanes[name],), name=f"volseg-{name}", daemon=True
             )
             thread.start()
+            self._threads.append(thread)
         return self._lanes[name]
 
     def _serve(self, lane: queue.PriorityQueue[tuple[int, int, Job | None]]) -> None:

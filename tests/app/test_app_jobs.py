@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -81,3 +83,23 @@ def test_progress_reaches_its_end(jobs):
 def test_unexpected_errors_are_one_sentence():
     assert error_sentence(KeyError("x")) == "unexpected KeyError: 'x'; nothing was changed"
     assert "memory" in error_sentence(MemoryError())
+
+
+def test_exit_waits_for_work_that_was_asked_to_stop(tmp_path):
+    script = """
+import sys, time
+from pathlib import Path
+from napari_volseg.app import JobRunner
+
+def work(progress, cancel):
+    time.sleep(0.5)
+    Path(sys.argv[1]).touch()
+
+runner = JobRunner()
+job = runner.submit("Writing", work)
+while job.state == "queued":
+    runner.inbox.pump(0.05)
+runner.close()
+"""
+    subprocess.run([sys.executable, "-c", script, tmp_path / "written"], check=True, timeout=60)
+    assert (tmp_path / "written").exists()

@@ -144,6 +144,11 @@ def _segment(arguments: argparse.Namespace) -> int:
     from napari_volseg.app import headless
 
     headless.label_export(arguments.output)
+    targets = [path for path in (arguments.output, arguments.report) if path is not None]
+    if len({path.resolve() for path in targets}) < len(targets):
+        raise UsageError(
+            f"{arguments.output} can't hold both the labels and the report: give the report another name"
+        )
     done = headless.segment_path(
         _existing(arguments.input),
         arguments.model,
@@ -151,6 +156,7 @@ def _segment(arguments: argparse.Namespace) -> int:
         orientation=arguments.orientation,
         device=arguments.device,
         backend=arguments.backend,
+        targets=targets,
         progress=_progress_bar(),
     )
     _say_saved(headless.save_labels(arguments.output, done))

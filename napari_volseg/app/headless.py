@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from napari_volseg.app.picture import save_picture
 from napari_volseg.core import (
     CancelToken,
     ProgressCallback,
+    RefusedError,
     Segmentation,
     SegmentTable,
     UsageError,
@@ -19,6 +21,7 @@ from napari_volseg.core import (
     no_progress,
 )
 from napari_volseg.formats import open_volume
+from napari_volseg.formats.publishing import Draft, publish, require_no_source
 from napari_volseg.inference import RunReport
 
 
@@ -49,16 +52,33 @@ def segment_path(
     orientation: str | None = None,
     device: str = "auto",
     backend: str = "auto",
+    targets: Sequence[Path] = (),
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Segmented:
-    """Open a file or folder and segment it with a model, given by name or folder."""
+    """Open a file or folder and segment it with a model, given by name or folder.
+
+    ``targets`` are the files that will be written: what stands in their way is found before the model runs.
+    """
     volume = open_volume(path, volume_id, progress, cancel, orientation=orientation).at_time(0)
+    for target in targets:
+        _require_room_for(target, volume)
     card, prediction = segmenting.predict(
         volume, model, device=device, backend=backend, progress=progress, cancel=cancel or CancelToken()
     )
     table = SegmentTable(tuple(segmenting.made_by(card, segment) for segment in prediction.segments))
     return Segmented(volume, Segmentation(prediction.labels, volume.geometry, table), prediction.report)
+
+
+def _require_room_for(target: Path, volume: Volume) -> None:
+    """Raise RefusedError where a file can't be written for want of its folder, or would replace a source file."""
+    require_no_source(target, volume)
+    if target.is_dir() or not target.parent.is_dir():
+        raise RefusedError(
+            f"{target} can't be written ({target.parent} is no folder, or {target.name} is one): "
+            "choose a file in a folder that exists",
+            "export.not_written",
+        )
 
 
 def label_export(path: Path) -> exporting.ExportKind:
@@ -80,7 +100,16 @@ def save_labels(path: Path, segmented: Segmented) -> Path:
 
 def save_run_report(path: Path, report: RunReport) -> Path:
     """Write how a model ran as JSON."""
-    path.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(report.as_dict(), indent=2) + "\n"
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    def verify(written: Path) -> None:
+        if written.read_text(encoding="utf-8") != text:
+            raise RefusedError(f"{path} did not read back as it was written: save to another disk", "report.differs")
+
+    publish([Draft(path, write, verify)])
     return path
 
 

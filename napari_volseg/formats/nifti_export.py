@@ -14,7 +14,13 @@ from napari_volseg.formats.files import PathLike
 from napari_volseg.formats.labels import require_same_grid, table_for
 from napari_volseg.formats.nifti import read_volume
 from napari_volseg.formats.nifti_header import read_header
-from napari_volseg.formats.publishing import Draft, publish, require_same_place, require_same_voxels
+from napari_volseg.formats.publishing import (
+    Draft,
+    publish,
+    require_no_source,
+    require_same_place,
+    require_same_voxels,
+)
 from napari_volseg.formats.sidecar import read_table, sidecar_path, write_table
 from napari_volseg.spatial import apply_reorientation, invert_reorientation
 
@@ -46,10 +52,11 @@ def save_labels_nifti(path: PathLike, segmentation: Segmentation, volume: Volume
     UsageError
         For another ending.
     RefusedError
-        Where labels and volume don't match, or the file can't be written or reads back differently; a file
-        that was there before is then untouched.
+        Where labels and volume don't match, the path is that of the volume's own file, or the file can't be
+        written or reads back differently; a file that was there before is then untouched.
     """
     target = _nifti_path(path)
+    require_no_source(target, volume)
     require_same_grid(segmentation.geometry, volume)
     labels = segmentation.labels.astype(np.min_scalar_type(int(segmentation.labels.max(initial=0))), copy=False)
     table = table_for(segmentation)
@@ -86,9 +93,10 @@ def save_volume_nifti(path: PathLike, volume: Volume) -> Path:
     UsageError
         For another ending.
     RefusedError
-        Where the file can't be written or reads back differently.
+        Where the path is that of the volume's own file, or the file can't be written or reads back differently.
     """
     target = _nifti_path(path)
+    require_no_source(target, volume)
     publish([_draft(target, volume.voxels, volume, is_labels=False)])
     return target
 

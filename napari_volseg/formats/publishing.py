@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import SAME_GRID_MM, Geometry, RefusedError
+from napari_volseg.core import SAME_GRID_MM, Geometry, RefusedError, Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,15 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def require_no_source(target: Path, volume: Volume) -> None:
+    """Raise RefusedError where ``target`` is a file that the volume was read from: it must outlive every export."""
+    sources = volume.origin_provenance.paths
+    if target.exists() and any(path.exists() and target.samefile(path) for path in sources):
+        raise RefusedError(
+            f"{target} is a source file of {volume.name} and would be lost: choose another name", "export.over_source"
+        )
 
 
 def require_same_place(written: Geometry, meant: Geometry, target: str) -> None:

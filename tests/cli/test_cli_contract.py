@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from napari_volseg.app.samples import sample_path
 from napari_volseg.cli import DONE, REFUSED, UNDECIDED, USAGE, main
 
 
@@ -146,3 +147,44 @@ def test_without_a_display_the_window_is_declined(monkeypatch, capsys, image):
     assert "no display" in capsys.readouterr().err
     monkeypatch.setenv("DISPLAY", ":98765")
     assert main([str(image)]) == USAGE
+
+
+def _content(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("command", ["convert", "segment", "report"])
+def test_an_image_is_never_overwritten_by_what_is_made_of_it(image, command, tmp_path, capsys):
+    before = _content(tmp_path)
+    commands = {
+        "convert": ["convert", image, image],
+        "segment": ["segment", image, image, "--model", "ct-tissues"],
+        "report": ["segment", image, tmp_path / "labels.nii.gz", "--model", "ct-tissues", "--report", image],
+    }
+    assert main([str(word) for word in commands[command]]) == REFUSED
+    assert "is a source file" in capsys.readouterr().err
+    assert _content(tmp_path) == before
+
+
+def test_a_slice_is_never_overwritten_by_a_segmentation(tmp_path, capsys):
+    series = tmp_path / "series"
+    shutil.copytree(sample_path("torso-ct-dicom"), series)
+    before = _content(series)
+    slice_path = sorted(series.iterdir())[3]
+    assert main(["segment", str(series), str(slice_path), "--model", "ct-tissues"]) == REFUSED
+    assert "is a source file" in capsys.readouterr().err
+    assert _content(series) == before
+
+
+@pytest.mark.parametrize("report", ["nowhere/run.json", "ct.nii.gz/run.json", "."])
+def test_a_report_without_a_place_is_refused_before_labels_are_written(image, report, tmp_path, capsys):
+    before = _content(tmp_path)
+    words = ["segment", image, tmp_path / "labels.nii.gz", "--model", "ct-tissues", "--report", tmp_path / report]
+    assert main([str(word) for word in words]) == REFUSED
+    assert capsys.readouterr().err.count("\n") == 1
+    assert _content(tmp_path) == before
+
+
+def test_labels_and_report_need_two_files(image, tmp_path):
+    out = str(tmp_path / "labels.nii.gz")
+    assert main(["segment", str(image), out, "--model", "ct-tissues", "--report", out]) == USAGE

@@ -26,7 +26,13 @@ from napari_volseg.formats.dicom.segmentation_import import frames_of, read_bina
 from napari_volseg.formats.dicom.uids import complete_uids
 from napari_volseg.formats.files import PathLike
 from napari_volseg.formats.labels import present_values, require_same_grid, table_for
-from napari_volseg.formats.publishing import Draft, publish, require_same_positions, require_same_voxels
+from napari_volseg.formats.publishing import (
+    Draft,
+    publish,
+    require_no_source,
+    require_same_positions,
+    require_same_voxels,
+)
 from napari_volseg.spatial import apply_reorientation, invert_reorientation
 
 _DERIVED_UIDS = (
@@ -70,8 +76,8 @@ def save_dicom_seg(path: PathLike, segmentation: Segmentation, volume: Volume) -
     Raises
     ------
     RefusedError
-        Where the source isn't DICOM, its files are gone, there is nothing to save, or the file reads back
-        differently.
+        Where the source isn't DICOM, its files are gone, the path is that of one of them, there is nothing to
+        save, or the file reads back differently.
     """
     target = Path(path)
     origin = volume.origin_provenance
@@ -81,6 +87,7 @@ def save_dicom_seg(path: PathLike, segmentation: Segmentation, volume: Volume) -
             "save the labels as NIfTI",
             "export.not_dicom",
         )
+    require_no_source(target, volume)
     require_same_grid(segmentation.geometry, volume)
     segments = _segments_with_voxels(segmentation)
     stored = apply_reorientation(segmentation.labels, invert_reorientation(origin.reorientation))

@@ -6,9 +6,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_volseg.app.wishes import ToolWishes
+from napari_volseg.app.wishes import RuleName, ToolWishes
 from napari_volseg.core import (
     CT_WINDOWS,
     Box,
@@ -23,6 +24,7 @@ from napari_volseg.core import (
     auto_window,
 )
 from napari_volseg.editing import (
+    AllOf,
     BackgroundOnly,
     EditSession,
     Everywhere,
@@ -115,17 +117,25 @@ class Case:
         """Remove a segment and its voxels, as one undoable step."""
         self.session.edit_table(self.table.without(value), name=f"Remove {self.table[value].name}")
 
-    def rule(self, wishes: ToolWishes) -> OverwriteRule:
-        """Return what the user's wishes allow tools to overwrite."""
-        if wishes.limit_to_range:
-            return WithinRange(wishes.range_low, wishes.range_high, self.volume.voxels)
-        match wishes.rule:
-            case "everywhere":
-                return Everywhere()
-            case "background":
-                return BackgroundOnly()
-            case "inside":
-                return Inside(self.active)
+    def rule(self, wishes: ToolWishes, under: int = 0) -> OverwriteRule:
+        """Return what the user's wishes allow painting to overwrite, where ``under`` is what it starts on."""
+        rules: dict[RuleName, OverwriteRule] = {
+            "everywhere": Everywhere(),
+            "background": BackgroundOnly(),
+            "inside": Inside(under),
+        }
+        return AllOf((rules[wishes.rule], self.range_rule(wishes)))
+
+    def range_rule(self, wishes: ToolWishes) -> OverwriteRule:
+        """Return what the wished range of values allows to change."""
+        if not wishes.limit_to_range:
+            return Everywhere()
+        return WithinRange(wishes.range_low, wishes.range_high, self.volume.voxels)
+
+    def label_at(self, index: NDArray[np.float64]) -> int:
+        """Return the label value at a voxel position (z, y, x), fractional; 0 outside the volume."""
+        z, y, x = (int(i) for i in np.round(index))
+        return int(self.segmentation.labels[z, y, x]) if self.volume.geometry.contains(index) else 0
 
     def mask_of(self, value: int) -> BoxMask:
         """Return where the labels hold ``value``, cut to its tight box."""
@@ -135,7 +145,7 @@ class Case:
         """Return voxels that a new mask of the active segment may not take, None where it may take all."""
         labels = self.segmentation.labels
         values = set(self.table.locked_values) - {self.active}
-        if isinstance(rule, BackgroundOnly):
+        if isinstance(rule, BackgroundOnly) or (isinstance(rule, AllOf) and BackgroundOnly() in rule.rules):
             values = set(self.table.values) - {self.active}
         return np.isin(labels, list(values)) if values else None
 

@@ -49,11 +49,12 @@ class Painter:
         if self._wishes.tool != "scribble":
             erases = self._wishes.tool == "eraser"
             verb = "Erase" if erases else "Brush"
+            under = self.case.label_at(index)
             self._stroke = self.case.session.stroke(
                 0 if erases else segment.value,
                 name=f"{verb}: {segment.name}",
                 author=HAND,
-                rule=self.case.rule(self._wishes),
+                rule=self.case.range_rule(self._wishes) if erases else self.case.rule(self._wishes, under),
                 erase=segment.value if erases else None,
             )
         self.move(index)
@@ -93,7 +94,8 @@ class Painter:
 
     def plan_fill(self, index: NDArray[np.float64], axis: int) -> Callable[[], Plan | None]:
         """Return what works out, on any thread, the filling of the region of equal label around a position."""
-        case, segment, rule = self.case, self.case.ensure_active(), self.case.rule(self._wishes)
+        case, segment = self.case, self.case.ensure_active()
+        rule = case.rule(self._wishes, case.label_at(index))
         z, y, x = (int(v) for v in np.round(index))
         normal = None if self._wishes.in_3d else axis
 

@@ -57,7 +57,7 @@ class ToolWishes(EventedModel):
     positive
         Whether clicks and scribbles add to the segment or take from it.
     rule
-        What may be overwritten.
+        What painting may overwrite: all, background, or the label that the stroke starts on.
     limit_to_range, range_low, range_high
         Paint only voxels whose value lies in this range, in the volume's unit.
     model, device

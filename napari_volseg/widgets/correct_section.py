@@ -13,7 +13,7 @@ from napari_volseg.widgets.buttons import ActionButton, CommandButton
 from napari_volseg.widgets.click_section import tool_button
 from napari_volseg.widgets.section import Section
 
-RULES = {"everywhere": "Everything", "background": "Only background", "inside": "Only the active segment"}
+RULES = {"everywhere": "Everything", "background": "Only background", "inside": "Only what the stroke starts on"}
 SLIDER_STEPS = 200
 RANGE_LIMITS = (-100_000.0, 100_000.0)
 

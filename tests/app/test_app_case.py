@@ -230,6 +230,34 @@ def test_tools_obey_slice_or_3d_and_the_range(app):
     assert hit.min() >= 60
 
 
+def test_the_range_narrows_what_may_be_overwritten(app):
+    paint(app, (8, 14, 30))
+    taken = labels(app) == 1
+    app.case.add_segment()
+    app.tools.rule, app.tools.limit_to_range = "background", True
+    app.tools.range_low, app.tools.range_high, app.tools.radius_mm = -2000, 2000, 12
+    paint(app, (8, 14, 30))
+    assert (labels(app) == 2).any()
+    assert (labels(app)[taken] == 1).all()
+
+
+def test_a_stroke_stays_inside_what_it_starts_on(app):
+    paint(app, (8, 14, 30))
+    taken = labels(app) == 1
+    app.case.add_segment()
+    app.tools.rule, app.tools.radius_mm = "inside", 12
+    paint(app, (8, 14, 30))
+    assert ((labels(app) == 2) == taken).all()
+
+
+@pytest.mark.parametrize("rule", ["background", "inside"])
+def test_the_eraser_erases_whatever_painting_may_overwrite(app, rule):
+    paint(app, (8, 14, 30))
+    app.tools.rule = rule
+    paint(app, (8, 14, 30), tool="eraser")
+    assert not labels(app).any()
+
+
 def test_fill_gives_an_enclosed_region_to_the_segment(app):
     app.case.add_segment()
     for a, b in [((10, 10), (10, 30)), ((10, 30), (25, 30)), ((25, 30), (25, 10)), ((25, 10), (10, 10))]:

@@ -52,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain("cancelled: nothing was written", INTERRUPTED)
     except VolsegError as error:
         return _complain(str(error), REFUSED)
+    except MemoryError as error:
+        return _complain(
+            f"the memory of this machine does not suffice ({error}): close other programs or crop the image", REFUSED
+        )
     except OSError as error:
         return _complain(f"{error.filename or 'a file'} can't be used: {error.strerror or error}", REFUSED)
 

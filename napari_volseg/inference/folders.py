@@ -118,7 +118,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise RefusedError(
             f"{path} can't be read as JSON ({problem}): copy the file again from where the model was trained",
             "model.json",

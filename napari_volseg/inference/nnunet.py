@@ -73,7 +73,13 @@ class NnunetModel:
         configuration = self._facts.get("configuration") or self._checkpoint.configuration
         plans, dataset = read_json(self.folder / "plans.json"), read_json(self.folder / "dataset.json")
         self.plan = parse_plan(plans, dataset, configuration)
-        self._card = make_card(self.folder, self.plan, self._facts)
+        try:
+            self._card = make_card(self.folder, self.plan, self._facts)
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            raise RefusedError(
+                f"{card_path} is not a card of a model ({problem}): copy it again from where the model was trained",
+                "model.card",
+            ) from problem
 
     @property
     def card(self) -> ModelCard:
@@ -163,7 +169,9 @@ class NnunetModel:
 
     @cached_property
     def _network(self) -> torch.nn.Module:
-        network = build_unet(self.plan.architecture, len(self.plan.channels), len(self.plan.labels))
+        # On torch's meta device nothing is allocated: a network that isn't the checkpoint's costs no memory.
+        with import_torch().device("meta"):
+            network = build_unet(self.plan.architecture, len(self.plan.channels), len(self.plan.labels))
         try:
             network.load_state_dict(dict(self._checkpoint.weights), assign=True)
         except RuntimeError as problem:

@@ -7,6 +7,7 @@ flat keys (``UNet_class_name``) of older ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,10 @@ from typing import Any
 from napari_volseg.core import RefusedError
 
 Triple = tuple[int, int, int]
+
+#: Larger figures are no plan of nnU-Net but damage, and would only exhaust the memory.
+_MOST_PATCH_VOXELS = 2**27
+_MOST_PER_STAGE = 2**14
 
 #: Normalization schemes that are understood, and how a person would say them.
 NORMALIZATIONS: dict[str, str] = {
@@ -170,17 +175,18 @@ def parse_plan(plans: Mapping[str, Any], dataset: Mapping[str, Any], configurati
     try:
         chosen = _resolve(plans["configurations"], configuration)
         _refuse_unsupported(plans, dataset, chosen, configuration)
+        architecture = parse_architecture(chosen)
         return Plan(
             configuration=configuration,
-            transpose=_triple(plans["transpose_forward"]),
+            transpose=_permutation(plans["transpose_forward"]),
             spacing=_spacing(chosen["spacing"]),
-            patch_size=_triple(chosen["patch_size"]),
+            patch_size=_patch_size(chosen["patch_size"], architecture.strides),
             channels=_channels(dataset),
             labels=_labels(dataset["labels"]),
             normalization=_normalization(plans, chosen),
             image_resampling=_resampling(chosen, "data", 3),
             output_resampling=_output_resampling(chosen),
-            architecture=parse_architecture(chosen),
+            architecture=architecture,
             orientation=READER_ORIENTATIONS.get(plans.get("image_reader_writer", ""), ""),
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
@@ -221,8 +227,8 @@ def _from_block(kwargs: Mapping[str, Any]) -> Architecture:
     stages = int(kwargs["n_stages"])
     return Architecture(
         features=_per_stage(kwargs["features_per_stage"], stages),
-        kernel_sizes=tuple(_triple(k) for k in kwargs["kernel_sizes"]),
-        strides=tuple(_triple(s) for s in kwargs["strides"]),
+        kernel_sizes=tuple(_sizes(k) for k in kwargs["kernel_sizes"]),
+        strides=tuple(_sizes(s) for s in kwargs["strides"]),
         encoder_convs=_per_stage(kwargs["n_conv_per_stage"], stages),
         decoder_convs=_per_stage(kwargs["n_conv_per_stage_decoder"], stages - 1),
         bias=bool(kwargs.get("conv_bias", False)),
@@ -237,8 +243,8 @@ def _from_flat_keys(configuration: Mapping[str, Any]) -> Architecture:
     stages = len(configuration["n_conv_per_stage_encoder"])
     return Architecture(
         features=tuple(min(int(base) * 2**i, int(largest)) for i in range(stages)),
-        kernel_sizes=tuple(_triple(k) for k in configuration["conv_kernel_sizes"]),
-        strides=tuple(_triple(s) for s in configuration["pool_op_kernel_sizes"]),
+        kernel_sizes=tuple(_sizes(k) for k in configuration["conv_kernel_sizes"]),
+        strides=tuple(_sizes(s) for s in configuration["pool_op_kernel_sizes"]),
         encoder_convs=_per_stage(configuration["n_conv_per_stage_encoder"], stages),
         decoder_convs=_per_stage(configuration["n_conv_per_stage_decoder"], stages - 1),
     )
@@ -317,13 +323,10 @@ def _normalization(plans: Mapping[str, Any], chosen: Mapping[str, Any]) -> Norma
         return Normalization(scheme, inside_only=inside_only)
     by_channel = plans.get("foreground_intensity_properties_per_channel")
     facts = (by_channel or plans["foreground_intensity_properties_by_modality"])["0"]
-    return Normalization(
-        scheme,
-        mean=float(facts["mean"]),
-        std=float(facts["std"]),
-        low=float(facts["percentile_00_5"]),
-        high=float(facts["percentile_99_5"]),
-    )
+    mean, std, low, high = (float(facts[name]) for name in ("mean", "std", "percentile_00_5", "percentile_99_5"))
+    if not (math.isfinite(mean + std + low + high) and std > 0 and low <= high):
+        raise ValueError(f"intensities of mean {mean}, deviation {std}, percentiles {low} and {high}")
+    return Normalization(scheme, mean=mean, std=std, low=low, high=high)
 
 
 def _resampling(chosen: Mapping[str, Any], what: str, default_order: int) -> Resampling:
@@ -362,6 +365,8 @@ def _per_stage(value: int | Sequence[int], stages: int) -> tuple[int, ...]:
     values = (value,) * stages if isinstance(value, int) else tuple(int(v) for v in value)
     if len(values) != stages:
         raise ValueError(f"{len(values)} values for {stages} stages")
+    if not all(1 <= value <= _MOST_PER_STAGE for value in values):
+        raise ValueError(f"{values} channels or convolutions per stage")
     return values
 
 
@@ -370,9 +375,34 @@ def _triple(value: int | Sequence[int]) -> Triple:
     return int(z), int(y), int(x)
 
 
+def _sizes(value: int | Sequence[int]) -> Triple:
+    """Return a stride or kernel size (z, y, x)."""
+    sizes = _triple(value)
+    if min(sizes) < 1:
+        raise ValueError(f"a stride or kernel of {value}")
+    return sizes
+
+
+def _permutation(value: Sequence[int]) -> Triple:
+    axes = _triple(value)
+    if sorted(axes) != [0, 1, 2]:
+        raise ValueError(f"an order of axes of {value}")
+    return axes
+
+
+def _patch_size(value: Sequence[int], strides: Sequence[Triple]) -> Triple:
+    """Return the window, which every stage of the network must halve without a remainder."""
+    patch = _triple(value)
+    steps = [math.prod(stride[axis] for stride in strides) for axis in range(3)]
+    whole = all(n > 0 and n % step == 0 for n, step in zip(patch, steps, strict=True))
+    if not whole or math.prod(patch) > _MOST_PATCH_VOXELS or list(patch) == steps:
+        raise ValueError(f"a patch of {value} voxels for strides of {steps}")
+    return patch
+
+
 def _spacing(value: Sequence[float]) -> tuple[float, float, float]:
     z, y, x = (float(v) for v in value)
-    if min(z, y, x) <= 0:
+    if not (min(z, y, x) > 0 and math.isfinite(z + y + x)):
         raise ValueError(f"a spacing of {value}")
     return z, y, x
 

@@ -188,3 +188,12 @@ def test_a_report_without_a_place_is_refused_before_labels_are_written(image, re
 def test_labels_and_report_need_two_files(image, tmp_path):
     out = str(tmp_path / "labels.nii.gz")
     assert main(["segment", str(image), out, "--model", "ct-tissues", "--report", out]) == USAGE
+
+
+def test_too_little_memory_is_one_sentence(image, tmp_path, capsys, monkeypatch):
+    def no_memory(*_, **__):
+        raise MemoryError("Unable to allocate 2 PiB")
+
+    monkeypatch.setattr("napari_volseg.formats.open_volume", no_memory)
+    assert main(["convert", str(image), str(tmp_path / "out.nii.gz")]) == REFUSED
+    assert capsys.readouterr().err.count("\n") == 1

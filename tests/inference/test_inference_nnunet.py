@@ -222,11 +222,25 @@ def test_plans_of_another_network_are_refused(trained_folder: Path, plans: dict[
         NnunetModel(trained_folder).predict(bright_spot())
 
 
-@pytest.mark.parametrize("content", ["", "[1, 2]", "{"])
+@pytest.mark.parametrize("content", ["", "[1, 2]", "{", "[" * 100_000])
 def test_plans_that_are_not_json_are_refused(trained_folder: Path, content: str) -> None:
     (trained_folder / "plans.json").write_text(content)
     with pytest.raises(RefusedError, match=r"plans\.json"):
         NnunetModel(trained_folder)
+
+
+@pytest.mark.parametrize("segments", [[1], {"liver": {"color": ["red", 0, 0]}}, {"liver": {"type": ["1"]}}])
+def test_a_card_that_is_none_is_refused(trained_folder: Path, segments: Any) -> None:
+    (trained_folder / "card.json").write_text(json.dumps({"configuration": "3d_fullres", "segments": segments}))
+    with pytest.raises(RefusedError, match="is not a card of a model"):
+        NnunetModel(trained_folder)
+
+
+def test_a_network_larger_than_its_checkpoint_takes_no_memory(trained_folder: Path, plans: dict[str, Any]) -> None:
+    plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]["kernel_sizes"] = [[9999] * 3] * 2
+    (trained_folder / "plans.json").write_text(json.dumps(plans))
+    with pytest.raises(RefusedError, match="do not fit"):
+        NnunetModel(trained_folder).predict(Volume(np.zeros((4, 8, 8)), Geometry.from_spacing((4, 8, 8))))
 
 
 def test_the_first_fold_and_the_final_checkpoint_are_used(trained_folder: Path) -> None:

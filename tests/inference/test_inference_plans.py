@@ -67,6 +67,13 @@ def test_a_reader_that_reorients_states_the_orientation(plans: Json, dataset: Js
         ({"resampling_fn_probabilities_kwargs": {"order": 3}}, "model.resampling", "order 3"),
         ({"inherits_from": "3d_fullres"}, "model.plans", "3d_fullres"),
         ({"spacing": [1.0, 0.0, 1.0]}, "model.plans", "spacing"),
+        ({"spacing": [1.0, float("inf"), 1.0]}, "model.plans", "spacing"),
+        ({"spacing": [1.0, float("nan"), 1.0]}, "model.plans", "spacing"),
+        ({"patch_size": [0, 8, 8]}, "model.plans", "patch"),
+        ({"patch_size": [-4, 8, 8]}, "model.plans", "patch"),
+        ({"patch_size": [4, 7, 8]}, "model.plans", "patch"),
+        ({"patch_size": [1, 2, 2]}, "model.plans", "patch"),
+        ({"patch_size": [4000, 4000, 4000]}, "model.plans", "patch"),
     ],
 )
 def test_configurations_that_are_refused(plans: Json, dataset: Json, change: Json, code: str, words: str) -> None:
@@ -105,4 +112,35 @@ def test_other_networks_are_refused_by_name(plans: Json, dataset: Json, path: An
         block = block[key]
     block[path[-1]] = value
     with pytest.raises(RefusedError, match=words):
+        parse_plan(plans, dataset, "3d_fullres")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("n_conv_per_stage", 10**7),
+        ("features_per_stage", [4, -6]),
+        ("strides", [[1, 1, 1], [0, 2, 2]]),
+        ("kernel_sizes", [[1, 3, 3], [0, 3, 3]]),
+    ],
+)
+def test_networks_of_absurd_size_are_refused(plans: Json, dataset: Json, key: str, value: Any) -> None:
+    plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"][key] = value
+    with pytest.raises(RefusedError) as refusal:
+        parse_plan(plans, dataset, "3d_fullres")
+    assert refusal.value.code == "model.plans"
+
+
+@pytest.mark.parametrize("order", [[0, 0, 1], [0, 1, 9]])
+def test_an_order_that_is_no_permutation_is_refused(plans: Json, dataset: Json, order: list[int]) -> None:
+    plans["transpose_forward"] = order
+    with pytest.raises(RefusedError, match="order of axes"):
+        parse_plan(plans, dataset, "3d_fullres")
+
+
+@pytest.mark.parametrize("change", [{"std": 0.0}, {"mean": float("nan")}, {"percentile_00_5": 999.0}])
+def test_intensities_that_no_training_has_are_refused(plans: Json, dataset: Json, change: Json) -> None:
+    plans["configurations"]["3d_fullres"]["normalization_schemes"] = ["CTNormalization"]
+    plans["foreground_intensity_properties_per_channel"]["0"] |= change
+    with pytest.raises(RefusedError, match="intensities"):
         parse_plan(plans, dataset, "3d_fullres")

@@ -49,11 +49,14 @@ class DecisionNeededError(VolsegError):
         One sentence that says what is ambiguous.
     choices
         Choice identifier to the sentence that explains it.
+    keyword
+        Name under which the answer is given in advance, such as ``"on_missing_slice"``; empty where there is none.
     """
 
-    def __init__(self, message: str, choices: Mapping[str, str]) -> None:
+    def __init__(self, message: str, choices: Mapping[str, str], keyword: str = "") -> None:
         super().__init__(message)
         self.choices = dict(choices)
+        self.keyword = keyword
 
 
 class CancelledError(VolsegError):

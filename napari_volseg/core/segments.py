@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_volseg.core.errors import GeometryError, UsageError
 from napari_volseg.core.geometry import Geometry
+from napari_volseg.core.volume import Finding
 
 AlgorithmType = Literal["MANUAL", "SEMIAUTOMATIC", "AUTOMATIC"]
 Status = Literal["not started", "in progress", "done", "flagged"]
@@ -181,11 +182,14 @@ class Segmentation:
         The grid of the volume that was segmented.
     table
         What the labels mean.
+    findings
+        What was found, repaired or assumed where the labels were read from a file.
     """
 
     labels: NDArray[Any]
     geometry: Geometry
     table: SegmentTable = field(default_factory=SegmentTable)
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         if self.labels.shape != self.geometry.shape:

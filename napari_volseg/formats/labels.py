@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_volseg.core import (
     MAX_LABEL,
+    Finding,
     Geometry,
     GeometryError,
     RefusedError,
@@ -22,8 +24,8 @@ from napari_volseg.core import (
 )
 from napari_volseg.formats.dicom.segmentation_import import is_segmentation, read_segmentation
 from napari_volseg.formats.files import PathLike
-from napari_volseg.formats.nifti import oriented, read_volume
-from napari_volseg.formats.nifti_header import ORIENTATIONS, NiftiHeader, read_header
+from napari_volseg.formats.nifti import placed, read_volume
+from napari_volseg.formats.nifti_header import NiftiHeader, read_header
 from napari_volseg.formats.sidecar import read_table, sidecar_path
 from napari_volseg.spatial import display_reorientation, reorient_geometry
 
@@ -61,31 +63,50 @@ def load_labels(path: PathLike, volume: Volume) -> Segmentation:
     if is_segmentation(source):
         return read_segmentation(source, volume)
     header = _placed(read_header(source), volume)
+    if header.view_only:
+        raise RefusedError(
+            f"{source.name} holds colours or complex numbers: open a label file", "labels.not_integers"
+        )
     if header.volumes > 1:
         raise RefusedError(
             f"{source.name} holds {header.volumes} volumes: labels are one volume of integers", "labels.not_3d"
         )
     require_same_grid(_display_grid(header), volume, source.name)
-    labels = as_labels(read_volume(header).voxels, source.name)
+    voxels = read_volume(header).voxels
+    labels = as_labels(voxels, source.name)
     beside = sidecar_path(source)
     table = read_table(beside) if beside.exists() else SegmentTable()
-    return Segmentation(labels, volume.geometry, with_unnamed(table, labels))
+    findings = tuple(_value_findings(header, voxels, labels))
+    return Segmentation(labels, volume.geometry, with_unnamed(table, labels), findings)
+
+
+def _value_findings(header: NiftiHeader, voxels: NDArray[Any], labels: NDArray[Any]) -> Iterator[Finding]:
+    if header.has_scaling:
+        yield Finding(
+            "labels.scaled",
+            f"{header.path.name} scales its labels by {header.slope:g} and {header.intercept:g}; the scaled values "
+            "are used",
+        )
+    elif voxels.dtype.kind == "f" and not np.array_equal(voxels, labels):
+        yield Finding(
+            "labels.rounded", f"{header.path.name} holds labels that are not quite integers; they were rounded"
+        )
 
 
 def _placed(header: NiftiHeader, volume: Volume) -> NiftiHeader:
-    """Return the header, one without orientation in the orientation that was chosen for its image.
+    """Return the header, one that may mean several places in that of its image.
 
     The stored grids are compared: on the display grid all orientations of a centred image look the same.
     """
-    if header.oriented:
+    keyword = header.placement.keyword
+    if not keyword:
         return header
-    for letters in ORIENTATIONS:
-        candidate = oriented(header, letters)
-        if candidate.geometry.same_grid(volume.origin_provenance.source_geometry):
-            return candidate
+    for answer, reading in header.placement.readings.items():
+        if reading.same_grid(volume.origin_provenance.source_geometry):
+            return placed(header, **{keyword: answer})
     raise GeometryError(
-        f"{header.path.name} doesn't say how it lies in the patient (qform and sform codes are 0), so it can't be "
-        f"placed on {volume.name}: write the orientation of the image into it",
+        f"{header.path.name} doesn't say how it lies in the patient beyond doubt, and no reading of it (by "
+        f"{', '.join(header.placement.readings)}) is the grid of {volume.name}: write the sform of the image into it",
         "labels.mismatch",
     )
 

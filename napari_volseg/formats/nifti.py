@@ -16,7 +16,6 @@ from napari_volseg.core import (
     CancelToken,
     DecisionNeededError,
     Finding,
-    Geometry,
     Progress,
     ProgressCallback,
     Provenance,
@@ -30,15 +29,14 @@ from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
 from napari_volseg.formats.filling import allocate
 from napari_volseg.formats.nifti_header import (
     GZIP_MAGIC,
-    ORIENTATIONS,
     NiftiHeader,
     header_of_pair,
     incomplete,
     looks_like_nifti,
     open_inflated,
-    orientation_affine,
     read_header,
 )
+from napari_volseg.formats.nifti_place import Placement
 from napari_volseg.formats.rescale import rescale_into
 from napari_volseg.spatial import display_reorientation, reorient_geometry
 
@@ -46,6 +44,8 @@ NAME = "NIfTI"
 ENDINGS = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz")
 
 _CHUNK = 1 << 20
+#: Bytes behind the last voxel, beyond which a file isn't what its header says.
+_MAX_SURPLUS = 64 << 20
 
 
 def stem(path: Path) -> str:
@@ -89,6 +89,7 @@ def load(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     orientation: str | None = None,
+    form: str | None = None,
 ) -> Volume:
     """Read the voxels of a file that was scanned.
 
@@ -100,26 +101,48 @@ def load(
         Called and looked at after each slice.
     orientation
         For a file without qform and sform: where its index (i, j, k) runs, one of ``ORIENTATIONS``.
+    form
+        For a file whose sform and qform contradict each other: "sform" or "qform".
 
     Raises
     ------
     RefusedError
         Where the file is damaged.
     DecisionNeededError
-        Where the file doesn't say how it lies in the patient and ``orientation`` doesn't either.
+        Where the file doesn't say, or says twice, how it lies in the patient and the caller doesn't choose.
     """
     # The header is read again because the file may have been written anew since the scan.
-    return read_volume(read_header(found.paths[0]), progress, cancel, orientation)
+    return read_volume(placed(read_header(found.paths[0]), orientation, form), progress, cancel)
+
+
+def placed(header: NiftiHeader, orientation: str | None = None, form: str | None = None) -> NiftiHeader:
+    """Return the header in the place that the user chose, itself where it is clear; errors as in ``load``."""
+    keyword, choices = header.placement.keyword, header.placement.choices
+    if not keyword:
+        return header
+    answer = {"orientation": orientation, "form": form}[keyword]
+    if answer is None:
+        raise DecisionNeededError(f"{_question(header)}: choose one of {', '.join(choices)}", choices, keyword)
+    if answer not in choices:
+        raise UsageError(f"{keyword} {answer!r} is unknown: choose one of {', '.join(choices)}")
+    chosen = Finding(f"nifti.{keyword}_chosen", f"{header.path.name} was placed by {answer}, as chosen")
+    return replace(
+        header,
+        placement=Placement(header.placement.readings[answer]),
+        findings=(*header.findings, chosen),
+    )
+
+
+def _question(header: NiftiHeader) -> str:
+    if header.placement.keyword == "form":
+        return next(f.message for f in header.findings if f.code == "nifti.forms_differ")
+    return f"{header.path.name} doesn't say how it lies in the patient (it has neither a qform nor an sform)"
 
 
 def read_volume(
-    header: NiftiHeader,
-    progress: ProgressCallback = no_progress,
-    cancel: CancelToken | None = None,
-    orientation: str | None = None,
+    header: NiftiHeader, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None
 ) -> Volume:
     """Read the voxels that a header describes; parameters and errors as in ``load``."""
-    header = oriented(header, orientation)
     stored = header.geometry
     reorientation = display_reorientation(stored)
     lead = (header.volumes,) if header.volumes > 1 else ()
@@ -131,7 +154,7 @@ def read_volume(
         if header.has_scaling:
             rescale_into(in_stored_order[place], plane, header.slope, header.intercept)
         else:
-            in_stored_order[place] = plane
+            in_stored_order[place] = _shown(plane)
         progress(Progress(number + 1, len(places), f"Reading {header.image_path.name}"))
     findings = (*header.findings, *_value_findings(header, shown))
     is_ct = any(finding.code == "nifti.assumed_ct" for finding in findings)
@@ -147,32 +170,21 @@ def read_volume(
     )
 
 
-def oriented(header: NiftiHeader, orientation: str | None) -> NiftiHeader:
-    """Return the header with the orientation that the user chose, where its file has none; errors as in ``load``."""
-    if header.oriented:
-        return header
-    if orientation is None:
-        raise DecisionNeededError(
-            f"{header.path.name} doesn't say how it lies in the patient (qform and sform codes are 0): "
-            f"choose an orientation, one of {', '.join(ORIENTATIONS)}",
-            ORIENTATIONS,
-        )
-    if orientation not in ORIENTATIONS:
-        raise UsageError(f"orientation {orientation!r} is unknown: choose one of {', '.join(ORIENTATIONS)}")
-    k, j, i = header.geometry.shape
-    affine = orientation_affine(orientation, (i, j, k), header.geometry.spacing[::-1])
-    chosen = Finding(
-        "nifti.orientation_chosen", f"{header.path.name} was taken to be stored as {orientation}, as chosen"
-    )
-    return replace(
-        header, geometry=Geometry.from_ras_ijk(affine, (i, j, k)), oriented=True, findings=(*header.findings, chosen)
-    )
-
-
 def _value_type(header: NiftiHeader) -> np.dtype[Any]:
-    if header.has_scaling or header.dtype.kind == "f":
+    if header.has_scaling or header.dtype.kind in "fc":
         return np.dtype(np.float32)
+    if header.dtype.kind == "V":
+        return np.dtype(np.uint8)
     return header.dtype.newbyteorder("=")
+
+
+def _shown(plane: NDArray[Any]) -> NDArray[Any]:
+    """Return values as they are, complex numbers as magnitude and colours as brightness (ITU-R BT.601)."""
+    if plane.dtype.kind == "c":
+        return np.abs(plane)
+    if plane.dtype.kind == "V":
+        return np.rint(0.299 * plane["R"] + 0.587 * plane["G"] + 0.114 * plane["B"]).astype(np.uint8)
+    return plane
 
 
 def _stored_planes(header: NiftiHeader) -> Iterator[NDArray[Any]]:
@@ -186,15 +198,25 @@ def _stored_planes(header: NiftiHeader) -> Iterator[NDArray[Any]]:
             for _ in range(header.geometry.shape[0] * header.volumes):
                 _fill(stream, memoryview(buffer))
                 yield plane
-            while stream.read(_CHUNK):
-                pass
+            _read_to_end(stream)
     except (OSError, EOFError, zlib.error) as error:
         raise incomplete(header.image_path, error) from error
 
 
 def _skip(stream: Any, count: int) -> None:
-    if len(stream.read(count)) < count:
-        raise EOFError("it ends before its voxels begin")
+    while count:
+        skipped = len(stream.read(min(count, _CHUNK)))
+        if not skipped:
+            raise EOFError("it ends before its voxels begin")
+        count -= skipped
+
+
+def _read_to_end(stream: Any) -> None:
+    surplus = 0
+    while got := len(stream.read(_CHUNK)):
+        surplus += got
+        if surplus > _MAX_SURPLUS:
+            raise EOFError(f"it goes on for more than {_MAX_SURPLUS} bytes behind its last voxel")
 
 
 def _fill(stream: Any, view: memoryview) -> None:
@@ -247,7 +269,7 @@ def _looks_like_ct(voxels: NDArray[Any]) -> bool:
 
 
 def _details(header: NiftiHeader) -> Mapping[str, Any]:
-    details: dict[str, Any] = {"is_labels": header.is_labels}
+    details: dict[str, Any] = {"is_labels": header.is_labels, "view_only": header.view_only}
     if header.window is not None:
         low, high = header.window
         details["windows"] = (((low + high) / 2, high - low, "From file"),)

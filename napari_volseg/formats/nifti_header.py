@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -11,26 +13,21 @@ from typing import IO, Any, cast
 import nibabel as nib
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
-from numpy.typing import NDArray
 
-from napari_volseg.core import Finding, Geometry, GeometryError, RefusedError
+from napari_volseg.core import Finding, Geometry, RefusedError
+from napari_volseg.formats.analyze import as_nifti, looks_like_analyze
+from napari_volseg.formats.nifti_place import Placement, place, units
 
 GZIP_MAGIC = b"\x1f\x8b"
 #: Deflate can't shrink data further than this.
 _MAX_INFLATION = 1032
-#: Largest corner distance, mm, at which sform and qform are taken to say the same.
-_SAME_FORM_MM = 0.1
-_UNIT_MM = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+#: Enough of a file for its header and, as a rule, its header extensions.
+_HEAD = 1 << 16
+_DICOM_EXTENSION = 2
+_SIZES = (nib.Nifti1Header.sizeof_hdr, nib.Nifti2Header.sizeof_hdr)
 _UNIT_SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 _PAIR_HEADERS = {".img": ".hdr", ".img.gz": ".hdr.gz"}
 _PAIR_IMAGES = {".hdr": ".img", ".hdr.gz": ".img.gz"}
-
-#: Affines (index (i, j, k) → RAS) that a file without orientation may have meant.
-ORIENTATIONS = {
-    "RAS": "index (i, j, k) runs towards Right, Anterior, Superior",
-    "LAS": "index (i, j, k) runs towards Left, Anterior, Superior (Analyze, radiological)",
-    "LPS": "index (i, j, k) runs towards Left, Posterior, Superior (as ITK assumes)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +38,10 @@ class NiftiHeader:
     ----------
     path, image_path
         The file with the header and the file with the voxels, the same but for .hdr/.img pairs.
-    geometry
-        Grid of the array (k, j, i), which is (z, y, x) as stored.
-    oriented
-        False where the file says nothing about its place in the patient.
+    placement
+        Grid of the array (k, j, i), which is (z, y, x) as stored, or the grids that the file may mean.
     dtype
-        Type of the stored values, with their byte order.
+        Type of the stored values, with their byte order; structured for RGB and RGBA.
     offset
         First byte of the voxels, counted in the inflated file.
     volumes
@@ -65,8 +60,7 @@ class NiftiHeader:
 
     path: Path
     image_path: Path
-    geometry: Geometry
-    oriented: bool
+    placement: Placement
     dtype: np.dtype[Any]
     offset: int
     volumes: int
@@ -77,6 +71,16 @@ class NiftiHeader:
     window: tuple[float, float] | None
     is_labels: bool
     findings: tuple[Finding, ...]
+
+    @property
+    def geometry(self) -> Geometry:
+        """The stored grid (k, j, i); where only the user can tell, the first of its readings."""
+        return self.placement.geometry
+
+    @property
+    def view_only(self) -> bool:
+        """Whether values are colours or complex numbers, which are shown and neither measured nor segmented."""
+        return self.dtype.kind in "cV"
 
     @property
     def voxel_bytes(self) -> int:
@@ -97,36 +101,58 @@ def open_inflated(path: Path) -> IO[bytes]:
 
 
 def looks_like_nifti(path: Path) -> bool:
-    """Whether a file's first bytes are a NIfTI header, gzipped or not; unreadable files are not."""
+    """Whether a file is by its first bytes NIfTI, gzipped or not, or the header of an Analyze or damaged pair."""
     try:
-        return _header_class(_first_bytes(path)) is not None
+        raw = _first_bytes(path, nib.Nifti2Header.sizeof_hdr)
     except (OSError, EOFError, zlib.error):
         return False
+    return _header_class(raw) is not None or (_is_pair_name(path) and _size_of_header(raw) in _SIZES)
 
 
 def read_header(path: Path) -> NiftiHeader:
-    """Read and check the header of a NIfTI-1 or NIfTI-2 file, single or pair.
+    """Read and check the header of a NIfTI-1 or NIfTI-2 file, single or pair, or of an Analyze pair.
 
     Raises
     ------
     RefusedError
-        Where the file is no NIfTI, promises more than it holds, or has no usable grid.
+        Where the file is none of these, promises more than it holds, or has no usable grid.
     """
     header_path = _partner(path, _PAIR_HEADERS) or path
     try:
-        raw = _first_bytes(header_path)
+        raw = _first_bytes(header_path, _HEAD)
     except (OSError, EOFError, zlib.error) as error:
         raise incomplete(header_path, error) from error
-    kind = _header_class(raw)
-    if kind is None:
-        raise RefusedError(
-            f"{header_path.name} is not a NIfTI file (its first bytes are {raw[:8]!r}): open a .nii or .nii.gz image",
-            "nifti.not_nifti",
-        )
-    header = kind(raw[: kind.sizeof_hdr], check=False)
+    findings: list[Finding] = []
+    header = _parse(header_path, raw, findings)
     is_pair = bytes(header["magic"])[:2] == b"ni"
     image_path = (_partner(header_path, _PAIR_IMAGES) if is_pair else header_path) or header_path
-    return _interpret(header_path, image_path, header, is_pair)
+    return _interpret(header_path, image_path, header, is_pair, findings)
+
+
+def _parse(path: Path, raw: bytes, findings: list[Finding]) -> Any:
+    kind = _header_class(raw)
+    if kind is not None:
+        header = kind(raw[: kind.sizeof_hdr], check=False)
+        _note_extensions(path, header, raw, findings)
+        return header
+    if _is_pair_name(path) and looks_like_analyze(raw):
+        findings.append(Finding("nifti.analyze", f"{path.name} is Analyze 7.5, which has no place in the patient"))
+        return as_nifti(raw)
+    raise RefusedError(
+        f"{path.name} is not a NIfTI file (its first bytes are {raw[:8]!r}, its magic {raw[344:348]!r}): open a .nii "
+        "or .nii.gz image",
+        "nifti.not_nifti",
+    )
+
+
+def _size_of_header(raw: bytes) -> int:
+    """Return the size that a header begins with, in the byte order in which it makes sense; 0 where in neither."""
+    sizes = [int.from_bytes(raw[:4], order) for order in ("little", "big")]
+    return next((size for size in sizes if size in _SIZES), 0)
+
+
+def _is_pair_name(path: Path) -> bool:
+    return path.name.lower().endswith(tuple(_PAIR_IMAGES))
 
 
 def header_of_pair(path: Path) -> Path | None:
@@ -150,9 +176,9 @@ def _partner(path: Path, endings: dict[str, str]) -> Path | None:
     return partner
 
 
-def _first_bytes(path: Path) -> bytes:
+def _first_bytes(path: Path, count: int) -> bytes:
     with open_inflated(path) as stream:
-        return stream.read(nib.Nifti2Header.sizeof_hdr)
+        return stream.read(count)
 
 
 def _header_class(raw: bytes) -> type[nib.Nifti1Header] | type[nib.Nifti2Header] | None:
@@ -171,22 +197,19 @@ def incomplete(path: Path, error: Exception | None = None) -> RefusedError:
     )
 
 
-def _interpret(path: Path, image_path: Path, header: Any, is_pair: bool) -> NiftiHeader:
-    findings: list[Finding] = []
+def _interpret(path: Path, image_path: Path, header: Any, is_pair: bool, findings: list[Finding]) -> NiftiHeader:
     shape, volumes = _dimensions(path, header)
-    dtype = _stored_type(path, header)
+    dtype = _stored_type(path, header, findings)
     offset = _voxel_offset(path, header, is_pair, findings)
     _refuse_promises(image_path, offset + int(np.prod(shape, dtype=object)) * volumes * dtype.itemsize)
-    affine, oriented = _affine(path, header, shape, findings)
-    slope, intercept = _scaling(path, header, findings)
-    _note_extensions(path, header, offset, is_pair, findings)
-    time_unit = _UNIT_SECONDS.get(_units(header)[1], 1.0)
+    placement = place(path, header, shape, findings)
+    slope, intercept = _scaling(path, header, findings) if dtype.kind in "uif" else (1.0, 0.0)
+    time_unit = _UNIT_SECONDS.get(units(header)[1], 1.0)
     low, high = float(header["cal_min"]), float(header["cal_max"])
     return NiftiHeader(
         path=path,
         image_path=image_path,
-        geometry=_grid(path, affine, shape),
-        oriented=oriented,
+        placement=placement,
         dtype=dtype,
         offset=offset,
         volumes=volumes,
@@ -198,13 +221,6 @@ def _interpret(path: Path, image_path: Path, header: Any, is_pair: bool) -> Nift
         is_labels=int(header["intent_code"]) == 1002,
         findings=tuple(findings),
     )
-
-
-def _grid(path: Path, affine: NDArray[np.float64], shape: tuple[int, int, int]) -> Geometry:
-    try:
-        return Geometry.from_ras_ijk(affine, shape)
-    except GeometryError as error:
-        raise GeometryError(f"{path.name}: {error}", error.code) from error
 
 
 def _dimensions(path: Path, header: Any) -> tuple[tuple[int, int, int], int]:
@@ -225,32 +241,39 @@ def _dimensions(path: Path, header: Any) -> tuple[tuple[int, int, int], int]:
     return (i, j, k), volumes
 
 
-def _stored_type(path: Path, header: Any) -> np.dtype[Any]:
+def _stored_type(path: Path, header: Any, findings: list[Finding]) -> np.dtype[Any]:
     try:
         dtype = np.dtype(header.get_data_dtype())
     except (HeaderDataError, KeyError):
         dtype = np.dtype(object)
-    if dtype.kind not in "uif" or dtype.itemsize > 8:
+    if dtype.kind not in "uifcV" or dtype.itemsize > 8 or dtype.itemsize == 0:
         raise RefusedError(
             f"{path.name} stores values of NIfTI datatype {int(header['datatype'])}: convert it to integers, "
             "float32 or float64",
             "nifti.datatype",
         )
+    if dtype.kind in "cV":
+        shown = "their magnitude" if dtype.kind == "c" else "their brightness"
+        kind = "complex numbers" if dtype.kind == "c" else "colours"
+        findings.append(Finding("nifti.view_only", f"{path.name} holds {kind}; {shown} is shown, for viewing only"))
+    if int(header["bitpix"]) != 8 * dtype.itemsize:
+        message = f"{path.name} says {int(header['bitpix'])} bits a voxel where its datatype has {8 * dtype.itemsize}"
+        findings.append(Finding("nifti.bitpix", f"{message}; the datatype is believed", "note"))
     return dtype.newbyteorder(header.endianness)
 
 
 def _voxel_offset(path: Path, header: Any, is_pair: bool, findings: list[Finding]) -> int:
-    offset = int(header["vox_offset"])
-    first = 0 if is_pair else header.single_vox_offset
-    if 0 <= offset < first:
+    claimed = float(header["vox_offset"])
+    if not np.isfinite(claimed) or claimed < 0:
+        raise RefusedError(f"{path.name} says its voxels begin at byte {claimed:g}: re-export it", "nifti.offset")
+    offset, first = int(header["vox_offset"]), 0 if is_pair else header.single_vox_offset
+    if offset < first:
         findings.append(
             Finding(
                 "nifti.offset",
                 f"{path.name} says its voxels begin at byte {offset}, inside its header; {first} is used",
             )
         )
-    if offset < 0:
-        raise RefusedError(f"{path.name} says its voxels begin at byte {offset}: re-export it", "nifti.offset")
     return max(offset, first)
 
 
@@ -264,96 +287,6 @@ def _refuse_promises(path: Path, promised: int) -> None:
         raise RefusedError(
             f"{path.name} promises {promised} bytes and can hold at most {held}: it is incomplete, copy it again",
             "nifti.incomplete",
-        )
-
-
-def _units(header: Any) -> tuple[str, str]:
-    try:
-        space, time = header.get_xyzt_units()
-    except KeyError:
-        return "unknown", "unknown"
-    return space, time
-
-
-def _affine(
-    path: Path, header: Any, shape: tuple[int, int, int], findings: list[Finding]
-) -> tuple[NDArray[np.float64], bool]:
-    """Return the affine (index (i, j, k) → RAS mm) and whether the file itself gave it."""
-    scale = _millimetres(path, header, findings)
-    sform = header.get_sform() if int(header["sform_code"]) > 0 else None
-    qform = _qform(path, header, findings) if int(header["qform_code"]) > 0 else None
-    if sform is not None:
-        if qform is not None:
-            _note_disagreement(path, scale @ sform, scale @ qform, shape, findings)
-        return scale @ sform, True
-    if qform is not None:
-        return scale @ qform, True
-    findings.append(
-        Finding(
-            "nifti.orientation_unknown", f"{path.name} has neither a qform nor an sform: its orientation is unknown"
-        )
-    )
-    return scale @ orientation_affine("LAS", shape, np.abs(header["pixdim"][1:4].astype(float))), False
-
-
-def orientation_affine(codes: str, shape_ijk: tuple[int, int, int], spacing_ijk: Any) -> NDArray[np.float64]:
-    """Return the affine of a file whose index (i, j, k) runs as ``codes`` says, centred on the origin, RAS mm."""
-    signs = [1.0 if letter == positive else -1.0 for letter, positive in zip(codes, "RAS", strict=True)]
-    affine = np.diag([*(np.asarray(spacing_ijk, float) * signs), 1.0])
-    affine[:3, 3] = -affine[:3, :3] @ ((np.asarray(shape_ijk) - 1) / 2)
-    return affine
-
-
-def _millimetres(path: Path, header: Any, findings: list[Finding]) -> NDArray[np.float64]:
-    unit = _units(header)[0]
-    if unit == "unknown":
-        findings.append(
-            Finding("nifti.unit_unknown", f"{path.name} doesn't name its unit of length; mm is taken", "note")
-        )
-    elif unit != "mm":
-        findings.append(Finding("nifti.unit_converted", f"{path.name} is measured in {unit}s; converted to mm"))
-    factor = _UNIT_MM.get(unit, 1.0)
-    return np.diag([factor, factor, factor, 1.0])
-
-
-def _qform(path: Path, header: Any, findings: list[Finding]) -> NDArray[np.float64]:
-    header = header.copy()
-    if (header["pixdim"][1:4] < 0).any():
-        findings.append(
-            Finding("nifti.negative_spacing", f"{path.name} has negative spacings in pixdim; their size is used")
-        )
-        header["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
-    if header["pixdim"][0] not in (-1, 1):
-        if header["pixdim"][0] != 0:
-            findings.append(Finding("nifti.qfac", f"{path.name} has a qfac of {header['pixdim'][0]:g}; 1 is taken"))
-        header["pixdim"][0] = 1
-    try:
-        return np.asarray(header.get_qform(), float)
-    except (HeaderDataError, ValueError) as error:
-        raise RefusedError(
-            f"{path.name} has a qform that is no rotation ({error}): re-export it with a valid orientation",
-            "nifti.qform",
-        ) from error
-
-
-def _note_disagreement(
-    path: Path,
-    sform: NDArray[np.float64],
-    qform: NDArray[np.float64],
-    shape: tuple[int, int, int],
-    findings: list[Finding],
-) -> None:
-    try:
-        pair = [Geometry.from_ras_ijk(affine, shape).corners() for affine in (sform, qform)]
-    except RefusedError:
-        return
-    distance = float(np.abs(pair[0] - pair[1]).max())
-    if distance > _SAME_FORM_MM:
-        findings.append(
-            Finding(
-                "nifti.forms_differ",
-                f"sform and qform of {path.name} place its corners {distance:.3g} mm apart; the sform is used",
-            )
         )
 
 
@@ -372,12 +305,30 @@ def _scaling(path: Path, header: Any, findings: list[Finding]) -> tuple[float, f
     return slope, intercept
 
 
-def _note_extensions(path: Path, header: Any, offset: int, is_pair: bool, findings: list[Finding]) -> None:
-    if not is_pair and offset > header.single_vox_offset:
-        findings.append(
-            Finding(
-                "nifti.extension",
-                f"{path.name} carries a header extension that may identify a patient; exports don't copy it",
-                "note",
-            )
+def _note_extensions(path: Path, header: Any, raw: bytes, findings: list[Finding]) -> None:
+    codes = set(_extension_codes(header, raw))
+    if not codes:
+        return
+    content = "a DICOM header" if _DICOM_EXTENSION in codes else "a header extension"
+    findings.append(
+        Finding(
+            "nifti.extension",
+            f"{path.name} carries {content} that may identify a patient; exports don't copy it",
+            "warning" if _DICOM_EXTENSION in codes else "note",
         )
+    )
+
+
+def _extension_codes(header: Any, raw: bytes) -> Iterator[int]:
+    """Yield the codes of the extensions behind a header (nifti1.h, "extended header")."""
+    position = header.sizeof_hdr + 4
+    single = not bytes(header["magic"]).startswith(b"ni")
+    end = min(len(raw), int(np.nan_to_num(float(header["vox_offset"]), posinf=_HEAD)) if single else _HEAD)
+    if len(raw) < position or not raw[header.sizeof_hdr]:
+        return
+    while position + 8 <= end:
+        size, code = struct.unpack_from(f"{header.endianness}ii", raw, position)
+        if size < 8:
+            return
+        yield code
+        position += size

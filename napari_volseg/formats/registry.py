@@ -63,6 +63,7 @@ def load(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     orientation: str | None = None,
+    form: str | None = None,
 ) -> Volume:
     """Read the voxels of a found volume onto its display grid.
 
@@ -73,17 +74,19 @@ def load(
     progress, cancel
         Called and looked at after each slice.
     orientation
-        For NIfTI without qform and sform: "RAS", "LAS" or "LPS".
+        For NIfTI without qform and sform, and for Analyze: "RAS", "LAS" or "LPS".
+    form
+        For NIfTI whose sform and qform contradict each other: "sform" or "qform".
 
     Raises
     ------
     RefusedError
         Where a file is damaged, missing a decoder, or changed since the scan.
     DecisionNeededError
-        Where only the user can tell the orientation.
+        Where only the user can tell how the image lies; its ``keyword`` names the argument that answers.
     """
     if found.format == nifti.NAME:
-        return nifti.load(found, progress, cancel, orientation)
+        return nifti.load(found, progress, cancel, orientation, form)
     return dicom.load(found, progress, cancel)
 
 
@@ -93,6 +96,7 @@ def open_volume(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     orientation: str | None = None,
+    form: str | None = None,
 ) -> Volume:
     """Open the volume at a path: the only one, or the one with ``volume_id``.
 
@@ -105,7 +109,7 @@ def open_volume(
     UsageError
         For a path or an id that does not exist.
     """
-    return load(choose(scan(path, progress, cancel), path, volume_id), progress, cancel, orientation)
+    return load(choose(scan(path, progress, cancel), path, volume_id), progress, cancel, orientation, form)
 
 
 def choose(result: Scan, path: PathLike | Sequence[PathLike], volume_id: str | None = None) -> FoundVolume:
@@ -117,7 +121,9 @@ def choose(result: Scan, path: PathLike | Sequence[PathLike], volume_id: str | N
                 return found
         raise UsageError(f"there is no volume {volume_id!r} in {path}: choose one of {', '.join(choices)}")
     if len(result.found) > 1:
-        raise DecisionNeededError(f"{path} holds {len(choices)} volumes: choose one of {', '.join(choices)}", choices)
+        raise DecisionNeededError(
+            f"{path} holds {len(choices)} volumes: choose one of {', '.join(choices)}", choices, "volume"
+        )
     if not result.found:
         raise _nothing_to_open(result, path)
     return result.found[0]

@@ -203,32 +203,6 @@ def test_flat_and_singleton_dimensions(tmp_path: Path, shape: tuple[int, ...]) -
     assert volume.voxels.size == np.prod(shape)
 
 
-def test_disagreeing_forms_are_told(tmp_path: Path) -> None:
-    image = nib.Nifti1Image(values(), AFFINE)
-    image.set_sform(AFFINE, 2)
-    moved = AFFINE.copy()
-    moved[0, 3] += 10
-    image.set_qform(moved, 1)
-    nib.save(image, tmp_path / "a.nii")
-    volume = open_volume(tmp_path / "a.nii")
-    assert "nifti.forms_differ" in codes(volume)
-    assert misplacement(volume, values(), AFFINE) < 1e-3
-
-
-TOLD: dict[str, dict[str, Any]] = {
-    "nifti.offset": {"vox_offset": 0},
-    "nifti.negative_spacing": {"pixdim": [1, -0.8, 1.2, 2.5, 1, 1, 1, 1], "qform_code": 1},
-    "nifti.qfac": {"pixdim": [3, 0.8, 1.2, 2.5, 1, 1, 1, 1], "qform_code": 1},
-}
-
-
-@pytest.mark.parametrize("code", TOLD)
-def test_what_is_repaired_is_told(tmp_path: Path, code: str) -> None:
-    volume = open_volume(write(tmp_path / "a.nii", **TOLD[code]))
-    assert code in codes(volume)
-    assert misplacement(volume, values(), AFFINE) < 1e-3
-
-
 BAD: list[tuple[str, dict[str, Any]]] = [
     ("nifti.incomplete", {"dim": [3, 30000, 30000, 30000, 1, 1, 1, 1]}),
     ("nifti.incomplete", {"vox_offset": 1e7}),
@@ -239,8 +213,6 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("nifti.vector", {"dim": [5, 5, 1, 7, 1, 6, 1, 1]}),
     ("nifti.datatype", {"datatype": 999}),
     ("nifti.datatype", {"datatype": 1}),
-    ("nifti.datatype", {"datatype": 32}),
-    ("nifti.datatype", {"datatype": 128}),
     ("nifti.not_nifti", {"magic": b"xyz"}),
     ("geometry.non_finite", {"srow_x": [np.nan, 0, 0, 0]}),
     ("geometry.singular", {"srow_x": [0, 0, 0, 0]}),

@@ -12,6 +12,7 @@ from napari_volseg.core import (
     CancelToken,
     ModelCard,
     ProgressCallback,
+    RefusedError,
     Segment,
     Segmentation,
     SegmentTable,
@@ -68,7 +69,18 @@ def predict(
     progress: ProgressCallback,
     cancel: CancelToken,
 ) -> tuple[ModelCard, Prediction]:
-    """Run a model, given by name or folder, over a volume."""
+    """Run a model, given by name or folder, over a volume.
+
+    Raises
+    ------
+    RefusedError
+        For colours and other values that are for viewing only.
+    """
+    if volume.origin_provenance.details.get("view_only"):
+        raise RefusedError(
+            f"{volume.name} holds colours or complex numbers, which no model understands: open a grey image",
+            "view_only",
+        )
     loaded = load_model(model)
     return loaded.card, loaded.predict(volume, device=device, backend=backend, progress=progress, cancel=cancel)
 
@@ -91,8 +103,8 @@ def merge_prediction(segmentation: Segmentation, card: ModelCard, prediction: Pr
     """Join a prediction with the segments that exist.
 
     A segment that the same model made before, under the same name, is replaced; every other predicted segment
-    becomes a new one. Voxels that the model leaves as background keep what they hold, unless a replaced
-    segment held them.
+    becomes a new one. Voxels of segments that a person made stay, and so do voxels that the model leaves as
+    background, unless a replaced segment held them.
     """
     base = segmentation.table
     table, values = _join_tables(base, card, prediction.segments)
@@ -108,7 +120,8 @@ def merge_prediction(segmentation: Segmentation, card: ModelCard, prediction: Pr
     labels = segmentation.labels[box.slices].astype(np.uint16)
     labels[np.isin(labels, replaced)] = 0
     predicted = lookup[prediction.labels[box.slices]]
-    np.copyto(labels, predicted, where=predicted > 0)
+    by_hand = [s.value for s in base if s.algorithm_type != "AUTOMATIC"]
+    np.copyto(labels, predicted, where=(predicted > 0) & ~np.isin(labels, by_hand))
     return Merge(table, box, labels)
 
 

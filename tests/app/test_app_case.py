@@ -180,6 +180,17 @@ def test_a_model_joins_existing_segments_and_replaces_its_own(app):
     assert len(app.case.table) == 2
 
 
+def test_a_model_does_not_overwrite_what_a_person_made(app):
+    app.tools.in_3d = True
+    paint(app, (8, 14, 30))
+    mine = labels(app) == 1
+    truth = chiral_volume().voxels > 60
+    assert (truth & mine).any()
+    app.case.session.commit(plan_prediction(app.case.session, card(), prediction(truth)).plan)
+    assert np.array_equal(labels(app) == 1, mine)
+    assert np.array_equal(labels(app) == 2, truth & ~mine)
+
+
 def test_a_run_leaves_the_labels_whole_when_it_fails(app, monkeypatch):
     app.case.add_segment()
     paint(app, (2, 5, 5))

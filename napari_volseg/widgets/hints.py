@@ -40,6 +40,8 @@ def _within_case(app: Application) -> Hint:
     assert app.clicks is not None
     if any(job.lane == "network" for job in app.jobs.shown) and not app.clicks.busy:
         return Hint("The model runs in the background: go on looking at the image meanwhile")
+    if app.view.three_d and app.tools.tool != "navigate":
+        return Hint("In 3D the left button turns the view; tools work on slices: A, C or S")
     match app.tools.tool:
         case "click" | "scribble":
             return _while_clicking(app)

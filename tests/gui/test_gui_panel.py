@@ -369,6 +369,16 @@ def test_the_wheel_scrolls_the_panel_and_turns_no_value(shared):
     assert [read() for read in values] == before
 
 
+def test_in_3d_the_hint_does_not_promise_to_paint(shared, qtbot):
+    _, app, panel = shared
+    app.adopt(make_volume())
+    app.tools.tool = "brush"
+    qtbot.waitUntil(lambda: "Paint" in panel.hint.text(), timeout=PATIENCE)
+    app.view.three_d = True
+    qtbot.waitUntil(lambda: "turns the view" in panel.hint.text(), timeout=PATIENCE)
+    app.view.three_d = False
+
+
 def test_keys_run_commands_whatever_of_the_panel_was_clicked_last(shared):
     _, app, panel = shared
     app.adopt(make_volume())

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,7 @@ from napari_volseg.core import (
     RefusedError,
     UsageError,
     VolsegError,
+    Volume,
     no_progress,
 )
 
@@ -39,6 +41,9 @@ DEMO_SAMPLE = "torso-ct-dicom"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; refusals are one sentence on standard error."""
     arguments = _parse(list(sys.argv[1:] if argv is None else argv))
+    if not sys.warnoptions:
+        # Libraries warn of what is refused or told in a sentence of ours; python -W default shows their words.
+        warnings.simplefilter("ignore")
     try:
         return arguments.run(arguments)
     except DecisionNeededError as error:
@@ -140,6 +145,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     volume = open_volume(
         _existing(arguments.input), arguments.volume, progress=_progress_bar(), orientation=arguments.orientation
     )
+    _tell_findings(volume)
     _say_saved(save_volume_nifti(arguments.output, volume))
     return DONE
 
@@ -163,6 +169,7 @@ def _segment(arguments: argparse.Namespace) -> int:
         targets=targets,
         progress=_progress_bar(),
     )
+    _tell_findings(done.volume)
     _say_saved(headless.save_labels(arguments.output, done))
     if arguments.report:
         _say_saved(headless.save_run_report(arguments.report, done.report))
@@ -291,6 +298,13 @@ def _progress_bar() -> ProgressCallback:
         )
 
     return show
+
+
+def _tell_findings(volume: Volume) -> None:
+    """Say what was repaired or assumed on reading, as the window does; notes are left to ``info``."""
+    for finding in volume.origin_provenance.findings:
+        if finding.severity == "warning":
+            print(f"napari-volseg: warning: {finding.message}", file=sys.stderr)
 
 
 def _say_saved(path: Path) -> None:

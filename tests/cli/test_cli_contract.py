@@ -3,9 +3,12 @@
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 
 from napari_volseg.app.samples import sample_path
@@ -197,3 +200,27 @@ def test_too_little_memory_is_one_sentence(image, tmp_path, capsys, monkeypatch)
     monkeypatch.setattr("napari_volseg.formats.open_volume", no_memory)
     assert main(["convert", str(image), str(tmp_path / "out.nii.gz")]) == REFUSED
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["convert", "segment"])
+def test_what_was_assumed_on_reading_is_told(command, tmp_path, capsys):
+    series = tmp_path / "series"
+    shutil.copytree(sample_path("torso-ct-dicom"), series)
+    for path in series.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.SliceThickness = 99
+        dataset.save_as(path)
+    words = [command, str(series), str(tmp_path / "out.nii.gz")]
+    assert main([*words, *(["--model", "ct-tissues"] if command == "segment" else [])]) == DONE
+    assert "warning: Slice Thickness says 99 mm" in capsys.readouterr().err
+
+
+def test_words_of_libraries_stay_off_the_terminal(image, tmp_path):
+    damaged = tmp_path / "infinite.nii"
+    whole = bytearray(nib.load(image).to_bytes())
+    whole[284:288] = np.float32(np.inf).tobytes()
+    damaged.write_bytes(whole)
+    words = [sys.executable, "-m", "napari_volseg", "convert", str(damaged), str(tmp_path / "out.nii.gz")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == REFUSED
+    assert done.stderr.count("\n") == 1

@@ -143,7 +143,11 @@ def _convert(arguments: argparse.Namespace) -> int:
     from napari_volseg.formats import open_volume, save_volume_nifti
 
     volume = open_volume(
-        _existing(arguments.input), arguments.volume, progress=_progress_bar(), orientation=arguments.orientation
+        _existing(arguments.input),
+        arguments.volume,
+        progress=_progress_bar(),
+        orientation=arguments.orientation,
+        form=arguments.form,
     )
     _tell_findings(volume)
     _say_saved(save_volume_nifti(arguments.output, volume))
@@ -164,6 +168,8 @@ def _segment(arguments: argparse.Namespace) -> int:
         arguments.model,
         volume_id=arguments.volume,
         orientation=arguments.orientation,
+        form=arguments.form,
+        time=arguments.time,
         device=arguments.device,
         backend=arguments.backend,
         targets=targets,
@@ -264,6 +270,7 @@ def _add_segment(add: Add) -> None:
     segment.add_argument("output", type=Path)
     segment.add_argument("--model", required=True, metavar="NAME_OR_FOLDER", help="see models")
     _add_choices(segment)
+    segment.add_argument("--time", type=int, metavar="N", help="which volume of a 4D image, from 0")
     segment.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
     segment.add_argument("--backend", default="auto", metavar="B", help="auto or torch")
     segment.add_argument("--report", type=Path, metavar="R.json", help="how the model ran, as JSON")
@@ -275,7 +282,10 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--orientation",
         choices=("RAS", "LAS", "LPS"),
-        help="towards where the voxel axes (i, j, k) run, for a NIfTI file that does not say",
+        help="towards where the voxel axes (i, j, k) run, for a NIfTI or Analyze file that does not say",
+    )
+    command.add_argument(
+        "--form", choices=("sform", "qform"), help="which one places a NIfTI file whose two contradict each other"
     )
 
 

@@ -12,6 +12,7 @@ from napari_volseg.app.case import Case
 from napari_volseg.app.picture import save_picture
 from napari_volseg.core import (
     CancelToken,
+    DecisionNeededError,
     ProgressCallback,
     RefusedError,
     Segmentation,
@@ -50,6 +51,8 @@ def segment_path(
     *,
     volume_id: str | None = None,
     orientation: str | None = None,
+    form: str | None = None,
+    time: int | None = None,
     device: str = "auto",
     backend: str = "auto",
     targets: Sequence[Path] = (),
@@ -58,9 +61,16 @@ def segment_path(
 ) -> Segmented:
     """Open a file or folder and segment it with a model, given by name or folder.
 
-    ``targets`` are the files that will be written: what stands in their way is found before the model runs.
+    ``orientation`` and ``form`` are for NIfTI that doesn't say clearly how it lies; ``time`` is the position (from 0)
+    along the time axis of a 4D image; ``targets`` are the files that will be written: what stands in their way is
+    found before the model runs.
+
+    Raises
+    ------
+    DecisionNeededError
+        Where one of these is needed and not given, and where there are several volumes and no id.
     """
-    volume = open_volume(path, volume_id, progress, cancel, orientation=orientation).at_time(0)
+    volume = at_time(open_volume(path, volume_id, progress, cancel, orientation=orientation, form=form), time)
     for target in targets:
         _require_room_for(target, volume)
     card, prediction = segmenting.predict(
@@ -79,6 +89,30 @@ def _require_room_for(target: Path, volume: Volume) -> None:
             "choose a file in a folder that exists",
             "export.not_written",
         )
+
+
+def at_time(volume: Volume, time: int | None) -> Volume:
+    """Return the 3D volume at a position (from 0) of a 4D one; a 3D volume is itself.
+
+    Raises
+    ------
+    DecisionNeededError
+        For a 4D volume where no position is given.
+    UsageError
+        For a position that there isn't.
+    """
+    if volume.time is None:
+        return volume
+    axis = volume.time
+    positions = {str(n): f"{axis.name} {value:g} {axis.unit}".strip() for n, value in enumerate(axis.values)}
+    cure = f"choose one from 0 to {len(positions) - 1}"
+    if time is None:
+        raise DecisionNeededError(
+            f"{volume.name} holds {len(positions)} volumes along {axis.name}: {cure}", positions, "time"
+        )
+    if str(time) not in positions:
+        raise UsageError(f"{volume.name} has no volume {time} along {axis.name}: {cure}")
+    return volume.at_time(time)
 
 
 def label_export(path: Path) -> exporting.ExportKind:

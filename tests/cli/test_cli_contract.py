@@ -66,6 +66,40 @@ def test_an_orientation_that_no_file_tells_is_asked_for(tmp_path, capsys):
     assert nib.aff2axcodes(nib.load(out).affine) == ("L", "A", "S")
 
 
+def test_forms_that_contradict_each_other_are_asked_for(tmp_path, capsys):
+    path, out = tmp_path / "twice.nii", tmp_path / "out.nii.gz"
+    image = nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4))
+    image.set_sform(np.diag([1, 1, 1, 1]), code=2)
+    image.set_qform(np.diag([-1, 1, 1, 1]), code=1)
+    nib.save(image, path)
+    assert main(["convert", str(path), str(out)]) == UNDECIDED
+    assert "qform with code 1 (scanner)" in capsys.readouterr().err
+    for form, sign in (("sform", 1), ("qform", -1)):
+        assert main(["convert", str(path), str(out), "--form", form]) == DONE
+        assert nib.load(out).affine[0, 0] == sign
+
+
+def test_one_volume_of_several_is_asked_for(tmp_path, capsys):
+    path, out = tmp_path / "beating.nii", tmp_path / "out.nii.gz"
+    voxels = np.full((16, 16, 16, 3), -1000, np.int16)
+    voxels[4:12, 4:12, 4:12] = 300
+    nib.save(nib.Nifti1Image(voxels, np.eye(4)), path)
+    command = ["segment", str(path), str(out), "--model", "ct-tissues"]
+    assert main(command) == UNDECIDED
+    assert "from 0 to 2" in capsys.readouterr().err
+    assert main([*command, "--time", "3"]) == USAGE
+    assert main([*command, "--time", "2"]) == DONE
+    assert nib.load(out).shape == (16, 16, 16)
+
+
+def test_colours_are_not_segmented(tmp_path, capsys):
+    path = tmp_path / "photo.nii"
+    data = np.zeros((8, 8, 8), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+    assert main(["segment", str(path), str(tmp_path / "out.nii"), "--model", "ct-tissues"]) == REFUSED
+    assert "colours" in capsys.readouterr().err
+
+
 def test_models_are_listed(capsys):
     assert main(["models", "--json"]) == DONE
     cards = {card["id"]: card for card in json.loads(capsys.readouterr().out)}

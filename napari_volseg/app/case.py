@@ -68,7 +68,7 @@ class Case:
         self.volume = volume.at_time(0)
         labels = segmentation or Segmentation(np.zeros(volume.geometry.shape, LABEL_TYPE), volume.geometry)
         self.session = EditSession(labels, journal, history=history, prompts=prompts)
-        self._active = self.table.values[0] if len(self.table) else 0
+        self._chosen = list(self.table.values[:1])
 
     @property
     def segmentation(self) -> Segmentation:
@@ -82,15 +82,15 @@ class Case:
 
     @property
     def active(self) -> int:
-        """Label value that tools act on; 0 where there is no segment yet."""
-        return self._active if self._active in self.table else 0
+        """Label value that tools act on, the last chosen of the segments that exist; 0 where there is none."""
+        return next((value for value in reversed(self._chosen) if value in self.table), 0)
 
     @active.setter
     def active(self, value: int) -> None:
         if value and value not in self.table:
             raise UsageError(f"there is no segment with label {value}: choose one of {self.table.values}")
-        if value != self._active:
-            self._active = value
+        if value != self.active:
+            self._chosen = [*(v for v in self._chosen if v != value), value] if value else []
             self.active_changed.emit(value)
 
     def ensure_active(self) -> Segment:

@@ -180,6 +180,15 @@ def test_a_model_joins_existing_segments_and_replaces_its_own(app):
     assert len(app.case.table) == 2
 
 
+def test_undoing_a_new_segment_goes_back_to_the_one_before(app):
+    first = app.case.add_segment().value
+    second = app.case.add_segment().value
+    app.undo()
+    assert app.case.active == first
+    app.redo()
+    assert app.case.active == second
+
+
 def test_a_model_does_not_overwrite_what_a_person_made(app):
     app.tools.in_3d = True
     paint(app, (8, 14, 30))

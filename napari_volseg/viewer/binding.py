@@ -119,6 +119,11 @@ class ViewerBinding:
         return self._shown.labels if self._shown else None
 
     @property
+    def tool_in_hand(self) -> bool:
+        """Whether the left button works on the case instead of moving the view."""
+        return self._mouse.tool_in_hand
+
+    @property
     def prompts(self) -> Points | None:
         """The layer of prompt markers."""
         return self._shown.prompts if self._shown else None

@@ -25,6 +25,7 @@ from napari_volseg.widgets.events import Waker
 from napari_volseg.widgets.main_panel import MainPanel
 from napari_volseg.widgets.menu import CommandMenu
 from napari_volseg.widgets.overlay import CursorReadout, LettersOverlay
+from napari_volseg.widgets.presses import PressFilter
 
 TITLE = "napari-volseg"
 #: Name that napari gives to the dock of our widget contribution: its Plugins menu then finds the panel that is there.
@@ -83,6 +84,7 @@ class ViewerPanel(MainPanel):
         self.readout: CursorReadout | None = None
         self.menu: CommandMenu | None = None
         self._drops: DropFilter | None = None
+        self._presses: PressFilter | None = None
         self._adopter = Adopter(app, viewer)
         self._waker = waker = Waker(app, self)
         self.destroyed.connect(lambda: _end(app, waker))
@@ -102,6 +104,7 @@ class ViewerPanel(MainPanel):
         self.readout = CursorReadout(self.app, window)
         self.menu = CommandMenu(self.app, window)
         self._drops = DropFilter(self.app, qt_viewer)
+        self._presses = PressFilter(qt_viewer.canvas.native, lambda: self.binding.tool_in_hand)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Stop all work once the window is closed; napari may still ask the user, who may refuse."""
@@ -124,7 +127,7 @@ class ViewerPanel(MainPanel):
         _end(self.app, self._waker)
         self._adopter.stop()
         self.binding.close()
-        for extra in (self.letters, self.readout, self.menu, self._drops):
+        for extra in (self.letters, self.readout, self.menu, self._drops, self._presses):
             extra.remove()
         self.letters = None
         super().release()

@@ -13,7 +13,7 @@ from napari.qt import QtViewer
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QWheelEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -367,6 +367,29 @@ def test_the_wheel_scrolls_the_panel_and_turns_no_value(shared):
             widget.setFocus()
             assert not any(turn_wheel(widget, turn) for turn in (-120, 120))
     assert [read() for read in values] == before
+
+
+def test_a_stroke_that_begins_with_a_double_click_is_painted(shared):
+    viewer, app, panel = shared
+    app.adopt(make_volume())
+    app.tools.tool, zoom = "brush", viewer.scene.camera.zoom
+    QApplication.processEvents()
+    canvas = panel.window().findChild(QtViewer).canvas.native
+    start = canvas.rect().center()
+    for kind, point in ((QEvent.Type.MouseButtonDblClick, start), (QEvent.Type.MouseMove, start + QPoint(60, 0))):
+        send_mouse(canvas, kind, point)
+    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=start + QPoint(60, 0))
+    assert np.ptp(np.nonzero(app.case.segmentation.labels)[2]) * 2 > 60 / zoom
+    assert viewer.scene.camera.zoom == zoom
+
+
+def send_mouse(canvas: QWidget, kind: QEvent.Type, point: QPoint) -> None:
+    """Tell a canvas of the mouse with its left button down."""
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    button = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseMove else left
+    event = QMouseEvent(kind, QPointF(point), QPointF(canvas.mapToGlobal(point)), button, left, none)
+    QApplication.sendEvent(canvas, event)
+    QApplication.processEvents()
 
 
 def test_in_3d_the_hint_does_not_promise_to_paint(shared, qtbot):

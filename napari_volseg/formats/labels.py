@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from napari_volseg.core import (
 )
 from napari_volseg.formats.dicom.segmentation_import import is_segmentation, read_segmentation
 from napari_volseg.formats.files import PathLike
-from napari_volseg.formats.nifti import placed, read_volume
+from napari_volseg.formats.nifti import read_volume
 from napari_volseg.formats.nifti_header import NiftiHeader, read_header
+from napari_volseg.formats.placement import as_image
 from napari_volseg.formats.sidecar import read_table, sidecar_path
 from napari_volseg.spatial import display_reorientation, reorient_geometry
 
@@ -62,7 +64,8 @@ def load_labels(path: PathLike, volume: Volume) -> Segmentation:
         raise UsageError(f"{source} is not a file: check the path")
     if is_segmentation(source):
         return read_segmentation(source, volume)
-    header = _placed(read_header(source), volume)
+    header = read_header(source)
+    header = replace(header, placement=as_image(header.placement, volume, source.name))
     if header.view_only:
         raise RefusedError(
             f"{source.name} holds colours or complex numbers: open a label file", "labels.not_integers"
@@ -91,24 +94,6 @@ def _value_findings(header: NiftiHeader, voxels: NDArray[Any], labels: NDArray[A
         yield Finding(
             "labels.rounded", f"{header.path.name} holds labels that are not quite integers; they were rounded"
         )
-
-
-def _placed(header: NiftiHeader, volume: Volume) -> NiftiHeader:
-    """Return the header, one that may mean several places in that of its image.
-
-    The stored grids are compared: on the display grid all orientations of a centred image look the same.
-    """
-    keyword = header.placement.keyword
-    if not keyword:
-        return header
-    for answer, reading in header.placement.readings.items():
-        if reading.same_grid(volume.origin_provenance.source_geometry):
-            return placed(header, **{keyword: answer})
-    raise GeometryError(
-        f"{header.path.name} doesn't say how it lies in the patient beyond doubt, and no reading of it (by "
-        f"{', '.join(header.placement.readings)}) is the grid of {volume.name}: write the sform of the image into it",
-        "labels.mismatch",
-    )
 
 
 def _display_grid(header: NiftiHeader) -> Geometry:

@@ -14,38 +14,31 @@ from numpy.typing import NDArray
 
 from napari_volseg.core import (
     CancelToken,
-    DecisionNeededError,
     Finding,
     Progress,
     ProgressCallback,
     Provenance,
     RefusedError,
     TimeAxis,
-    UsageError,
     Volume,
     no_progress,
 )
 from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
 from napari_volseg.formats.filling import allocate
 from napari_volseg.formats.nifti_header import (
-    GZIP_MAGIC,
     NiftiHeader,
     header_of_pair,
     incomplete,
     looks_like_nifti,
-    open_inflated,
     read_header,
 )
-from napari_volseg.formats.nifti_place import Placement
-from napari_volseg.formats.rescale import rescale_into
+from napari_volseg.formats.placement import decide
+from napari_volseg.formats.rescale import looks_like_ct, rescale_into
+from napari_volseg.formats.streams import GZIP_MAGIC, fill, open_inflated, read_to_end, skip
 from napari_volseg.spatial import display_reorientation, reorient_geometry
 
 NAME = "NIfTI"
 ENDINGS = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz")
-
-_CHUNK = 1 << 20
-#: Bytes behind the last voxel, beyond which a file isn't what its header says.
-_MAX_SURPLUS = 64 << 20
 
 
 def stem(path: Path) -> str:
@@ -117,26 +110,8 @@ def load(
 
 def placed(header: NiftiHeader, orientation: str | None = None, form: str | None = None) -> NiftiHeader:
     """Return the header in the place that the user chose, itself where it is clear; errors as in ``load``."""
-    keyword, choices = header.placement.keyword, header.placement.choices
-    if not keyword:
-        return header
-    answer = {"orientation": orientation, "form": form}[keyword]
-    if answer is None:
-        raise DecisionNeededError(f"{_question(header)}: choose one of {', '.join(choices)}", choices, keyword)
-    if answer not in choices:
-        raise UsageError(f"{keyword} {answer!r} is unknown: choose one of {', '.join(choices)}")
-    chosen = Finding(f"nifti.{keyword}_chosen", f"{header.path.name} was placed by {answer}, as chosen")
-    return replace(
-        header,
-        placement=Placement(header.placement.readings[answer]),
-        findings=(*header.findings, chosen),
-    )
-
-
-def _question(header: NiftiHeader) -> str:
-    if header.placement.keyword == "form":
-        return next(f.message for f in header.findings if f.code == "nifti.forms_differ")
-    return f"{header.path.name} doesn't say how it lies in the patient (it has neither a qform nor an sform)"
+    placement, findings = decide(header.placement, orientation, form)
+    return replace(header, placement=placement, findings=(*header.findings, *findings))
 
 
 def read_volume(
@@ -194,38 +169,13 @@ def _stored_planes(header: NiftiHeader) -> Iterator[NDArray[Any]]:
     plane = np.frombuffer(buffer, header.dtype).reshape(rows, columns)
     try:
         with open_inflated(header.image_path) as stream:
-            _skip(stream, header.offset)
+            skip(stream, header.offset)
             for _ in range(header.geometry.shape[0] * header.volumes):
-                _fill(stream, memoryview(buffer))
+                fill(stream, memoryview(buffer))
                 yield plane
-            _read_to_end(stream)
+            read_to_end(stream)
     except (OSError, EOFError, zlib.error) as error:
         raise incomplete(header.image_path, error) from error
-
-
-def _skip(stream: Any, count: int) -> None:
-    while count:
-        skipped = len(stream.read(min(count, _CHUNK)))
-        if not skipped:
-            raise EOFError("it ends before its voxels begin")
-        count -= skipped
-
-
-def _read_to_end(stream: Any) -> None:
-    surplus = 0
-    while got := len(stream.read(_CHUNK)):
-        surplus += got
-        if surplus > _MAX_SURPLUS:
-            raise EOFError(f"it goes on for more than {_MAX_SURPLUS} bytes behind its last voxel")
-
-
-def _fill(stream: Any, view: memoryview) -> None:
-    filled = 0
-    while filled < len(view):
-        got = stream.readinto(view[filled:])
-        if not got:
-            raise EOFError("it ends before its last voxel")
-        filled += got
 
 
 def _refuse_cut_gzip(header: NiftiHeader) -> None:
@@ -245,27 +195,10 @@ def _refuse_cut_gzip(header: NiftiHeader) -> None:
 def _value_findings(header: NiftiHeader, voxels: NDArray[Any]) -> Iterator[Finding]:
     if header.dtype.itemsize == 8 and header.dtype.kind == "f":
         yield Finding("nifti.narrowed", f"{header.path.name} holds float64; it is shown and kept as float32", "note")
-    if not header.is_labels and _looks_like_ct(voxels):
+    if not header.is_labels and looks_like_ct(voxels):
         yield Finding(
             "nifti.assumed_ct", f"{header.path.name} doesn't name its modality; its values look like CT in HU", "note"
         )
-
-
-def _looks_like_ct(voxels: NDArray[Any]) -> bool:
-    """Whether values reach from air or padding to dense tissue as HU do, with a visible share near air.
-
-    MR has no values near -1000, and phase images reach further down than any CT padding.
-    """
-    if voxels.dtype.kind == "u":
-        return False
-    sample = voxels.reshape(-1)[:: max(1, voxels.size // 1_000_000)]
-    sample = sample[np.isfinite(sample)]
-    if sample.size == 0:
-        return False
-    low, high = float(sample.min()), float(sample.max())
-    if not (-3100 <= low <= -900 and 200 <= high <= 32767):
-        return False
-    return float(np.mean(sample < -850)) > 0.05
 
 
 def _details(header: NiftiHeader) -> Mapping[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -16,11 +15,10 @@ from nibabel.spatialimages import HeaderDataError
 
 from napari_volseg.core import Finding, Geometry, RefusedError
 from napari_volseg.formats.analyze import as_nifti, looks_like_analyze
-from napari_volseg.formats.nifti_place import Placement, place, units
+from napari_volseg.formats.nifti_place import place, units
+from napari_volseg.formats.placement import Placement
+from napari_volseg.formats.streams import is_deflated, open_inflated, refuse_promises
 
-GZIP_MAGIC = b"\x1f\x8b"
-#: Deflate can't shrink data further than this.
-_MAX_INFLATION = 1032
 #: Enough of a file for its header and, as a rule, its header extensions.
 _HEAD = 1 << 16
 _DICOM_EXTENSION = 2
@@ -91,13 +89,6 @@ class NiftiHeader:
     def has_scaling(self) -> bool:
         """Whether stored values must be scaled."""
         return (self.slope, self.intercept) != (1.0, 0.0)
-
-
-def open_inflated(path: Path) -> IO[bytes]:
-    """Open a file for reading, through gzip where its content (not its name) is gzip."""
-    with path.open("rb") as raw:
-        compressed = raw.read(2) == GZIP_MAGIC
-    return cast(IO[bytes], gzip.open(path, "rb")) if compressed else path.open("rb")
 
 
 def looks_like_nifti(path: Path) -> bool:
@@ -201,7 +192,8 @@ def _interpret(path: Path, image_path: Path, header: Any, is_pair: bool, finding
     shape, volumes = _dimensions(path, header)
     dtype = _stored_type(path, header, findings)
     offset = _voxel_offset(path, header, is_pair, findings)
-    _refuse_promises(image_path, offset + int(np.prod(shape, dtype=object)) * volumes * dtype.itemsize)
+    promised = offset + int(np.prod(shape, dtype=object)) * volumes * dtype.itemsize
+    refuse_promises(image_path, promised, is_deflated(image_path), "nifti.incomplete")
     placement = place(path, header, shape, findings)
     slope, intercept = _scaling(path, header, findings) if dtype.kind in "uif" else (1.0, 0.0)
     time_unit = _UNIT_SECONDS.get(units(header)[1], 1.0)
@@ -275,19 +267,6 @@ def _voxel_offset(path: Path, header: Any, is_pair: bool, findings: list[Finding
             )
         )
     return max(offset, first)
-
-
-def _refuse_promises(path: Path, promised: int) -> None:
-    """Refuse a file that can't hold what its header promises, before memory is asked for."""
-    held = path.stat().st_size
-    with path.open("rb") as raw:
-        if raw.read(2) == GZIP_MAGIC:
-            held *= _MAX_INFLATION
-    if promised > held:
-        raise RefusedError(
-            f"{path.name} promises {promised} bytes and can hold at most {held}: it is incomplete, copy it again",
-            "nifti.incomplete",
-        )
 
 
 def _scaling(path: Path, header: Any, findings: list[Finding]) -> tuple[float, float]:

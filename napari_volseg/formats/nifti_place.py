@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,8 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from napari_volseg.core import Finding, Geometry, GeometryError, RefusedError
+from napari_volseg.core import Finding, Geometry, RefusedError
+from napari_volseg.formats.placement import Placement, grid_of, without_orientation
 
 #: Largest corner distance, mm, at which sform and qform are taken to say the same.
 _SAME_FORM_MM = 0.1
@@ -21,37 +20,8 @@ _QUATERNION_ROUNDING = 5e-7
 _SAME_SPACING = 1e-3
 _UNIT_MM = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 
-#: Affines (index (i, j, k) → RAS) that a file without orientation may have meant.
-ORIENTATIONS = {
-    "RAS": "index (i, j, k) runs towards Right, Anterior, Superior",
-    "LAS": "index (i, j, k) runs towards Left, Anterior, Superior (Analyze, radiological)",
-    "LPS": "index (i, j, k) runs towards Left, Posterior, Superior (as ITK assumes)",
-}
 #: Meaning of the codes of sform and qform (nifti1.h).
 _SPACES = {1: "scanner", 2: "aligned to another file", 3: "Talairach", 4: "MNI 152", 5: "template"}
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """The grid of a file, or the grids that it may mean.
-
-    Parameters
-    ----------
-    geometry
-        The stored grid (k, j, i); where there are several readings, the first.
-    keyword
-        What must be asked, by the name of the argument that answers: ``"orientation"``, ``"form"``, or ``""``
-        where the file is clear.
-    readings
-        Answer to grid, where there is a question.
-    choices
-        Answer to the sentence that explains it.
-    """
-
-    geometry: Geometry
-    keyword: str = ""
-    readings: Mapping[str, Geometry] = field(default_factory=dict)
-    choices: Mapping[str, str] = field(default_factory=dict)
 
 
 def place(path: Path, header: Any, shape: tuple[int, int, int], findings: list[Finding]) -> Placement:
@@ -65,23 +35,17 @@ def place(path: Path, header: Any, shape: tuple[int, int, int], findings: list[F
     header = header.copy()
     scale = _millimetres(path, header, findings)
     _repair_spacing(path, header, findings)
-    sform = _grid(path, scale @ header.get_sform(), shape) if int(header["sform_code"]) > 0 else None
+    sform = grid_of(path, scale @ header.get_sform(), shape) if int(header["sform_code"]) > 0 else None
     if sform is not None:
         _compare_spacing(path, header, sform, scale[0, 0], findings)
     qform = _qform(path, header, scale, shape, findings, sform is not None)
     if sform is None and qform is None:
-        return _unknown(path, header, scale, shape, findings)
+        message = f"{path.name} has neither a qform nor an sform: its orientation is unknown"
+        findings.append(Finding("nifti.orientation_unknown", message))
+        return without_orientation(path, shape, header["pixdim"][1:4].astype(float) * scale[0, 0], message)
     if sform is None or qform is None or not _contradict(sform, qform, header):
         return Placement(next(form for form in (sform, qform) if form is not None))
     return _contradiction(path, header, sform, qform, findings)
-
-
-def orientation_affine(codes: str, shape_ijk: tuple[int, int, int], spacing_ijk: Any) -> NDArray[np.float64]:
-    """Return the affine of a file whose index (i, j, k) runs as ``codes`` says, centred on the origin, RAS mm."""
-    signs = [1.0 if letter == positive else -1.0 for letter, positive in zip(codes, "RAS", strict=True)]
-    affine = np.diag([*(np.asarray(spacing_ijk, float) * signs), 1.0])
-    affine[:3, 3] = -affine[:3, :3] @ ((np.asarray(shape_ijk) - 1) / 2)
-    return affine
 
 
 def units(header: Any) -> tuple[str, str]:
@@ -91,13 +55,6 @@ def units(header: Any) -> tuple[str, str]:
     except KeyError:
         return "unknown", "unknown"
     return space, time
-
-
-def _grid(path: Path, affine: NDArray[np.float64], shape: tuple[int, int, int]) -> Geometry:
-    try:
-        return Geometry.from_ras_ijk(affine, shape)
-    except GeometryError as error:
-        raise GeometryError(f"{path.name}: {error}", error.code) from error
 
 
 def _millimetres(path: Path, header: Any, findings: list[Finding]) -> NDArray[np.float64]:
@@ -154,7 +111,7 @@ def _qform(
         return None
     _repair_qfac(path, header, findings)
     try:
-        return _grid(path, scale @ _qform_affine(path, header), shape)
+        return grid_of(path, scale @ _qform_affine(path, header), shape)
     except RefusedError as error:
         if not dispensable:
             raise
@@ -199,15 +156,11 @@ def _contradict(sform: Geometry, qform: Geometry, header: Any) -> bool:
 def _contradiction(path: Path, header: Any, sform: Geometry, qform: Geometry, findings: list[Finding]) -> Placement:
     apart = float(np.linalg.norm(sform.corners() - qform.corners(), axis=1).max())
     mirrored = " and mirror each other" if sform.handedness != qform.handedness else ""
-    findings.append(
-        Finding(
-            "nifti.forms_differ",
-            f"sform and qform of {path.name} place its corners up to {apart:.3g} mm apart{mirrored}",
-        )
-    )
+    message = f"sform and qform of {path.name} place its corners up to {apart:.3g} mm apart{mirrored}"
+    findings.append(Finding("nifti.forms_differ", message))
     readings = {"sform": sform, "qform": qform}
     choices = {name: _form_in_words(name, int(header[f"{name}_code"]), grid) for name, grid in readings.items()}
-    return Placement(sform, "form", readings, choices)
+    return Placement(sform, "form", message, readings, choices)
 
 
 def _form_in_words(name: str, code: int, grid: Geometry) -> str:
@@ -216,18 +169,3 @@ def _form_in_words(name: str, code: int, grid: Geometry) -> str:
         f"{name} with code {code} ({_SPACES.get(code, 'unknown space')}): axes {grid.axis_codes} for (z, y, x), "
         f"first voxel at ({first}) mm LPS"
     )
-
-
-def _unknown(
-    path: Path, header: Any, scale: NDArray[np.float64], shape: tuple[int, int, int], findings: list[Finding]
-) -> Placement:
-    findings.append(
-        Finding(
-            "nifti.orientation_unknown", f"{path.name} has neither a qform nor an sform: its orientation is unknown"
-        )
-    )
-    spacing = header["pixdim"][1:4].astype(float)
-    readings = {
-        codes: _grid(path, scale @ orientation_affine(codes, shape, spacing), shape) for codes in ORIENTATIONS
-    }
-    return Placement(readings["LAS"], "orientation", readings, ORIENTATIONS)

@@ -1,4 +1,4 @@
-"""From stored values to values with a unit, in the smallest type that holds them exactly."""
+"""From stored values to values with a unit, in the smallest type that holds them exactly; guessing HU."""
 
 from __future__ import annotations
 
@@ -36,3 +36,20 @@ def rescale_into(out: NDArray[Any], stored: NDArray[Any], slope: float, intercep
         raise OverflowError(f"values from {low} to {high} do not fit {out.dtype}")
     # Wrapping addition in the result's own type is exact because both ends fit.
     np.add(stored.astype(out.dtype, copy=False), np.int64(int(intercept)).astype(out.dtype), out=out)
+
+
+def looks_like_ct(voxels: NDArray[Any]) -> bool:
+    """Whether values reach from air or padding to dense tissue as HU do, with a visible share near air.
+
+    MR has no values near -1000, and phase images reach further down than any CT padding.
+    """
+    if voxels.dtype.kind == "u":
+        return False
+    sample = voxels.reshape(-1)[:: max(1, voxels.size // 1_000_000)]
+    sample = sample[np.isfinite(sample)]
+    if sample.size == 0:
+        return False
+    low, high = float(sample.min()), float(sample.max())
+    if not (-3100 <= low <= -900 and 200 <= high <= 32767):
+        return False
+    return float(np.mean(sample < -850)) > 0.05

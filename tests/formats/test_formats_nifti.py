@@ -157,7 +157,7 @@ def test_without_orientation_the_user_decides(tmp_path: Path) -> None:
         volume = open_volume(path, orientation=letters)
         assert nib.aff2axcodes(volume.origin_provenance.source_geometry.to_ras_ijk()) == tuple(letters)
         np.testing.assert_allclose(volume.geometry.spacing, (2.5, 1.2, 0.8), rtol=1e-6)
-        assert "nifti.orientation_chosen" in codes(volume)
+        assert "place.orientation_chosen" in codes(volume)
 
 
 @pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image, nib.Nifti1Pair, nib.Nifti2Pair])

@@ -305,7 +305,7 @@ def test_asks_and_does_as_it_is_told(tmp_path: Path, row: str) -> None:
     for answer, affine in answers.items():
         volume = open_volume(path, **{keyword: answer})
         assert bead_error(volume, affine) < 1e-3
-        assert f"nifti.{keyword}_chosen" in told(volume, "warning")
+        assert f"place.{keyword}_chosen" in told(volume, "warning")
 
 
 def test_n2_and_n36_are_listed_with_what_is_unknown(tmp_path: Path) -> None:

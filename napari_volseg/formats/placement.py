@@ -1,0 +1,115 @@
+"""The grid that a file describes, or the grids that it may mean and that only its user can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_volseg.core import DecisionNeededError, Finding, Geometry, GeometryError, UsageError, Volume
+
+#: Affines (index (i, j, k) → RAS) that a file without orientation may have meant.
+ORIENTATIONS = {
+    "RAS": "index (i, j, k) runs towards Right, Anterior, Superior",
+    "LAS": "index (i, j, k) runs towards Left, Anterior, Superior (Analyze, radiological)",
+    "LPS": "index (i, j, k) runs towards Left, Posterior, Superior (as ITK assumes)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an image lies.
+
+    Parameters
+    ----------
+    geometry
+        The stored grid (k, j, i); where there are several readings, the first.
+    keyword
+        Name of the argument that chooses a reading, ``"orientation"`` or ``"form"``; empty where the file is clear.
+    question
+        One sentence that says what is unclear.
+    readings
+        Answer to grid, where there is a question.
+    choices
+        Answer to the sentence that explains it.
+    """
+
+    geometry: Geometry
+    keyword: str = ""
+    question: str = ""
+    readings: Mapping[str, Geometry] = field(default_factory=dict)
+    choices: Mapping[str, str] = field(default_factory=dict)
+
+
+def decide(
+    placement: Placement, orientation: str | None = None, form: str | None = None
+) -> tuple[Placement, tuple[Finding, ...]]:
+    """Return the placement that the user chose, and that they did; a clear one is itself.
+
+    Raises
+    ------
+    DecisionNeededError
+        Where the file is unclear and its question not answered.
+    UsageError
+        For an answer that is none of the choices.
+    """
+    keyword, choices = placement.keyword, placement.choices
+    if not keyword:
+        return placement, ()
+    answer = {"orientation": orientation, "form": form}[keyword]
+    if answer is None:
+        raise DecisionNeededError(f"{placement.question}: choose one of {', '.join(choices)}", choices, keyword)
+    if answer not in choices:
+        raise UsageError(f"{keyword} {answer!r} is unknown: choose one of {', '.join(choices)}")
+    chosen = Finding(f"place.{keyword}_chosen", f"{placement.question}; {answer} was chosen")
+    return Placement(placement.readings[answer]), (chosen,)
+
+
+def as_image(placement: Placement, volume: Volume, name: str) -> Placement:
+    """Return the placement of labels, of several readings the one that is the stored grid of their image.
+
+    Stored grids are compared: on the display grid all orientations of a centred image look the same.
+
+    Raises
+    ------
+    GeometryError
+        Where no reading is.
+    """
+    if not placement.keyword:
+        return placement
+    for reading in placement.readings.values():
+        if reading.same_grid(volume.origin_provenance.source_geometry):
+            return Placement(reading)
+    raise GeometryError(
+        f"{name} doesn't say how it lies in the patient beyond doubt, and no reading of it (by "
+        f"{', '.join(placement.readings)}) is the grid of {volume.name}: write the place of the image into it",
+        "labels.mismatch",
+    )
+
+
+def without_orientation(path: Path, shape_ijk: tuple[int, int, int], spacing_ijk: Any, question: str) -> Placement:
+    """Return the placement of a file that gives spacings, mm, and no directions."""
+    readings = {
+        codes: grid_of(path, orientation_affine(codes, shape_ijk, spacing_ijk), shape_ijk) for codes in ORIENTATIONS
+    }
+    return Placement(readings["LAS"], "orientation", question, readings, ORIENTATIONS)
+
+
+def orientation_affine(codes: str, shape_ijk: tuple[int, int, int], spacing_ijk: Any) -> NDArray[np.float64]:
+    """Return the affine of a file whose index (i, j, k) runs as ``codes`` says, centred on the origin, RAS mm."""
+    signs = [1.0 if letter == positive else -1.0 for letter, positive in zip(codes, "RAS", strict=True)]
+    affine = np.diag([*(np.asarray(spacing_ijk, float) * signs), 1.0])
+    affine[:3, 3] = -affine[:3, :3] @ ((np.asarray(shape_ijk) - 1) / 2)
+    return affine
+
+
+def grid_of(path: Path, affine: NDArray[np.float64], shape_ijk: tuple[int, int, int]) -> Geometry:
+    """Return the grid of an affine (index (i, j, k) → RAS mm); one that is none is refused with the file's name."""
+    try:
+        return Geometry.from_ras_ijk(affine, shape_ijk)
+    except GeometryError as error:
+        raise GeometryError(f"{path.name}: {error}", error.code) from error

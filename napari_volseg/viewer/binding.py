@@ -18,11 +18,11 @@ from napari_volseg.viewer.layers import (
     colors_of,
     image_layer,
     labels_layer,
-    prepare_colors,
     prompts_layer,
     segment_colormap,
     show_window,
     value_range,
+    warm_up,
 )
 from napari_volseg.viewer.markers import markers_of, show_markers
 from napari_volseg.viewer.mouse import Mouse
@@ -104,7 +104,7 @@ class ViewerBinding:
         self._case_links: list[Link] = []
         keys.bind(viewer, self._keys)
         viewer.scene.camera.synced = False
-        threading.Thread(target=prepare_colors, name="volseg-colours").start()
+        threading.Thread(target=warm_up, name="volseg-warm-up").start()
         self._link(self._links, self._wish_links())
         self._show_case()
 

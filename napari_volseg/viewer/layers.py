@@ -97,9 +97,10 @@ def segment_colormap(table: SegmentTable) -> DirectLabelColormap:
 
 
 @cache
-def prepare_colors() -> None:
-    """Have napari compile its mapping of labels to colours, a second's work that the first case would wait for."""
+def warm_up() -> None:
+    """Have napari do what the first case would wait for: compile its mapping of colours, build its table of units."""
     segment_colormap(SegmentTable()).map(np.zeros(1, np.uint16))
+    prompts_layer((1.0, 1.0, 1.0))
 
 
 def colors_of(table: SegmentTable) -> tuple[tuple[int, tuple[int, int, int], bool], ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_volseg.core import Finding, Geometry
+from napari_volseg.formats.decisions import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,14 @@ class RefusedFile:
         Stable identifier of the reason, such as ``"dicom.missing_slices"``.
     reason
         One sentence for the user.
+    series_uid
+        DICOM series that the file belongs to, empty where unknown.
     """
 
     path: Path
     code: str
     reason: str
+    series_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class FoundVolume:
         What was found, repaired or assumed.
     source
         The reader's own notes for loading.
+    decisions
+        What only the user can decide before it is loaded; the description shows what the first choices give.
     """
 
     id: str
@@ -62,6 +68,7 @@ class FoundVolume:
     date: str = ""
     findings: tuple[Finding, ...] = ()
     source: object = field(default=None, repr=False, compare=False)
+    decisions: tuple[Decision, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -18,12 +18,16 @@ from napari_volseg.core import (
 )
 from napari_volseg.formats import dicom, nifti
 from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
+from napari_volseg.formats.decisions import Answers
 from napari_volseg.formats.files import PathLike, list_files
 from napari_volseg.formats.nifti_header import header_of_pair
 
 
 def scan(
-    path: PathLike | Sequence[PathLike], progress: ProgressCallback = no_progress, cancel: CancelToken | None = None
+    path: PathLike | Sequence[PathLike],
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+    answers: Answers | None = None,
 ) -> Scan:
     """Look at a file or at everything under a folder, and list the volumes in it.
 
@@ -36,6 +40,8 @@ def scan(
         File, folder, or several of them.
     progress, cancel
         Called and looked at after each file.
+    answers
+        To decisions that DICOM series may need; what stays open is listed in the volumes' ``decisions``.
 
     Raises
     ------
@@ -43,18 +49,23 @@ def scan(
         For a path that does not exist.
     """
     files = _one_of_each_pair(list_files(path))
+    known = set(files)
     parts: list[Scan] = []
-    instances: list[dicom.Instance] = []
-    for number, file in enumerate(files):
+    images: list[dicom.Instance] = []
+    for number, file in enumerate(files):  # grows by what a DICOMDIR refers to
         if cancel is not None:
             cancel.check()
         outcome = _examine(file)
-        if isinstance(outcome, dicom.Instance):
-            instances.append(outcome)
-        else:
+        if isinstance(outcome, Scan):
             parts.append(outcome)
+        elif isinstance(outcome, dicom.Directory):
+            parts.append(Scan(refused=outcome.refused, skipped=1))
+            files.extend(new for new in outcome.files if new not in known)
+            known.update(outcome.files)
+        else:
+            images.extend(outcome)
         progress(Progress(number + 1, len(files), f"Reading headers: {file.name}"))
-    parts.append(dicom.assemble(instances))
+    parts.append(dicom.assemble(images, [refused for part in parts for refused in part.refused], answers))
     return _merged(parts)
 
 
@@ -64,6 +75,7 @@ def load(
     cancel: CancelToken | None = None,
     orientation: str | None = None,
     form: str | None = None,
+    answers: Answers | None = None,
 ) -> Volume:
     """Read the voxels of a found volume onto its display grid.
 
@@ -77,6 +89,8 @@ def load(
         For NIfTI without qform and sform, and for Analyze: "RAS", "LAS" or "LPS".
     form
         For NIfTI whose sform and qform contradict each other: "sform" or "qform".
+    answers
+        To the decisions of a DICOM series.
 
     Raises
     ------
@@ -87,7 +101,7 @@ def load(
     """
     if found.format == nifti.NAME:
         return nifti.load(found, progress, cancel, orientation, form)
-    return dicom.load(found, progress, cancel)
+    return dicom.load(found, progress, cancel, answers)
 
 
 def open_volume(
@@ -97,19 +111,21 @@ def open_volume(
     cancel: CancelToken | None = None,
     orientation: str | None = None,
     form: str | None = None,
+    answers: Answers | None = None,
 ) -> Volume:
     """Open the volume at a path: the only one, or the one with ``volume_id``.
 
     Raises
     ------
     DecisionNeededError
-        Where there are several volumes and none was chosen; its choices are their ids.
+        Where there are several volumes and none was chosen (its choices are their ids), or a decision is open.
     RefusedError
         Where there is none, with the reason.
     UsageError
         For a path or an id that does not exist.
     """
-    return load(choose(scan(path, progress, cancel), path, volume_id), progress, cancel, orientation, form)
+    found = choose(scan(path, progress, cancel, answers), path, volume_id)
+    return load(found, progress, cancel, orientation, form, answers)
 
 
 def choose(result: Scan, path: PathLike | Sequence[PathLike], volume_id: str | None = None) -> FoundVolume:
@@ -132,9 +148,10 @@ def choose(result: Scan, path: PathLike | Sequence[PathLike], volume_id: str | N
 def describe(found: FoundVolume) -> str:
     """Return one line about a found volume for lists and questions."""
     shape = " × ".join(map(str, found.shape))
-    spacing = " × ".join(f"{step:.3g}" for step in found.spacing)
+    spacing = " × ".join(f"{step:.3g}" for step in found.spacing) + " mm"
     name = found.description or "without description"
-    return ", ".join(filter(None, (name, found.modality, shape, f"{spacing} mm", found.date)))
+    size = "no physical size" if dicom.is_uncalibrated(found) else spacing
+    return ", ".join(filter(None, (name, found.modality, shape, size, found.date)))
 
 
 def _one_of_each_pair(files: Sequence[Path]) -> list[Path]:
@@ -142,18 +159,18 @@ def _one_of_each_pair(files: Sequence[Path]) -> list[Path]:
     return [file for file in files if header_of_pair(file) not in present]
 
 
-def _examine(file: Path) -> Scan | dicom.Instance:
+def _examine(file: Path) -> Scan | tuple[dicom.Instance, ...] | dicom.Directory:
     """Return what one file is, judged by its content."""
     if nifti.is_nifti(file):
         return nifti.scan_file(file)
     try:
-        instance = dicom.read_instance(file)
-    except RefusedError as error:
-        return Scan(refused=(RefusedFile(file, error.code, str(error)),))
+        outcome = dicom.read_file(file)
     except OSError as error:
         reason = f"{file.name} can't be read ({error.strerror or error}): check its permissions"
         return Scan(refused=(RefusedFile(file, "path.unreadable", reason),))
-    return instance if instance is not None else Scan(skipped=1)
+    if isinstance(outcome, RefusedFile):
+        return Scan(refused=(outcome,))
+    return outcome if outcome is not None else Scan(skipped=1)
 
 
 def _merged(parts: Sequence[Scan]) -> Scan:

@@ -7,7 +7,9 @@ all positions; a step that is not along the normal (gantry tilt) stays in it as 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,20 +38,99 @@ def along_normal(instances: Sequence[Instance]) -> NDArray[np.float64]:
     return np.asarray(positions @ np.cross(*mean_orientation(instances)))
 
 
-def fit_grid(instances: Sequence[Instance]) -> tuple[Geometry, tuple[Finding, ...]]:
-    """Return the grid of slices that are sorted along their normal, and what is to be told about it.
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How slices are spread along their normal.
+
+    Parameters
+    ----------
+    slots
+        (n,) place of each slice on an even grid, in steps from the first: whole numbers where they fit one, with
+        gaps where slices are missing.
+    step
+        The usual way from slice to slice, mm.
+    shortest, longest
+        The extremes of it, mm.
+    """
+
+    slots: NDArray[np.float64]
+    step: float
+    shortest: float
+    longest: float
+
+    @property
+    def is_even(self) -> bool:
+        """Whether every slice has a place on an even grid, be it one with gaps."""
+        return bool((self.slots == np.round(self.slots)).all())
+
+    @property
+    def missing(self) -> int:
+        """Number of places without a slice."""
+        return int(self.slots[-1]) + 1 - len(self.slots) if self.is_even else 0
+
+
+def spread_of(places: NDArray[np.float64]) -> Spread:
+    """Return how slices at ``places`` (n,) mm, increasing and distinct, are spread."""
+    steps = np.diff(places)
+    if len(steps) == 0:
+        return Spread(np.zeros(1), 0.0, 0.0, 0.0)
+    usual = _usual_step(steps)
+    counts = np.round(steps / usual)
+    with_gaps = bool((counts > 1).any())
+    loose, strict = 2 * JITTER_REFUSED_MM, _JITTER_REFUSED_SHARE * usual
+    tolerance = max(loose, strict) if with_gaps else min(loose, strict)
+    on_grid = float(np.abs(steps - counts * usual).max()) <= tolerance and counts.min() >= 1
+    slots = np.concatenate([[0.0], np.cumsum(counts) if on_grid else (places[1:] - places[0]) / usual])
+    return Spread(slots, usual, float(steps.min()), float(steps.max()))
+
+
+def even_runs(places: NDArray[np.float64]) -> list[slice]:
+    """Return the runs of evenly spaced slices, each as long as it can be, from the first slice on."""
+    slots = spread_of(places).slots
+    if spread_of(places).is_even:
+        cuts = [0, *(np.flatnonzero(np.diff(slots) > 1) + 1), len(places)]
+        return [slice(int(start), int(end)) for start, end in itertools.pairwise(cuts)]
+    runs: list[slice] = []
+    start = 0
+    for end in range(1, len(places) + 1):
+        spread = spread_of(places[start:end])
+        if not spread.is_even or spread.missing:
+            runs.append(slice(start, end - 1))
+            start = end - 1
+    return [*runs, slice(start, len(places))]
+
+
+def together(places: NDArray[np.float64]) -> list[NDArray[np.int_]]:
+    """Return the indices of slices by position, for ``places`` (n,) mm that don't decrease."""
+    steps = np.diff(places)
+    same = steps <= _SAME_POSITION_SHARE * _usual_step(steps) + 1e-9
+    return np.split(np.arange(len(places)), np.flatnonzero(~same) + 1)
+
+
+def fit_grid(
+    instances: Sequence[Instance], slots: NDArray[np.float64], count: int
+) -> tuple[Geometry, tuple[Finding, ...]]:
+    """Return the grid of slices, and what is to be told about it.
+
+    Parameters
+    ----------
+    instances
+        In any order; several may share a place.
+    slots
+        (n,) index of each along axis 0 of the grid.
+    count
+        Size of axis 0.
 
     Raises
     ------
     GeometryError
-        Where slices are missing, share a position, or are unevenly spaced.
+        Where slices lie off the grid.
     """
     findings: list[Finding] = []
     positions = np.array([instance.position for instance in instances])
-    _refuse_uneven(instances, along_normal(instances))
-    origin, step = _fit_line(positions) if len(instances) > 1 else (positions[0], _lone_step(instances[0], findings))
-    residual = positions - (origin + np.outer(np.arange(len(positions)), step))
-    _judge_jitter(instances, float(np.linalg.norm(residual, axis=1).max()), float(np.linalg.norm(step)), findings)
+    origin, step = _fit_line(positions, slots) if np.ptp(slots) > 0 else (positions[0], _lone_step(instances[0]))
+    residual = positions - (origin + np.outer(slots, step))
+    _judge_jitter(float(np.linalg.norm(residual, axis=1).max()), float(np.linalg.norm(step)), findings)
     rows, columns = mean_orientation(instances)[::-1]
     first = instances[0]
     matrix = np.eye(4)
@@ -58,64 +139,38 @@ def fit_grid(instances: Sequence[Instance]) -> tuple[Geometry, tuple[Finding, ..
     matrix[:3, 2] = columns * first.pixel_spacing[1]
     matrix[:3, 3] = origin
     frames = {instance.frame_of_reference_uid for instance in instances}
-    geometry = Geometry((len(instances), first.rows, first.columns), matrix, frames.pop() if len(frames) == 1 else "")
-    _tell_tilt(geometry, findings)
-    _tell_wrong_tags(first, geometry, findings)
+    geometry = Geometry((count, first.rows, first.columns), matrix, frames.pop() if len(frames) == 1 else "")
+    if count == 1:
+        _tell_unknown_thickness(first, findings)
+    else:
+        _tell_tilt(geometry, findings)
+        _tell_wrong_tags(first, geometry, findings)
     return geometry, tuple(findings)
 
 
-def _fit_line(positions: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return origin and step of the evenly spaced points that fit ``positions`` (n, 3) best in least squares."""
-    index = np.arange(len(positions)) - (len(positions) - 1) / 2
-    step = index @ positions / (index @ index)
-    return positions.mean(0) + index[0] * step, step
+def _fit_line(
+    positions: NDArray[np.float64], slots: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return origin and step of the line through ``positions`` (n, 3) at ``slots`` (n,), best in least squares."""
+    centered = slots - slots.mean()
+    step = centered @ positions / (centered @ centered)
+    return positions.mean(0) - slots.mean() * step, step
 
 
-def _lone_step(instance: Instance, findings: list[Finding]) -> NDArray[np.float64]:
+def _lone_step(instance: Instance) -> NDArray[np.float64]:
     """Return the step of a single slice: its thickness along the normal, 1 mm where that is unknown."""
-    length = abs(instance.spacing_between or instance.thickness or 0.0)
-    if length == 0:
-        length = 1.0
-        findings.append(
-            Finding(
-                "dicom.thickness_unknown",
-                "a single slice without Slice Thickness: 1 mm is taken, volumes are a guess",
-            )
-        )
     column, row = np.asarray(instance.orientation).reshape(2, 3)
-    return np.asarray(np.cross(column, row) * length)
+    return np.asarray(np.cross(column, row) * (_stated_thickness(instance) or 1.0))
 
 
-def _refuse_uneven(instances: Sequence[Instance], places: NDArray[np.float64]) -> None:
-    steps = np.diff(places)
-    if len(steps) == 0:
-        return
-    usual = _usual_step(steps)
-    same = steps <= _SAME_POSITION_SHARE * usual + 1e-9
-    if same.any():
-        raise _shared_positions(instances, places, same)
-    counts = np.round(steps / usual)
-    missing = counts > 1
-    off = np.abs(steps - counts * usual) > max(2 * JITTER_REFUSED_MM, _JITTER_REFUSED_SHARE * usual)
-    if missing.any() and not off.any():
-        at = int(np.flatnonzero(missing)[0])
-        raise GeometryError(
-            f"{_slices(int((counts[missing] - 1).sum()))} missing, the first after "
-            f"{instances[at].path.name} (a gap of {steps[at]:.4g} mm where {usual:.4g} mm is usual): "
-            "copy the whole series again",
-            "dicom.missing_slices",
-        )
-    tolerance = min(2 * JITTER_REFUSED_MM, _JITTER_REFUSED_SHARE * usual)
-    if float(np.abs(steps - usual).max()) > tolerance:
-        raise GeometryError(
-            f"slices are unevenly spaced, from {steps.min():.4g} to {steps.max():.4g} mm apart, and form no grid: "
-            "open a reconstruction with even spacing",
-            "dicom.uneven_spacing",
-        )
+def _stated_thickness(instance: Instance) -> float:
+    return abs(instance.spacing_between or instance.thickness or 0.0)
 
 
-def _slices(count: int) -> str:
-    return f"{count} slices are" if count > 1 else "1 slice is"
+def _tell_unknown_thickness(instance: Instance, findings: list[Finding]) -> None:
+    if not _stated_thickness(instance):
+        text = "a single slice without Slice Thickness: 1 mm is taken, volumes are a guess"
+        findings.append(Finding("dicom.thickness_unknown", text))
 
 
 def _usual_step(steps: NDArray[np.float64]) -> float:
@@ -124,31 +179,7 @@ def _usual_step(steps: NDArray[np.float64]) -> float:
     return float(np.quantile(real, 0.25, method="lower")) if len(real) else 0.0
 
 
-def _shared_positions(
-    instances: Sequence[Instance], places: NDArray[np.float64], same: NDArray[np.bool_]
-) -> GeometryError:
-    groups = np.split(np.arange(len(places)), np.flatnonzero(~same) + 1)
-    sizes = {len(group) for group in groups}
-    if len(groups) == 1:
-        return GeometryError(
-            f"its {len(places)} images all lie at the same position and form no volume: open another series",
-            "dicom.several_per_position",
-        )
-    if len(sizes) == 1:
-        return GeometryError(
-            f"{sizes.pop()} images lie at each of {len(groups)} slice positions, as in a time or diffusion series, "
-            "which can't be opened yet: export one volume of it",
-            "dicom.several_per_position",
-        )
-    pair = next(group for group in groups if len(group) > 1)
-    return GeometryError(
-        f"{instances[pair[0]].path.name} and {instances[pair[1]].path.name} lie at the same position "
-        f"but differ: remove the one that doesn't belong to the volume",
-        "dicom.duplicate_position",
-    )
-
-
-def _judge_jitter(instances: Sequence[Instance], distance: float, step: float, findings: list[Finding]) -> None:
+def _judge_jitter(distance: float, step: float, findings: list[Finding]) -> None:
     if distance > min(JITTER_REFUSED_MM, _JITTER_REFUSED_SHARE * step):
         raise GeometryError(
             f"slices lie up to {distance:.3g} mm off an even grid where at most {JITTER_REFUSED_MM} mm is accepted: "
@@ -181,8 +212,6 @@ def _normal(geometry: Geometry) -> NDArray[np.float64]:
 
 def _tell_wrong_tags(first: Instance, geometry: Geometry, findings: list[Finding]) -> None:
     """Tell where Slice Thickness or Spacing Between Slices contradicts the real step by more than 1 %."""
-    if geometry.shape[0] == 1:
-        return
     step = abs(float(geometry.matrix[:3, 0] @ _normal(geometry)))
     for value, code, name in (
         (first.thickness, "dicom.thickness_differs", "Slice Thickness"),

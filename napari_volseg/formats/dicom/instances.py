@@ -1,38 +1,52 @@
-"""One DICOM file: what its header says of one image, read without its pixels."""
+"""Images of a DICOM file: what its header says of each, read without pixels."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
 
 import numpy as np
 import pydicom
-from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    MediaStorageDirectoryStorage,
-)
+from pydicom.tag import Tag
+from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from napari_volseg.core import RefusedError
+from napari_volseg.formats.catalog import RefusedFile
+from napari_volseg.formats.dicom import frames
+from napari_volseg.formats.dicom.directory import Directory, read_directory
+from napari_volseg.formats.dicom.elements import bad_value, number, numbers, size, text, texts
+from napari_volseg.formats.dicom.encoding import (
+    is_lossy,
+    refuse_inflating_bomb,
+    refuse_missing_pixels,
+    starts_like_a_dataset,
+    starts_like_a_program,
+    transfer_syntax,
+)
+from napari_volseg.formats.dicom.marks import KEYWORDS as MARK_KEYWORDS
+from napari_volseg.formats.dicom.marks import Mark, read_marks
 
 _KEYWORDS = (
     "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "StudyDate", "SeriesDate",
     "AcquisitionDate", "ContentDate", "Modality", "SeriesDescription", "SliceThickness", "SpacingBetweenSlices",
     "EchoTime", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "ImagePositionPatient",
     "ImageOrientationPatient", "FrameOfReferenceUID", "SamplesPerPixel", "PhotometricInterpretation",
-    "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "PixelRepresentation",
+    "Rows", "Columns", "PixelSpacing", "ImagerPixelSpacing", "BitsAllocated", "PixelRepresentation",
     "PixelPaddingValue", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "RescaleIntercept",
     "RescaleSlope", "RescaleType", "ModalityLUTSequence", "Units", "BurnedInAnnotation",
-    "LossyImageCompression",
+    "LossyImageCompression", "AnatomicalOrientationType", "PatientID", "PatientName", "PatientBirthDate", "StackID",
+    *frames.KEYWORDS, *MARK_KEYWORDS,
 )  # fmt: skip
-_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_OVERLAY_ROWS = Tag(0x6000, 0x0010)
+_TAGS = [*(Tag(keyword) for keyword in _KEYWORDS), _OVERLAY_ROWS]
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
-_NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
+
+#: Modalities that measure in the patient: without Pixel Spacing such a file is broken.
+_VOLUMETRIC = ("CT", "MR", "PT")
+#: Directions of columns and rows that stand in where a file has none.
+_NO_ORIENTATION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 #: Objects that hold no image: modality to what it is.
 _NOT_IMAGES = {
@@ -44,7 +58,7 @@ _NOT_IMAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One single-frame grey image, as its header describes it.
+    """One grey image, a file or a frame of one, as the header describes it.
 
     Parameters
     ----------
@@ -61,11 +75,12 @@ class Instance:
     rows, columns
         Matrix.
     pixel_spacing
-        Distance between rows, then between columns, mm.
+        Distance between rows, then between columns, mm; 1 where it is among ``missing``.
     orientation
         Direction of increasing column index, then of increasing row index, (x, y, z), LPS: two unit vectors.
+        Those of an axial image where it is among ``missing``.
     position
-        Centre of the first pixel, (x, y, z), mm, LPS.
+        Centre of the first pixel, (x, y, z), mm, LPS; the origin where it is among ``missing``.
     thickness, spacing_between
         Slice Thickness and Spacing Between Slices, mm; None where absent.
     slope, intercept, rescale_type
@@ -74,14 +89,36 @@ class Instance:
         Unit of a PET image.
     padding
         Stored value outside the field of view, None where absent.
-    windows
-        (centre, width, name) as the file suggests them.
+    windows, bad_windows
+        (centre, width, name) as the file suggests them, and whether some of them make no sense.
     has_preamble
         Whether the file has the 128 bytes and "DICM" in front.
     burned_in, lossy
         Whether the file says that text is burned into its pixels, and that it was compressed with loss.
     oblique_by
         How far the orientation is from two orthogonal unit vectors, as written.
+    photometric
+        Photometric Interpretation.
+    has_lut
+        Whether stored values become values through a modality lookup table instead of slope and intercept.
+    overlays
+        Whether there are overlay planes, which are not shown.
+    at_detector
+        Whether the spacing is that at the detector of a projection.
+    program
+        Whether the preamble begins as an executable file does.
+    quadruped
+        Whether left and right are meant as for an animal on four legs.
+    patient
+        Digest of what identifies the patient, empty where nothing does.
+    frame
+        Index in a multi-frame file, None in a file of a single image.
+    stack
+        Stack ID of a frame.
+    marks
+        What may tell images at one place apart.
+    missing
+        Keywords of PixelSpacing, ImageOrientationPatient and ImagePositionPatient that are absent.
     """
 
     path: Path
@@ -110,13 +147,25 @@ class Instance:
     units: str
     padding: int | None
     windows: tuple[tuple[float, float, str], ...]
+    bad_windows: bool
     has_preamble: bool
     burned_in: bool
     lossy: bool
     oblique_by: float
+    photometric: str
+    has_lut: bool
+    overlays: bool
+    at_detector: bool
+    program: bool
+    quadruped: bool
+    patient: str
+    frame: int | None
+    stack: str
+    marks: tuple[Mark | None, ...]
+    missing: tuple[str, ...]
 
 
-def read_instance(path: Path) -> Instance | None:
+def read_file(path: Path) -> tuple[Instance, ...] | Directory | RefusedFile | None:
     """Read the header of one file.
 
     Parameters
@@ -126,65 +175,59 @@ def read_instance(path: Path) -> Instance | None:
 
     Returns
     -------
-    Instance or None
-        None where the file isn't DICOM or is a directory of other files.
+    tuple of Instance, Directory, RefusedFile or None
+        Its images; the files a DICOMDIR refers to; why DICOM is no image of use; None where it isn't DICOM.
 
     Raises
     ------
-    RefusedError
-        For DICOM that is not a single-frame grey image with a place in the patient.
     OSError
         Where the file can't be read.
     """
     try:
         return _read(path)
-    except (RefusedError, OSError):
+    except OSError:
         raise
+    except RefusedError as error:
+        return RefusedFile(path, error.code, str(error))
     except Exception as error:  # pydicom raises whatever a damaged value leads it into; the scan must go on
-        raise RefusedError(
-            f"{path.name} is damaged: its DICOM header can't be read ({error}); copy it again", "dicom.damaged"
-        ) from error
+        reason = f"{path.name} is damaged: its DICOM header can't be read ({error}); copy it again"
+        return RefusedFile(path, "dicom.damaged", " ".join(reason.split()))
 
 
-def _read(path: Path) -> Instance | None:
+def _read(path: Path) -> tuple[Instance, ...] | Directory | RefusedFile | None:
     with path.open("rb") as stream:
-        start = stream.read(132)
-        has_preamble = start[128:] == b"DICM"
-        if not has_preamble and not _starts_like_a_dataset(start):
+        start = stream.read(1024)
+        has_preamble = start[128:132] == b"DICM"
+        if not has_preamble and not starts_like_a_dataset(start):
             return None
+        if DeflatedExplicitVRLittleEndian.encode() in start:
+            refuse_inflating_bomb(path, stream)
         stream.seek(0)
-        header = pydicom.dcmread(
-            stream, stop_before_pixels=True, force=not has_preamble, specific_tags=list(_KEYWORDS)
-        )
+        header = pydicom.dcmread(stream, stop_before_pixels=True, force=not has_preamble, specific_tags=_TAGS)
         if not has_preamble and "SOPClassUID" not in header and "Rows" not in header:
             return None
         if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-            return None
-        _refuse_non_images(path, header)
-        _refuse_unsupported_images(path, header)
-        syntax = transfer_syntax(header)
-        _refuse_missing_pixels(path, header, stream, syntax)
-    return _interpret(path, header, syntax, has_preamble)
-
-
-def transfer_syntax(header: Dataset) -> str:
-    """Return the transfer syntax UID, that of the parsed encoding where there is no meta header."""
-    stated = str(header.file_meta.get("TransferSyntaxUID", ""))
-    if stated:
-        return stated
-    implicit, little = header.original_encoding
-    if not little:
-        return str(ExplicitVRBigEndian)
-    return str(ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian)
-
-
-def _starts_like_a_dataset(start: bytes) -> bool:
-    """Whether bytes begin with an element of group 0002 or 0008, as a file without preamble does."""
-    return len(start) >= 8 and start[:2] in (b"\x02\x00", b"\x08\x00") and start[3] == 0
+            return read_directory(path)
+        if not text(header, "SOPClassUID"):
+            header.SOPClassUID = header.file_meta.get("MediaStorageSOPClassUID", "")
+        try:
+            _refuse_non_images(path, header)
+            _refuse_unsupported_images(path, header)
+            syntax = transfer_syntax(header)
+            refuse_missing_pixels(path, header, stream, syntax)
+            singles = list(frames.single_frames(path, header))
+            return tuple(
+                _interpret(
+                    path, single, syntax, start, n if "NumberOfFrames" in header and len(singles) > 1 else None
+                )
+                for n, single in enumerate(singles)
+            )
+        except RefusedError as error:
+            return RefusedFile(path, error.code, str(error), text(header, "SeriesInstanceUID"))
 
 
 def _refuse_non_images(path: Path, header: Dataset) -> None:
-    modality = _text(header, "Modality")
+    modality = text(header, "Modality")
     if modality == "SEG":
         raise RefusedError(
             f"{path.name} is a DICOM segmentation: open its image series first, then load it as labels",
@@ -203,202 +246,149 @@ def _refuse_non_images(path: Path, header: Dataset) -> None:
 
 
 def _refuse_unsupported_images(path: Path, header: Dataset) -> None:
-    frames = _number(path, header, "NumberOfFrames") or 1
-    if frames > 1:
-        raise RefusedError(
-            f"{path.name} is a multi-frame image ({frames:g} frames), which can't be opened yet: "
-            "convert it to single-frame DICOM or NIfTI",
-            "dicom.multiframe",
-        )
-    if "MOSAIC" in _texts(header, "ImageType"):
+    if "MOSAIC" in texts(header, "ImageType"):
         raise RefusedError(
             f"{path.name} is a Siemens mosaic (many slices tiled in one image), which can't be opened yet: "
             "convert it to NIfTI",
             "dicom.mosaic",
         )
-    photometric = _text(header, "PhotometricInterpretation")
-    if (_number(path, header, "SamplesPerPixel") or 1) != 1 or photometric not in _GREY:
+    photometric = text(header, "PhotometricInterpretation")
+    if (number(path, header, "SamplesPerPixel") or 1) != 1 or photometric not in _GREY:
         raise RefusedError(
             f"{path.name} is a colour image ({photometric}): grey CT or MR images are needed", "dicom.color"
         )
-    if "ModalityLUTSequence" in header:
+    if number(path, header, "BitsAllocated") == 1:
         raise RefusedError(
-            f"{path.name} maps its values through a modality lookup table, which isn't supported: "
-            "re-export it with rescale slope and intercept",
-            "dicom.modality_lut",
+            f"{path.name} holds one bit a pixel, which is a mask and no image: open the image it belongs to",
+            "dicom.one_bit",
         )
 
 
-def _refuse_missing_pixels(path: Path, header: Dataset, stream: BinaryIO, syntax: str) -> None:
-    """Refuse a file that holds fewer pixel bytes than its header promises, before memory is asked for."""
-    if syntax == DeflatedExplicitVRLittleEndian:
-        return
-    order: Literal["little", "big"] = "big" if syntax == ExplicitVRBigEndian else "little"
-    start = stream.tell()
-    raw = stream.read(4)
-    tag = (int.from_bytes(raw[:2], order) << 16) | int.from_bytes(raw[2:], order)
-    if tag not in _PIXEL_TAGS:
-        raise RefusedError(f"{path.name} holds no pixels: copy it again", "dicom.no_pixels")
-    if syntax in _NATIVE:
-        bits = int(_number(path, header, "BitsAllocated") or 0)
-        promised = _size(path, header, "Rows") * _size(path, header, "Columns") * bits // 8
-        held = path.stat().st_size - start - (8 if syntax == ImplicitVRLittleEndian else 12)
-        if held < promised:
-            raise RefusedError(
-                f"{path.name} is incomplete: it holds {held} of {promised} bytes of pixels; copy it again",
-                "dicom.incomplete",
-            )
-
-
-def _interpret(path: Path, header: Dataset, syntax: str, has_preamble: bool) -> Instance:
-    spacing = _spacing(path, header)
+def _interpret(path: Path, header: Dataset, syntax: str, start: bytes, frame: int | None) -> Instance:
+    spacing, at_detector = _spacing(path, header)
     orientation, oblique_by = _orientation(path, header)
-    meta = header.file_meta
-    series_number = _number(path, header, "SeriesNumber")
+    position = _position(path, header)
+    windows, bad_windows = _windows(path, header)
+    has_preamble = start[128:132] == b"DICM"
+    series_number = number(path, header, "SeriesNumber")
     padding = header.get("PixelPaddingValue")
-    slope = _number(path, header, "RescaleSlope")
+    slope = number(path, header, "RescaleSlope")
     return Instance(
         path=path,
-        sop_class_uid=_text(header, "SOPClassUID") or str(meta.get("MediaStorageSOPClassUID", "")),
-        sop_instance_uid=_text(header, "SOPInstanceUID"),
-        study_uid=_text(header, "StudyInstanceUID"),
-        series_uid=_text(header, "SeriesInstanceUID"),
-        frame_of_reference_uid=_text(header, "FrameOfReferenceUID"),
+        sop_class_uid=text(header, "SOPClassUID"),
+        sop_instance_uid=text(header, "SOPInstanceUID"),
+        study_uid=text(header, "StudyInstanceUID"),
+        series_uid=text(header, "SeriesInstanceUID"),
+        frame_of_reference_uid=text(header, "FrameOfReferenceUID"),
         transfer_syntax=syntax,
-        modality=_text(header, "Modality") or "OT",
-        image_type=_texts(header, "ImageType"),
-        description=_text(header, "SeriesDescription"),
+        modality=text(header, "Modality") or "OT",
+        image_type=texts(header, "ImageType"),
+        description=text(header, "SeriesDescription"),
         date=_date(header),
         series_number=None if series_number is None else int(series_number),
-        echo_time=_number(path, header, "EchoTime"),
-        rows=_size(path, header, "Rows"),
-        columns=_size(path, header, "Columns"),
-        pixel_spacing=spacing,
-        orientation=orientation,
-        position=_position(path, header),
-        thickness=_number(path, header, "SliceThickness"),
-        spacing_between=_number(path, header, "SpacingBetweenSlices"),
+        echo_time=number(path, header, "EchoTime"),
+        rows=size(path, header, "Rows"),
+        columns=size(path, header, "Columns"),
+        pixel_spacing=spacing or (1.0, 1.0),
+        orientation=orientation or _NO_ORIENTATION,
+        position=position or (0.0, 0.0, 0.0),
+        thickness=number(path, header, "SliceThickness"),
+        spacing_between=number(path, header, "SpacingBetweenSlices"),
         slope=1.0 if slope is None else slope,
-        intercept=_number(path, header, "RescaleIntercept") or 0.0,
-        rescale_type=_text(header, "RescaleType"),
-        units=_text(header, "Units"),
+        intercept=number(path, header, "RescaleIntercept") or 0.0,
+        rescale_type=text(header, "RescaleType"),
+        units=text(header, "Units"),
         padding=padding if isinstance(padding, int) else None,
-        windows=_windows(path, header),
+        windows=windows,
+        bad_windows=bad_windows,
         has_preamble=has_preamble,
-        burned_in=_text(header, "BurnedInAnnotation") == "YES",
-        lossy=_text(header, "LossyImageCompression") == "01",
+        burned_in=text(header, "BurnedInAnnotation") == "YES",
+        lossy=text(header, "LossyImageCompression") == "01" or is_lossy(syntax),
         oblique_by=oblique_by,
+        photometric=text(header, "PhotometricInterpretation"),
+        has_lut="ModalityLUTSequence" in header,
+        overlays=_OVERLAY_ROWS in header,
+        at_detector=at_detector,
+        program=has_preamble and starts_like_a_program(start),
+        quadruped=text(header, "AnatomicalOrientationType") == "QUADRUPED",
+        patient=_patient(header),
+        frame=frame,
+        stack=text(header, "StackID"),
+        marks=read_marks(header),
+        missing=tuple(
+            keyword
+            for keyword, value in (
+                ("PixelSpacing", spacing),
+                ("ImageOrientationPatient", orientation),
+                ("ImagePositionPatient", position),
+            )
+            if value is None
+        ),
     )
 
 
-def _spacing(path: Path, header: Dataset) -> tuple[float, float]:
-    values = _numbers(path, header, "PixelSpacing")
-    if values is None:
+def _spacing(path: Path, header: Dataset) -> tuple[tuple[float, float] | None, bool]:
+    """Return the spacing, None where the file has none, and whether it is that at the detector."""
+    keyword = "PixelSpacing"
+    values = numbers(path, header, keyword)
+    if values is None and text(header, "Modality") in _VOLUMETRIC:
         raise RefusedError(
             f"{path.name} has no Pixel Spacing, so its size in mm is unknown: re-export it from the scanner or PACS",
             "dicom.no_spacing",
         )
-    if len(values) != 2 or min(values) <= 0:
-        raise _bad_value(path, header, "PixelSpacing", "two positive numbers in mm are needed")
-    return values[0], values[1]
-
-
-def _position(path: Path, header: Dataset) -> tuple[float, ...]:
-    values = _numbers(path, header, "ImagePositionPatient")
     if values is None:
-        raise RefusedError(
-            f"{path.name} has no Image Position (Patient), so its place in the patient is unknown: "
-            "re-export the series with positions",
-            "dicom.no_position",
-        )
-    if len(values) != 3:
-        raise _bad_value(path, header, "ImagePositionPatient", "three numbers in mm are needed")
+        keyword = "ImagerPixelSpacing"
+        values = numbers(path, header, keyword)
+    if values is None:
+        return None, False
+    if len(values) != 2 or min(values) <= 0:
+        raise bad_value(path, header, keyword, "two positive numbers in mm are needed")
+    return (values[0], values[1]), keyword == "ImagerPixelSpacing"
+
+
+def _position(path: Path, header: Dataset) -> tuple[float, ...] | None:
+    values = numbers(path, header, "ImagePositionPatient")
+    if values is not None and len(values) != 3:
+        raise bad_value(path, header, "ImagePositionPatient", "three numbers in mm are needed")
     return values
 
 
-def _orientation(path: Path, header: Dataset) -> tuple[tuple[float, ...], float]:
-    """Return the normalized orientation, and how far from orthonormal it was written."""
-    values = _numbers(path, header, "ImageOrientationPatient")
+def _orientation(path: Path, header: Dataset) -> tuple[tuple[float, ...] | None, float]:
+    """Return the normalized orientation, None where there is none, and how far from orthonormal it was written."""
+    values = numbers(path, header, "ImageOrientationPatient")
     if values is None:
-        raise RefusedError(
-            f"{path.name} has no Image Orientation (Patient), so left and right are unknown: "
-            "re-export the series with orientation",
-            "dicom.no_orientation",
-        )
+        return None, 0.0
     if len(values) != 6:
-        raise _bad_value(path, header, "ImageOrientationPatient", "six direction cosines are needed")
+        raise bad_value(path, header, "ImageOrientationPatient", "six direction cosines are needed")
     pair = np.asarray(values).reshape(2, 3)
     lengths = np.linalg.norm(pair, axis=1)
     error = max(float(np.abs(lengths - 1).max()), abs(float(pair[0] @ pair[1])))
     if error > 1e-3:
-        raise _bad_value(path, header, "ImageOrientationPatient", "two orthogonal unit vectors are needed")
+        raise bad_value(path, header, "ImageOrientationPatient", "two orthogonal unit vectors are needed")
     return tuple((pair / lengths[:, None]).reshape(-1).tolist()), error
 
 
-def _windows(path: Path, header: Dataset) -> tuple[tuple[float, float, str], ...]:
+def _patient(header: Dataset) -> str:
+    """Return a digest that tells patients apart and names none."""
+    identity = "\\".join(text(header, keyword) for keyword in ("PatientID", "PatientName", "PatientBirthDate"))
+    return hashlib.sha256(identity.encode()).hexdigest()[:16] if identity.strip("\\") else ""
+
+
+def _windows(path: Path, header: Dataset) -> tuple[tuple[tuple[float, float, str], ...], bool]:
+    """Return the windows that make sense, and whether there were others."""
     try:
-        centers = _numbers(path, header, "WindowCenter") or ()
-        widths = _numbers(path, header, "WindowWidth") or ()
+        centers = numbers(path, header, "WindowCenter") or ()
+        widths = numbers(path, header, "WindowWidth") or ()
     except RefusedError:
-        return ()
-    names = (*_texts(header, "WindowCenterWidthExplanation"), *[""] * len(centers))
-    return tuple((c, w, name or "From file") for c, w, name in zip(centers, widths, names, strict=False) if w > 0)
+        return (), True
+    names = (*texts(header, "WindowCenterWidthExplanation"), *[""] * len(centers))
+    good = tuple((c, w, name or "From file") for c, w, name in zip(centers, widths, names, strict=False) if w > 0)
+    return good, len(good) < max(len(centers), len(widths))
 
 
 def _date(header: Dataset) -> str:
     for keyword in ("SeriesDate", "AcquisitionDate", "ContentDate", "StudyDate"):
-        digits = _text(header, keyword).replace(".", "")
+        digits = text(header, keyword).replace(".", "")
         if len(digits) == 8 and digits.isdigit():
             return f"{digits[:4]}-{digits[4:6]}-{digits[6:]}"
     return ""
-
-
-def _texts(header: Dataset, keyword: str) -> tuple[str, ...]:
-    value = header.get(keyword)
-    if value is None:
-        return ()
-    values = [value] if isinstance(value, str) else value
-    return tuple(str(item).strip() for item in values)
-
-
-def _text(header: Dataset, keyword: str) -> str:
-    return "\\".join(_texts(header, keyword))
-
-
-def _numbers(path: Path, header: Dataset, keyword: str) -> tuple[float, ...] | None:
-    """Return the finite numbers of an element; None where it is absent or empty."""
-    try:
-        value = header.get(keyword)
-        if value is None or value == "":
-            return None
-        numbers = tuple(float(item) for item in (value if np.iterable(value) else [value]))
-    except (ValueError, TypeError, OverflowError) as error:
-        raise _bad_value(path, header, keyword, "numbers are needed") from error
-    if not np.isfinite(numbers).all():
-        raise _bad_value(path, header, keyword, "finite numbers are needed")
-    return numbers or None
-
-
-def _number(path: Path, header: Dataset, keyword: str) -> float | None:
-    values = _numbers(path, header, keyword)
-    return values[0] if values else None
-
-
-def _size(path: Path, header: Dataset, keyword: str) -> int:
-    value = _number(path, header, keyword)
-    if not value or value < 1:
-        raise _bad_value(path, header, keyword, "a positive number is needed")
-    return int(value)
-
-
-def _bad_value(path: Path, header: Dataset, keyword: str, need: str) -> RefusedError:
-    name = dictionary_description(keyword)
-    raw = header.get_item(tag_for_keyword(keyword) or 0)
-    value = getattr(raw, "value", b"")
-    if isinstance(value, bytes):
-        shown = value.decode("ascii", "replace")
-    else:
-        shown = "\\".join(map(str, value)) if np.iterable(value) and not isinstance(value, str) else str(value)
-    return RefusedError(
-        f"{path.name} has a {name} of '{' '.join(shown.split())}': {need}; re-export it", "dicom.bad_value"
-    )

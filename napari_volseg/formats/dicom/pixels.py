@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
-from pydicom.uid import UID
+from pydicom.pixels import apply_modality_lut, get_decoder, iter_pixels  # type: ignore[attr-defined]
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from napari_volseg.core import (
     CancelToken,
@@ -20,11 +21,17 @@ from napari_volseg.core import (
     ProgressCallback,
     RefusedError,
     Reorientation,
+    VolsegError,
     no_progress,
 )
-from napari_volseg.formats.dicom.instances import Instance, transfer_syntax
+from napari_volseg.formats.dicom.encoding import transfer_syntax
+from napari_volseg.formats.dicom.instances import Instance
+from napari_volseg.formats.dicom.stack import Stack, fillings
 from napari_volseg.formats.filling import allocate
 from napari_volseg.formats.rescale import INTEGER_TYPES, keeps_integers, rescale_into
+
+#: Frames of one file that one thread decodes in a row.
+_FRAMES_AT_ONCE = 16
 
 
 def refuse_missing_decoders(instances: Sequence[Instance]) -> None:
@@ -44,85 +51,153 @@ def refuse_missing_decoders(instances: Sequence[Instance]) -> None:
 
 
 def read_voxels(
-    instances: Sequence[Instance],
+    stack: Stack,
     stored: Geometry,
     reorientation: Reorientation,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> NDArray[Any]:
-    """Return the rescaled voxels on the display grid.
+    """Return the rescaled voxels, (z, y, x) or (t, z, y, x), on the display grid.
 
     Integers stay integers (int16 where they fit) where every slope is 1 and every intercept whole; otherwise
-    the result is float32.
+    the result is float32. Slices without an image hold the lowest value of all others.
 
     Parameters
     ----------
-    instances
-        One per slice of the stored grid.
+    stack
+        Which image fills which slice.
     stored
         Their grid.
     reorientation
         From the stored to the display grid.
     progress, cancel
-        Called and looked at after each slice.
+        Called and looked at after each image.
 
     Raises
     ------
     RefusedError
-        Where a slice can't be decoded.
+        Where an image can't be decoded.
     """
-    refuse_missing_decoders(instances)
-    whole = all(keeps_integers(instance.slope, instance.intercept) for instance in instances)
+    images = stack.images
+    refuse_missing_decoders(images)
+    whole = stack.is_even and all(keeps_integers(image.slope, image.intercept) for image in images)
+    times = len(stack.columns[0])
     for dtype in (*(INTEGER_TYPES if whole else ()), np.float32):
-        shown, in_stored_order = allocate(stored, reorientation, dtype)
+        shown, in_stored_order = allocate(stored, reorientation, dtype, (times,))
         try:
-            _decode_into(in_stored_order, instances, progress, cancel)
+            _fill(in_stored_order, stack, progress, cancel)
         except OverflowError:
             continue
-        return shown
+        return shown if stack.time is not None else shown[0]
     raise AssertionError("float32 never overflows")
 
 
+def _fill(target: NDArray[Any], stack: Stack, progress: ProgressCallback, cancel: CancelToken | None) -> None:
+    """Fill ``target`` (t, z, y, x) with the images of a stack."""
+    if stack.is_even:
+        slots = [int(slot) for slot in stack.slots]
+        cells = {(t, slots[column]): image for (t, column), image in fillings(stack)}
+        _decode_into(target, cells, progress, cancel)
+        _leave_empty(target, set(cells))
+        return
+    native = np.empty((target.shape[0], len(stack.columns), *target.shape[2:]), target.dtype)
+    cells = dict(fillings(stack))
+    _decode_into(native, cells, progress, cancel)
+    _leave_empty(native, set(cells))
+    _interpolate(target, native, np.asarray(stack.slots))
+
+
+def _leave_empty(target: NDArray[Any], filled: set[tuple[int, int]]) -> None:
+    empty = [cell for cell in np.ndindex(target.shape[:2]) if cell not in filled]
+    if empty:
+        lowest = min(target[cell].min() for cell in filled)
+        for cell in empty:
+            target[cell] = lowest
+
+
+def _interpolate(target: NDArray[Any], native: NDArray[Any], slots: NDArray[np.float64]) -> None:
+    """Fill the slices of ``target`` (t, z, y, x) linearly between those of ``native``, which lie at ``slots``."""
+    for z in range(target.shape[1]):
+        above = min(int(np.searchsorted(slots, z)), len(slots) - 1)
+        below = max(above - 1, 0)
+        share = 1.0 if above == below else (z - slots[below]) / (slots[above] - slots[below])
+        target[:, z] = native[:, below] * np.float32(1 - share) + native[:, above] * np.float32(share)
+
+
 def _decode_into(
-    target: NDArray[Any], instances: Sequence[Instance], progress: ProgressCallback, cancel: CancelToken | None
+    target: NDArray[Any],
+    cells: Mapping[tuple[int, int], Instance],
+    progress: ProgressCallback,
+    cancel: CancelToken | None,
 ) -> None:
-    def read_slice(number: int) -> None:
-        if cancel is not None:
-            cancel.check()
-        instance = instances[number]
-        rescale_into(target[number], decode(instance), instance.slope, instance.intercept)
+    def read(batch: Batch) -> int:
+        for cell, pixels in zip(batch, decode([cells[cell] for cell in batch]), strict=True):
+            if cancel is not None:
+                cancel.check()
+            rescale_into(target[cell], pixels, cells[cell].slope, cells[cell].intercept)
+        return len(batch)
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         try:
-            for number, _ in enumerate(pool.map(read_slice, range(len(instances)))):
-                progress(Progress(number + 1, len(instances), "Reading slices"))
+            done = 0
+            for count in pool.map(read, _batches(cells)):
+                done += count
+                progress(Progress(done, len(cells), "Reading slices"))
                 if cancel is not None:
                     cancel.check()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def decode(instance: Instance) -> NDArray[Any]:
-    """Return the stored values (y, x) of one file.
+#: Cells (t, z) whose images come from one file.
+Batch = list[tuple[int, int]]
+
+
+def _batches(cells: Mapping[tuple[int, int], Instance]) -> list[Batch]:
+    """Return cells by file, those of a multi-frame file in the order of its frames and not too many at once."""
+    by_file: dict[Path, Batch] = {}
+    for cell, image in cells.items():
+        by_file.setdefault(image.path, []).append(cell)
+    return [
+        ordered[start : start + _FRAMES_AT_ONCE]
+        for batch in by_file.values()
+        for ordered in (sorted(batch, key=lambda cell: cells[cell].frame or 0),)
+        for start in range(0, len(ordered), _FRAMES_AT_ONCE)
+    ]
+
+
+def decode(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
+    """Yield the stored values (y, x) of images that lie in one file; those of a lookup table, where it has one.
 
     Raises
     ------
     RefusedError
         Where the file is gone, damaged, or not as its header said when it was scanned.
     """
+    path = images[0].path
     try:
-        dataset = pydicom.dcmread(instance.path, force=not instance.has_preamble)
-        if "TransferSyntaxUID" not in dataset.file_meta:
-            dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax(dataset))
-        pixels = dataset.pixel_array
+        for image, pixels in zip(images, _decoded(images), strict=True):
+            if pixels.shape != (image.rows, image.columns):
+                raise ValueError(f"{pixels.shape} pixels where its header says {(image.rows, image.columns)}")
+            yield pixels
+    except (GeneratorExit, OverflowError, VolsegError):
+        raise
     except Exception as error:  # parsers and decoders raise whatever damaged data leads them into
         raise RefusedError(
-            f"{instance.path.name} can't be decoded ({error}): copy the series again", "dicom.damaged"
+            f"{path.name} can't be decoded ({' '.join(str(error).split())}): copy the series again", "dicom.damaged"
         ) from error
-    if pixels.shape != (instance.rows, instance.columns):
-        raise RefusedError(
-            f"{instance.path.name} decodes to {pixels.shape} pixels where its header says "
-            f"{(instance.rows, instance.columns)}: copy the series again",
-            "dicom.damaged",
-        )
-    return np.asarray(pixels)
+
+
+def _decoded(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
+    first = images[0]
+    frames = [image.frame for image in images if image.frame is not None]
+    if frames and first.has_preamble and first.transfer_syntax != DeflatedExplicitVRLittleEndian:
+        yield from iter_pixels(first.path, indices=frames, raw=True)
+        return
+    dataset = pydicom.dcmread(first.path, force=not first.has_preamble)
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax(dataset))
+    if frames:
+        yield from iter_pixels(dataset, indices=frames, raw=True)
+    else:
+        yield apply_modality_lut(dataset.pixel_array, dataset) if first.has_lut else dataset.pixel_array

@@ -1,12 +1,13 @@
-"""DICOM in: series listed as volumes, and loaded."""
+"""DICOM in: the volumes that a scan found, loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from napari_volseg.core import (
     CancelToken,
+    DecisionNeededError,
     Geometry,
     ProgressCallback,
     Provenance,
@@ -14,63 +15,21 @@ from napari_volseg.core import (
     Volume,
     no_progress,
 )
-from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
-from napari_volseg.formats.dicom.grid import fit_grid
+from napari_volseg.formats.catalog import FoundVolume
+from napari_volseg.formats.decisions import Answers
+from napari_volseg.formats.dicom.assembly import NAME, assemble
 from napari_volseg.formats.dicom.instances import Instance
 from napari_volseg.formats.dicom.pixels import read_voxels
-from napari_volseg.formats.dicom.series import (
-    common_findings,
-    group_series,
-    sort_slices,
-    split_series,
-    without_copies,
-)
+from napari_volseg.formats.dicom.stack import Stack
 from napari_volseg.spatial import display_reorientation, reorient_geometry
 
-NAME = "DICOM"
 
-
-def assemble(instances: Iterable[Instance]) -> Scan:
-    """Return the volumes that images form, and those that form none with the reason."""
-    found: list[FoundVolume] = []
-    refused: list[RefusedFile] = []
-    for series in group_series(instances):
-        try:
-            parts = split_series(series)
-        except RefusedError as error:
-            refused.append(RefusedFile(series[0].path, error.code, _in_series(series[0], error)))
-            continue
-        for part in parts:
-            try:
-                found.append(_volume_of(part, len(parts), str(len(found) + 1)))
-            except RefusedError as error:
-                refused.append(RefusedFile(part[0].path, error.code, _in_series(part[0], error)))
-    return Scan(tuple(found), tuple(refused))
-
-
-def _in_series(instance: Instance, error: RefusedError) -> str:
-    name = instance.description or instance.path.parent.name
-    return f"series {name!r}: {error}"
-
-
-def _volume_of(part: Sequence[Instance], parts: int, volume_id: str) -> FoundVolume:
-    slices, copies = without_copies(sort_slices(part))
-    geometry, findings = fit_grid(slices)
-    first = slices[0]
-    return FoundVolume(
-        id=volume_id,
-        format=NAME,
-        paths=tuple(instance.path for instance in slices),
-        description=first.description,
-        modality=first.modality,
-        geometry=geometry,
-        date=first.date,
-        findings=(*common_findings(slices, parts), *copies, *findings),
-        source=tuple(slices),
-    )
-
-
-def load(found: FoundVolume, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None) -> Volume:
+def load(
+    found: FoundVolume,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+    answers: Answers | None = None,
+) -> Volume:
     """Read the voxels of a series that was scanned.
 
     Parameters
@@ -78,18 +37,24 @@ def load(found: FoundVolume, progress: ProgressCallback = no_progress, cancel: C
     found
         From a scan.
     progress, cancel
-        Called and looked at after each slice.
+        Called and looked at after each image.
+    answers
+        To the decisions that the scan left open.
 
     Raises
     ------
+    DecisionNeededError
+        Where a decision is still open, or an answer makes several volumes of one.
     RefusedError
-        Where a slice can't be decoded.
+        Where an image can't be decoded.
     """
-    slices: tuple[Instance, ...] = found.source  # type: ignore[assignment]
+    found = decided(found, answers or Answers())
+    stack: Stack = found.source  # type: ignore[assignment]
     stored = found.geometry
     reorientation = display_reorientation(stored)
-    voxels = read_voxels(slices, stored, reorientation, progress, cancel)
-    quantity, unit = _meaning(slices[0])
+    voxels = read_voxels(stack, stored, reorientation, progress, cancel)
+    first = stack.first_images[0]
+    quantity, unit = _meaning(first)
     return Volume(
         voxels=voxels,
         geometry=reorient_geometry(stored, reorientation),
@@ -101,12 +66,50 @@ def load(found: FoundVolume, progress: ProgressCallback = no_progress, cancel: C
             format=NAME,
             source_geometry=stored,
             reorientation=reorientation,
-            paths=found.paths,
-            uids=_uids(slices[0], stored),
-            details=_details(slices),
+            paths=found.paths if stack.time is None else _first_files(stack),
+            uids=_uids(first, stored),
+            details=_details(stack, stored),
             findings=found.findings,
         ),
+        time=stack.time,
     )
+
+
+def decided(found: FoundVolume, answers: Answers) -> FoundVolume:
+    """Return the volume as it is under answers to its open decisions.
+
+    Raises
+    ------
+    DecisionNeededError
+        Where a decision is still open, or an answer makes several volumes of one.
+    RefusedError
+        Where an answer is to refuse.
+    """
+    if not found.decisions:
+        return found
+    stack: Stack = found.source  # type: ignore[assignment]
+    result = assemble(stack.candidates, answers=answers)
+    volumes = [volume for volume in result.found if set(volume.paths) == set(found.paths)] or list(result.found)
+    if not volumes:
+        raise RefusedError(result.refused[0].reason, result.refused[0].code)
+    for decision in volumes[0].decisions:
+        raise decision.error()
+    if len(volumes) > 1:
+        choices = {volume.id: volume.description for volume in volumes}
+        raise DecisionNeededError(
+            f"{found.description!r} becomes {len(choices)} volumes: scan again with the same answers and choose one",
+            choices,
+        )
+    return volumes[0]
+
+
+def is_uncalibrated(found: FoundVolume) -> bool:
+    """Whether the grid of a found volume is made up, so that nothing may be told in mm."""
+    return isinstance(found.source, Stack) and found.source.uncalibrated
+
+
+def _first_files(stack: Stack) -> tuple[Path, ...]:
+    return tuple(image.path for image in stack.first_images)
 
 
 def _meaning(first: Instance) -> tuple[str, str]:
@@ -128,14 +131,22 @@ def _uids(first: Instance, stored: Geometry) -> dict[str, str]:
     return {keyword: uid for keyword, uid in uids.items() if uid}
 
 
-def _details(slices: Sequence[Instance]) -> dict[str, Any]:
-    middle = slices[len(slices) // 2]
+def _details(stack: Stack, stored: Geometry) -> dict[str, Any]:
+    images = stack.first_images
+    middle = images[len(images) // 2]
     details: dict[str, Any] = {
         "series_description": middle.description,
         "date": middle.date,
         "image_type": middle.image_type,
+        "photometric": middle.photometric,
         "windows": middle.windows,
     }
     if middle.padding is not None:
         details["padding"] = middle.padding * middle.slope + middle.intercept
+    if stack.uncalibrated:
+        details["uncalibrated"] = True
+    if not stack.is_even:
+        details["resampled"] = True
+    elif len(images) < stored.shape[0]:
+        details["empty_slices"] = tuple(sorted(set(range(stored.shape[0])) - set(map(int, stack.slots))))
     return details

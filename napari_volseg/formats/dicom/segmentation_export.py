@@ -21,7 +21,7 @@ from skimage.color import rgb2lab
 
 from napari_volseg import __version__
 from napari_volseg.core import Code, Color, Geometry, RefusedError, Segment, Segmentation, Volume
-from napari_volseg.formats.dicom.reader import NAME
+from napari_volseg.formats.dicom.assembly import NAME
 from napari_volseg.formats.dicom.segmentation_import import frames_of, read_binary_dataset, slice_of
 from napari_volseg.formats.dicom.uids import complete_uids
 from napari_volseg.formats.files import PathLike

@@ -1,0 +1,120 @@
+"""Every DICOM row of the catalogue of oddities, made by its recipe and judged by its verdict.
+
+R: beads within 1e-3 mm and exact values. W: the same, with a recorded warning. X: refused by a code. A: asks, by a
+keyword, and each answer does what it says. The table ``ROWS`` names the rows by their number in the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dicom_corpus import ROWS, Truth
+
+from napari_volseg.core import DecisionNeededError, RefusedError, Volume
+from napari_volseg.formats import Answers, FoundVolume, load, open_volume, scan
+
+
+def named(verdict: str) -> list[str]:
+    return [name for name, row in ROWS.items() if row.verdict == verdict]
+
+
+def judge_beads(volume: Volume, truth: Truth, tolerance: float) -> None:
+    """Assert that each bead is seen once, where the raw tags put it, with its exact value."""
+    for t, beads in enumerate(truth.beads):
+        voxels = volume.at_time(t).voxels
+        for value, place in beads.items():
+            seen = np.argwhere(np.isclose(voxels, value, rtol=1e-6, atol=0))
+            assert len(seen) == 1, f"value {value} is seen {len(seen)} times"
+            if place is None:
+                assert volume.origin_provenance.details["uncalibrated"]
+            else:
+                assert np.linalg.norm(volume.geometry.to_patient(seen[0]) - place) < tolerance
+    assert (volume.time is None) == (len(truth.beads) == 1)
+
+
+def open_it(folder: Path, truth: Truth, answers: Answers | None = None) -> Volume:
+    """Open the volume in question: the one with the most slices, where others were split off."""
+    if not truth.others:
+        return open_volume(folder / truth.entry, answers=answers)
+    result = scan(folder, answers=answers)
+    assert len(result.found) == 1 + truth.others
+    return load(max(result.found, key=lambda found: found.slices), answers=answers)
+
+
+def codes(volume: Volume, severity: str | None = None) -> set[str]:
+    return {f.code for f in volume.origin_provenance.findings if severity in (None, f.severity)}
+
+
+def one_sentence(error: Exception) -> bool:
+    return "\n" not in str(error) and 20 < len(str(error)) < 600
+
+
+@pytest.mark.parametrize("name", named("R"))
+def test_right(tmp_path: Path, name: str) -> None:
+    row = ROWS[name]
+    truth = row.make(tmp_path)
+    volume = open_it(tmp_path, truth)
+    judge_beads(volume, truth, row.tolerance)
+    assert codes(volume, "warning") <= truth.may_warn
+    if row.code:
+        assert row.code in codes(volume)
+
+
+@pytest.mark.parametrize("name", named("W"))
+def test_right_with_a_warning(tmp_path: Path, name: str) -> None:
+    row = ROWS[name]
+    truth = row.make(tmp_path)
+    volume = open_it(tmp_path, truth)
+    judge_beads(volume, truth, row.tolerance)
+    assert row.code in codes(volume, "warning")
+
+
+@pytest.mark.parametrize("name", named("X"))
+def test_refused(tmp_path: Path, name: str) -> None:
+    row = ROWS[name]
+    truth = row.make(tmp_path)
+    with pytest.raises(RefusedError) as caught:
+        open_volume(tmp_path / truth.entry)
+    assert caught.value.code == row.code
+    assert one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("name", named("A"))
+def test_asked(tmp_path: Path, name: str) -> None:
+    row = ROWS[name]
+    truth = row.make(tmp_path)
+    listed = scan(tmp_path).found
+    assert row.code in {decision.code for found in listed for decision in found.decisions}
+    with pytest.raises(DecisionNeededError) as caught:
+        load(listed[0])
+    assert one_sentence(caught.value)
+    keyword = caught.value.keyword
+    assert set(caught.value.choices) >= {"refuse", *row.answers}
+    refused = scan(tmp_path, answers=Answers(**{**truth.also, keyword: "refuse"}))
+    assert not refused.found
+    assert row.code in {file.code for file in refused.refused}
+    for answer, outcome in row.answers.items():
+        answers = Answers(**{**truth.also, keyword: answer})
+        if outcome is None:
+            judge_blocks(scan(tmp_path, answers=answers).found, truth)
+            continue
+        for volume in (open_it(tmp_path, truth, answers), load(listed[0], answers=answers)):
+            judge_beads(volume, outcome(truth), row.tolerance)
+
+
+def judge_blocks(found: Sequence[FoundVolume], truth: Truth) -> None:
+    """Assert that the blocks hold all beads among them, each in its place."""
+    assert len(found) == truth.blocks
+    volumes = [load(volume) for volume in found]
+    for value, place in truth.beads[0].items():
+        places = [v.geometry.to_patient(at) for v in volumes for at in np.argwhere(v.voxels == value)]
+        assert len(places) == 1
+        assert place is not None
+        assert np.linalg.norm(places[0] - place) < 1e-3
+
+
+def test_every_row_of_the_catalogue_is_made() -> None:
+    assert {int(name.split()[0][1:].rstrip("abcde")) for name in ROWS} == set(range(1, 79))

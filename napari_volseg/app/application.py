@@ -304,4 +304,5 @@ def refusal_sentence(result: Scan) -> str:
         return "no image was found there: choose a folder with a DICOM series or a NIfTI file"
     first = result.refused[0]
     more = f" ({len(result.refused) - 1} more were refused)" if len(result.refused) > 1 else ""
-    return f"{first.path.name} was refused: {first.reason}{more}"
+    reason = first.reason if first.path.name in first.reason else f"{first.path.name} was refused: {first.reason}"
+    return f"{reason}{more}"

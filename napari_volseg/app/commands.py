@@ -42,6 +42,15 @@ def _needs_clicks(app: Application) -> str | None:
     return None if app.clicks is not None and app.clicks.prompts else "click into a structure first"
 
 
+def _needs_model(app: Application) -> str | None:
+    if app.case is None:
+        return "open an image first"
+    chosen, modality = app.models.chosen, app.case.volume.modality
+    if chosen is not None and chosen.card.channels == ("CT",) and modality in ("MR", "PT"):
+        return f"{chosen.card.title} needs a CT and this is {modality}"
+    return None
+
+
 def _needs_job(app: Application) -> str | None:
     return None if app.jobs.shown else "nothing is running"
 
@@ -219,10 +228,8 @@ def _work() -> list[Command]:
     return [
         Command("edit.undo", "Undo", Application.undo, "Control-Z", _needs_undo, "Take the last step back"),
         Command("edit.redo", "Redo", Application.redo, "Control-Shift-Z", _needs_redo, "Do it again"),
-        Command("segment.run", "Run model", Application.run_model, "R", _needs_case, "Segment with the chosen model"),
-        Command(
-            "segment.cancel", "Cancel", lambda app: app.jobs.cancel_all(), "Escape", _needs_job, "Stop what runs"
-        ),
+        Command("segment.run", "Run model", Application.run_model, "R", _needs_model, "Run the chosen model"),
+        Command("segment.cancel", "Cancel", cancel_jobs, "Escape", _needs_job, "Stop what runs"),
         Command("click.accept", "Accept", Application.accept_clicks, "Enter", _needs_clicks, "Finish this segment"),
         Command(
             "segment.next",

@@ -23,7 +23,8 @@ class ClickSection(Section):
 
     def build(self) -> None:
         """Make the buttons."""
-        click, scribble = tool_button(self.app, "click", "Click"), tool_button(self.app, "scribble", "Scribble")
+        self.click = click = tool_button(self.app, "click", "Click")
+        scribble = tool_button(self.app, "scribble", "Scribble")
         self.plus = ActionButton("+ Add", "Clicks add to the segment [X]", lambda: self._sign(True), "sign.add")
         self.minus = ActionButton(
             "− Remove", "Clicks take from the segment [X]", lambda: self._sign(False), "sign.remove"
@@ -51,7 +52,9 @@ class ClickSection(Section):
             count = len(clicks.prompts)
             prompts = f"{count} prompt{'' if count == 1 else 's'}" if count else "no prompts yet"
             self.engine.setText(f"{clicks.engine_title} · {prompts}")
-        set_primary(self.accept, next_step(self.app).primary == "click.accept")
+        primary = next_step(self.app).primary
+        set_primary(self.accept, primary == "click.accept")
+        set_primary(self.click, primary == "tool.click")
 
     def _sign(self, positive: bool) -> None:
         self.app.tools.positive = positive

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_volseg.app import Application
+from napari_volseg.app import COMMANDS, Application
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ def _while_clicking(app: Application) -> Hint:
 
 def _while_looking(app: Application) -> Hint:
     assert app.case is not None
+    if not len(app.case.table) and COMMANDS["segment.run"].why_not(app):
+        return Hint("Choose a window; then take the click tool", "tool.click")
     if not len(app.case.table):
         return Hint("Choose a window; then run a model, or take the click tool", "segment.run")
     if not app.case.active:

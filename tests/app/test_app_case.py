@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_volseg.app import Application, run_command
+from napari_volseg.app import COMMANDS, Application, run_command
 from napari_volseg.app.segmenting import plan_prediction
 from napari_volseg.core import (
     Geometry,
@@ -338,3 +338,15 @@ def test_windows_are_offered_by_modality(app):
     assert app.view.window.name == "Auto"
     with pytest.raises(UsageError):
         app.case.active = 7
+
+
+def test_a_model_for_ct_is_not_offered_for_an_mr(app):
+    app.models.look()
+    app.jobs.wait()
+    run = COMMANDS["segment.run"]
+    assert run.why_not(app) is None
+    volume = chiral_volume()
+    app.adopt(Volume(volume.voxels, volume.geometry, "MR"))
+    assert run.why_not(app) == "CT tissues needs a CT and this is MR"
+    app.adopt(Volume(volume.voxels, volume.geometry, "OT"))
+    assert run.why_not(app) is None

@@ -18,6 +18,8 @@ from typing import Any
 
 from napari_volseg import __version__
 from napari_volseg.core import (
+    CHOICES,
+    Answers,
     CancelledError,
     DecisionNeededError,
     Geometry,
@@ -48,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return arguments.run(arguments)
     except DecisionNeededError as error:
         choices = "; ".join(f"{name}: {meaning}" for name, meaning in error.choices.items())
-        return _complain(f"{error} Choices: {choices}", UNDECIDED)
+        flag = f" Give --{error.keyword.replace('_', '-')}." if error.keyword else ""
+        return _complain(f"{error} Choices: {choices}.{flag}", UNDECIDED)
     except UsageError as error:
         return _complain(str(error), USAGE)
     except RefusedError as error:
@@ -97,7 +100,7 @@ def _open_window(arguments: argparse.Namespace) -> int:
 def _info(arguments: argparse.Namespace) -> int:
     from napari_volseg.formats import scan
 
-    result = scan(_existing(arguments.path), _progress_bar())
+    result = scan(_existing(arguments.path), _progress_bar(), answers=_answers(arguments))
     volumes = [_describe(found) for found in result.found]
     refused = [{"path": str(r.path), "code": r.code, "reason": r.reason} for r in result.refused]
     if arguments.json:
@@ -121,6 +124,7 @@ def _describe(found: Any) -> dict[str, Any]:
         "affine": geometry.matrix.tolist(),
         "nifti_affine": geometry.to_ras_ijk().tolist(),
         "warnings": [asdict(finding) for finding in found.findings],
+        "decisions": [{**asdict(decision), "choices": CHOICES[decision.keyword]} for decision in found.decisions],
     }
 
 
@@ -133,6 +137,9 @@ def _print_info(volumes: list[dict[str, Any]], refused: list[dict[str, str]]) ->
         )
         for finding in v["warnings"]:
             print(f"    {finding['severity']} {finding['code']}: {finding['message']}")
+        for decision in v["decisions"]:
+            flag = f"--{decision['keyword'].replace('_', '-')} {'|'.join(decision['choices'])}"
+            print(f"    undecided {decision['code']}: {decision['question']} ({flag})")
     for r in refused:
         print(f"refused  {r['path']}: {r['reason']} ({r['code']})")
     if not volumes and not refused:
@@ -148,6 +155,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         progress=_progress_bar(),
         orientation=arguments.orientation,
         form=arguments.form,
+        answers=_answers(arguments),
     )
     _tell_findings(volume)
     _say_saved(save_volume_nifti(arguments.output, volume))
@@ -169,6 +177,7 @@ def _segment(arguments: argparse.Namespace) -> int:
         volume_id=arguments.volume,
         orientation=arguments.orientation,
         form=arguments.form,
+        answers=_answers(arguments),
         time=arguments.time,
         device=arguments.device,
         backend=arguments.backend,
@@ -258,6 +267,7 @@ def _add_info(add: Add) -> None:
         action="store_true",
         help="machine-readable; shape, spacing and affine are for index (z, y, x) → LPS mm",
     )
+    _add_dicom_choices(info)
     convert = add("convert", _convert, "write a volume as NIfTI on its source grid")
     convert.add_argument("input", type=Path)
     convert.add_argument("output", type=Path)
@@ -287,6 +297,17 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--form", choices=("sform", "qform"), help="which one places a NIfTI file whose two contradict each other"
     )
+    _add_dicom_choices(command)
+
+
+def _add_dicom_choices(command: argparse.ArgumentParser) -> None:
+    for keyword, choices in CHOICES.items():
+        meanings = "; ".join(f"{choice}: {meaning}" for choice, meaning in choices.items())
+        command.add_argument(f"--{keyword.replace('_', '-')}", choices=tuple(choices), help=f"DICOM. {meanings}")
+
+
+def _answers(arguments: argparse.Namespace) -> Answers:
+    return Answers(**{keyword: getattr(arguments, keyword) for keyword in CHOICES})
 
 
 def _existing(path: Path) -> Path:

@@ -11,6 +11,7 @@ from napari_volseg.app import exporting, segmenting
 from napari_volseg.app.case import Case
 from napari_volseg.app.picture import save_picture
 from napari_volseg.core import (
+    Answers,
     CancelToken,
     DecisionNeededError,
     ProgressCallback,
@@ -52,6 +53,7 @@ def segment_path(
     volume_id: str | None = None,
     orientation: str | None = None,
     form: str | None = None,
+    answers: Answers | None = None,
     time: int | None = None,
     device: str = "auto",
     backend: str = "auto",
@@ -61,7 +63,7 @@ def segment_path(
 ) -> Segmented:
     """Open a file or folder and segment it with a model, given by name or folder.
 
-    ``orientation`` and ``form`` are for NIfTI that doesn't say clearly how it lies; ``time`` is the position (from 0)
+    ``orientation`` and ``form`` are for NIfTI that doesn't say clearly how it lies, ``answers`` for DICOM; ``time`` is the position (from 0)
     along the time axis of a 4D image; ``targets`` are the files that will be written: what stands in their way is
     found before the model runs.
 
@@ -70,7 +72,8 @@ def segment_path(
     DecisionNeededError
         Where one of these is needed and not given, and where there are several volumes and no id.
     """
-    volume = at_time(open_volume(path, volume_id, progress, cancel, orientation=orientation, form=form), time)
+    opened = open_volume(path, volume_id, progress, cancel, orientation=orientation, form=form, answers=answers)
+    volume = at_time(opened, time)
     for target in targets:
         _require_room_for(target, volume)
     card, prediction = segmenting.predict(

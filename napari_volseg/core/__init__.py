@@ -2,6 +2,7 @@
 
 from napari_volseg.core.boxes import Box, BoxMask
 from napari_volseg.core.cards import ModelCard
+from napari_volseg.core.decisions import CHOICES, Answers, Decision, Inquiry
 from napari_volseg.core.errors import (
     CancelledError,
     DecisionNeededError,
@@ -30,21 +31,25 @@ from napari_volseg.core.windows import CT_WINDOWS, Window, auto_window
 
 __all__ = [
     "ANATOMICAL_STRUCTURE",
+    "CHOICES",
     "CT_WINDOWS",
     "LESION_CATEGORY",
     "MAX_LABEL",
     "SAME_GRID_MM",
     "TISSUE",
+    "Answers",
     "Box",
     "BoxMask",
     "CancelToken",
     "CancelledError",
     "Code",
     "Color",
+    "Decision",
     "DecisionNeededError",
     "Finding",
     "Geometry",
     "GeometryError",
+    "Inquiry",
     "ModelCard",
     "Point",
     "PointPrompt",

@@ -1,11 +1,14 @@
-"""Files in and out: NIfTI and DICOM volumes, labels, and exports that are read back before they count."""
+"""Files in and out: NIfTI, NRRD, MetaImage and DICOM; labels; exports that are read back before they count."""
 
+from napari_volseg.core import Answers, Decision
 from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
-from napari_volseg.formats.decisions import Answers, Decision
 from napari_volseg.formats.dicom.segmentation_export import save_dicom_seg
-from napari_volseg.formats.labels import load_labels
+from napari_volseg.formats.label_import import load_labels
 from napari_volseg.formats.nifti_export import save_labels_nifti, save_volume_nifti
+from napari_volseg.formats.raster_export import save_labels_metaimage, save_volume_metaimage, save_volume_nrrd
 from napari_volseg.formats.registry import choose, describe, load, open_volume, scan
+from napari_volseg.formats.slicer import save_seg_nrrd
+from napari_volseg.formats.volume_export import save_volume
 
 __all__ = [
     "Answers",
@@ -19,7 +22,12 @@ __all__ = [
     "load_labels",
     "open_volume",
     "save_dicom_seg",
+    "save_labels_metaimage",
     "save_labels_nifti",
+    "save_seg_nrrd",
+    "save_volume",
+    "save_volume_metaimage",
     "save_volume_nifti",
+    "save_volume_nrrd",
     "scan",
 ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from napari_volseg.core import Finding, Geometry
-from napari_volseg.formats.decisions import Decision
+from napari_volseg.core import Decision, Finding, Geometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class FoundVolume:
     id
         Short name within its scan, such as ``"1"``; the same files give the same name again.
     format
-        ``"DICOM"`` or ``"NIfTI"``.
+        ``"DICOM"``, ``"NIfTI"``, ``"NRRD"`` or ``"MetaImage"``.
     paths
         Source files; for DICOM one per slice along axis 0 of the stored grid.
     description

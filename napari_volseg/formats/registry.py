@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_volseg.core import (
+    Answers,
     CancelToken,
     DecisionNeededError,
     Progress,
@@ -16,11 +17,18 @@ from napari_volseg.core import (
     Volume,
     no_progress,
 )
-from napari_volseg.formats import dicom, nifti
+from napari_volseg.formats import dicom, metaimage, nifti, nrrd
 from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
-from napari_volseg.formats.decisions import Answers
 from napari_volseg.formats.files import PathLike, list_files
 from napari_volseg.formats.nifti_header import header_of_pair
+
+#: Formats of which each file is a volume: how to tell, and who looks at one.
+_SINGLE_FILES = (
+    (nifti.is_nifti, nifti.scan_file),
+    (nrrd.is_nrrd, nrrd.scan_file),
+    (metaimage.is_metaimage, metaimage.scan_file),
+)
+_RASTERS = {nrrd.NAME: nrrd.load, metaimage.NAME: metaimage.load}
 
 
 def scan(
@@ -86,7 +94,8 @@ def load(
     progress, cancel
         Called and looked at after each slice.
     orientation
-        For NIfTI without qform and sform, and for Analyze: "RAS", "LAS" or "LPS".
+        For files that give no directions (NIfTI without qform and sform, Analyze, NRRD without space): "RAS",
+        "LAS" or "LPS".
     form
         For NIfTI whose sform and qform contradict each other: "sform" or "qform".
     answers
@@ -101,6 +110,8 @@ def load(
     """
     if found.format == nifti.NAME:
         return nifti.load(found, progress, cancel, orientation, form)
+    if found.format in _RASTERS:
+        return _RASTERS[found.format](found, progress, cancel, orientation)
     return dicom.load(found, progress, cancel, answers)
 
 
@@ -161,8 +172,9 @@ def _one_of_each_pair(files: Sequence[Path]) -> list[Path]:
 
 def _examine(file: Path) -> Scan | tuple[dicom.Instance, ...] | dicom.Directory:
     """Return what one file is, judged by its content."""
-    if nifti.is_nifti(file):
-        return nifti.scan_file(file)
+    for is_ours, scan_file in _SINGLE_FILES:
+        if is_ours(file):
+            return scan_file(file)
     try:
         outcome = dicom.read_file(file)
     except OSError as error:
@@ -186,7 +198,7 @@ def _nothing_to_open(result: Scan, path: PathLike | Sequence[PathLike]) -> Refus
     if not result.refused:
         return RefusedError(
             f"{path} holds no medical image ({result.skipped} other files): "
-            "open a NIfTI file or a folder with DICOM files",
+            "open a NIfTI, NRRD or MetaImage file, or a folder with DICOM files",
             "path.no_images",
         )
     first = result.refused[0]

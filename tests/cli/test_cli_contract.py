@@ -100,6 +100,49 @@ def test_colours_are_not_segmented(tmp_path, capsys):
     assert "colours" in capsys.readouterr().err
 
 
+def series_with_a_gap(folder):
+    """A DICOM series of six slices 3 mm apart, of which the third is lost."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+    folder.mkdir()
+    for k in (0, 1, 3, 4, 5):
+        ds = Dataset()
+        ds.file_meta = FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        ds.SOPClassUID, ds.SOPInstanceUID, ds.SeriesInstanceUID = CTImageStorage, f"1.2.3.{k + 1}", "1.2.3"
+        ds.Modality, ds.StudyInstanceUID, ds.FrameOfReferenceUID = "CT", "1.2", "1.2.9"
+        ds.ImageOrientationPatient, ds.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 3 * k]
+        ds.PixelSpacing, ds.Rows, ds.Columns, ds.SamplesPerPixel = [1, 1], 4, 5, 1
+        ds.PhotometricInterpretation, ds.BitsAllocated, ds.BitsStored, ds.HighBit = "MONOCHROME2", 16, 16, 15
+        ds.PixelRepresentation, ds.PixelData = 1, np.full((4, 5), 100 + k, "<i2").tobytes()
+        ds.save_as(folder / f"{k}.dcm", enforce_file_format=True)
+    return folder
+
+
+def test_a_missing_slice_is_asked_about_and_the_answer_is_a_flag(tmp_path, capsys):
+    folder, out = series_with_a_gap(tmp_path / "in"), tmp_path / "out.nii.gz"
+    assert main(["info", str(folder), "--json"]) == DONE
+    (volume,) = json.loads(capsys.readouterr().out)["volumes"]
+    (decision,) = volume["decisions"]
+    assert (decision["keyword"], decision["code"]) == ("on_missing_slice", "dicom.missing_slices")
+    assert set(decision["choices"]) == {"empty", "blocks", "refuse"}
+    assert main(["info", str(folder)]) == DONE
+    assert "--on-missing-slice empty|blocks|refuse" in capsys.readouterr().out
+
+    assert main(["convert", str(folder), str(out)]) == UNDECIDED
+    assert "--on-missing-slice" in capsys.readouterr().err
+    assert main(["convert", str(folder), str(out), "--on-missing-slice", "refuse"]) == REFUSED
+    assert not out.exists()
+    assert main(["convert", str(folder), str(out), "--on-missing-slice", "empty"]) == DONE
+    means = np.asanyarray(nib.load(out).dataobj).mean((0, 1))
+    assert sorted(means) == [100, 100, 101, 103, 104, 105]
+
+    assert main(["convert", str(folder), str(out), "--on-missing-slice", "blocks"]) == UNDECIDED
+    assert main(["convert", str(folder), str(out), "--on-missing-slice", "blocks", "--volume", "2"]) == DONE
+    assert nib.load(out).shape == (5, 4, 3)
+
+
 def test_models_are_listed(capsys):
     assert main(["models", "--json"]) == DONE
     cards = {card["id"]: card for card in json.loads(capsys.readouterr().out)}

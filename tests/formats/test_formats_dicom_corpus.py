@@ -72,6 +72,7 @@ def test_right_with_a_warning(tmp_path: Path, name: str) -> None:
     assert row.code in codes(volume, "warning")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", named("X"))
 def test_refused(tmp_path: Path, name: str) -> None:
     row = ROWS[name]

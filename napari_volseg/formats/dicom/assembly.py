@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import Finding, RefusedError
+from napari_volseg.core import Answers, Finding, Inquiry, RefusedError
 from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
-from napari_volseg.formats.decisions import Answers, Inquiry
 from napari_volseg.formats.dicom.grid import Spread, along_normal, even_runs, fit_grid, spread_of
 from napari_volseg.formats.dicom.instances import Instance
 from napari_volseg.formats.dicom.marks import KEYWORDS

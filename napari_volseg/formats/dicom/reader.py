@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_volseg.core import (
+    Answers,
     CancelToken,
     DecisionNeededError,
     Geometry,
@@ -16,7 +17,6 @@ from napari_volseg.core import (
     no_progress,
 )
 from napari_volseg.formats.catalog import FoundVolume
-from napari_volseg.formats.decisions import Answers
 from napari_volseg.formats.dicom.assembly import NAME, assemble
 from napari_volseg.formats.dicom.instances import Instance
 from napari_volseg.formats.dicom.pixels import read_voxels

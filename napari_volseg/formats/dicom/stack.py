@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import Finding, RefusedError, TimeAxis
-from napari_volseg.formats.decisions import Inquiry
+from napari_volseg.core import Finding, Inquiry, RefusedError, TimeAxis
 from napari_volseg.formats.dicom.grid import together
 from napari_volseg.formats.dicom.instances import Instance
 from napari_volseg.formats.dicom.marks import KEYWORDS, MEANINGS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
-from napari_volseg.core import DecisionNeededError, RefusedError, UsageError
+from napari_volseg.core.errors import DecisionNeededError, RefusedError, UsageError
 
 _REFUSE = {"refuse": "don't open it"}
 

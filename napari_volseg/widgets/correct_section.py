@@ -13,7 +13,7 @@ from napari_volseg.widgets.buttons import ActionButton, CommandButton
 from napari_volseg.widgets.click_section import tool_button
 from napari_volseg.widgets.section import Section
 
-RULES = {"everywhere": "Everything", "background": "Only background", "inside": "Only what the stroke starts on"}
+RULES = {"everywhere": "Everything", "background": "Only background", "inside": "Only where it starts"}
 SLIDER_STEPS = 200
 RANGE_LIMITS = (-100_000.0, 100_000.0)
 
@@ -73,7 +73,10 @@ class CorrectSection(Section):
             group.addButton(button)
         self.rule = QComboBox()
         self.rule.setObjectName("rule")
-        self.rule.setToolTip("What painting may overwrite; locked segments are always kept")
+        self.rule.setToolTip(
+            "What painting may overwrite: everything, only background, or only the label that the stroke starts on; "
+            "locked segments are always kept"
+        )
         for rule, text in RULES.items():
             self.rule.addItem(text, rule)
         self.rule.currentIndexChanged.connect(self._set_rule)

@@ -323,6 +323,8 @@ def test_nothing_is_cut_at_1366_by_768(opened, theme, qtbot):
     assert panel.segment.models.currentText() == longest.card.title
     assert panel.window().height() <= 768
     assert panel.window().width() <= 1366
+    column = panel.findChild(QScrollArea)
+    assert column.widget().width() <= column.viewport().width()
     cut = [f"{w.objectName() or type(w).__name__}: {_text(w)!r}" for w in _shown(panel) if _is_cut(w, panel)]
     assert not cut
 

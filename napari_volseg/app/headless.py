@@ -63,8 +63,8 @@ def segment_path(
 ) -> Segmented:
     """Open a file or folder and segment it with a model, given by name or folder.
 
-    ``orientation`` and ``form`` are for NIfTI that doesn't say clearly how it lies, ``answers`` for DICOM; ``time`` is
-    the position (from 0) along the time axis of a 4D image; ``targets`` are the files that will be written: what
+    ``orientation`` and ``form`` are for NIfTI that doesn't say clearly how it lies, ``answers`` for DICOM; ``time``
+    is the position (from 0) along the time axis of a 4D image; ``targets`` are the files that will be written: what
     stands in their way is found before the model runs.
 
     Raises

@@ -6,6 +6,7 @@ from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.commands import COMMANDS, Command, run_command
 from napari_volseg.app.exporting import EXPORTS, ExportKind, suggest_path
 from napari_volseg.app.jobs import Inbox, Job, JobRunner, error_sentence
+from napari_volseg.app.opening import Question
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.samples import SAMPLES, sample_path
 from napari_volseg.app.sessions import SessionStore
@@ -30,6 +31,7 @@ __all__ = [
     "ModelShelf",
     "Notice",
     "Painter",
+    "Question",
     "SegmentVolumes",
     "SessionStore",
     "ShelvedModel",

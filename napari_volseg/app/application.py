@@ -15,6 +15,7 @@ from napari_volseg.app import exporting, segmenting
 from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
+from napari_volseg.app.opening import Decided, Question, load_decided
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.session_file import SessionFile
 from napari_volseg.app.sessions import SessionStore, Work
@@ -24,6 +25,7 @@ from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import (
     Box,
     CancelToken,
+    DecisionNeededError,
     Point,
     PointPrompt,
     ProgressCallback,
@@ -33,7 +35,7 @@ from napari_volseg.core import (
     Volume,
 )
 from napari_volseg.editing import Author, Plan
-from napari_volseg.formats import FoundVolume, Scan, load, load_labels, scan
+from napari_volseg.formats import FoundVolume, Scan, load_labels, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,14 @@ class Application:
     case_changed = Signal()
     scan_changed = Signal()
     noticed = Signal(Notice)
+    asked = Signal(Question)
 
     def __init__(self, jobs: JobRunner | None = None, sessions: SessionStore | None = None) -> None:
         self.jobs = jobs or JobRunner()
         self._sessions = sessions
         self._journal: SessionFile | None = None
+        self._place: Path | None = None
+        self._decided = Decided()
         self.view = ViewWishes()
         self.tools = ToolWishes()
         self.case: Case | None = None
@@ -86,22 +91,30 @@ class Application:
 
     # -- opening --------------------------------------------------------------------------------------------
 
-    def open_path(self, path: Path) -> Job:
+    def open_path(self, path: Path, decided: Decided | None = None) -> Job:
         """Look what a file or folder holds; a single volume is opened at once, several are listed."""
+        self._place, self._decided = path, decided or Decided()
+        answers = self._decided.answers
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Scan:
-            return scan(path, progress, cancel)
+            return scan(path, progress, cancel, answers)
 
         return self.jobs.submit(f"Looking into {path.name}", work, self._take_scan)
 
-    def open_found(self, found: FoundVolume) -> Job:
-        """Load one of the volumes that were found, and the work on it."""
+    def open_found(self, found: FoundVolume, decided: Decided | None = None) -> Job:
+        """Load one of the volumes that were found, and the work on it; what only the user can tell is asked."""
+        known = decided or Decided(self._decided.answers)
 
-        def work(progress: ProgressCallback, cancel: CancelToken) -> tuple[Volume, Work | None]:
-            volume = load(found, progress, cancel)
+        def work(progress: ProgressCallback, cancel: CancelToken) -> tuple[Volume, Work | None] | DecisionNeededError:
+            try:
+                volume = load_decided(found, known, progress, cancel)
+            except DecisionNeededError as error:
+                return error
             return volume, self._find_work(volume)
 
-        return self.jobs.submit(f"Opening {found.description}", work, lambda found: self._take_volume(*found))
+        return self.jobs.submit(
+            f"Opening {found.description}", work, lambda outcome: self._take_loaded(found, known, outcome)
+        )
 
     def open_volume(self, volume: Volume) -> Job:
         """Make a volume that is in memory the open case, with the work on it."""
@@ -238,9 +251,28 @@ class Application:
         self.scan_result = result
         self.scan_changed.emit()
         if len(result.found) == 1:
-            self.open_found(result.found[0])
+            self.open_found(result.found[0], self._decided)
         elif not result.found:
             self.notice(refusal_sentence(result), "error")
+
+    def _take_loaded(
+        self, found: FoundVolume, decided: Decided, outcome: tuple[Volume, Work | None] | DecisionNeededError
+    ) -> None:
+        if not isinstance(outcome, DecisionNeededError):
+            self._take_volume(*outcome)
+            return
+        if not len(self.asked):
+            raise outcome
+        keyword, place = outcome.keyword, self._place
+
+        def answer(choice: str) -> Job:
+            now = decided.with_answer(keyword, choice)
+            if place is not None and Decided.changes_scan(keyword):
+                return self.open_path(place, now)
+            return self.open_found(found, now)
+
+        choices = {name: text for name, text in outcome.choices.items() if name != "refuse"}
+        self.asked.emit(Question(str(outcome), choices, answer))
 
     def _find_work(self, volume: Volume) -> Work | None:
         return self._sessions.open(volume, self._tell_unwritable) if self._sessions else None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from qtpy.QtCore import QModelIndex, Qt
+from qtpy.QtCore import QModelIndex, Qt, QTimer
 from qtpy.QtWidgets import QListView, QMenu
 
-from napari_volseg.app import SAMPLES, sample_path
+from napari_volseg.app import SAMPLES, Question, sample_path
 from napari_volseg.widgets import dialogs
 from napari_volseg.widgets.buttons import ActionButton, set_primary
 from napari_volseg.widgets.hints import next_step
@@ -44,6 +44,7 @@ class DataSection(Section):
         self.list.clicked.connect(self._open_row)
         self.list.activated.connect(self._open_row)
         self.rows.addWidget(self.list)
+        self.app.asked.connect(self._ask)
 
     def refresh(self) -> None:
         """Show what was found and which image is open."""
@@ -81,6 +82,15 @@ class DataSection(Section):
     def _open_file(self) -> None:
         if file := dialogs.ask_file(self, "Open an image"):
             self.app.attempt(self.app.open_path, file)
+
+    def _ask(self, question: Question) -> None:
+        """Ask once the call that brought the question has returned: the dialog runs the main loop meanwhile."""
+        QTimer.singleShot(0, partial(self._answer, question))
+
+    def _answer(self, question: Question) -> None:
+        choice = dialogs.ask_choice(self.window(), question.text, question.choices)
+        if choice is not None:
+            self.app.attempt(question.answer, choice)
 
     def _open_row(self, index: QModelIndex) -> None:
         found = self.model.found(index)

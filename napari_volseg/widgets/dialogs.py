@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QColorDialog, QFileDialog, QWidget
+from qtpy.QtWidgets import (
+    QColorDialog,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_volseg.core import Color
 
-OPEN_FILTER = "Images (*.nii *.nii.gz *.dcm);;All files (*)"
-LABEL_FILTER = "Labels (*.nii *.nii.gz *.dcm);;All files (*)"
+#: Width of a question with choices, pixels.
+CHOICE_WIDTH = 460
+
+OPEN_FILTER = "Images (*.nii *.nii.gz *.hdr *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"
+LABEL_FILTER = "Labels (*.nii *.nii.gz *.hdr *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"
 
 
 def ask_folder(parent: QWidget, title: str, start: Path | None = None) -> Path | None:
@@ -29,6 +44,52 @@ def ask_save(parent: QWidget, title: str, suggestion: Path) -> Path | None:
     """Return where the user wants something saved, None where the question was cancelled."""
     answer, _ = QFileDialog.getSaveFileName(parent, title, str(suggestion))
     return Path(answer) if answer else None
+
+
+def ask_choice(parent: QWidget, text: str, choices: Mapping[str, str]) -> str | None:
+    """Return the identifier of the choice that the user takes, None where the question was cancelled."""
+    dialog = ChoiceDialog(parent, text, choices)
+    return dialog.chosen if dialog.exec() else None
+
+
+class ChoiceDialog(QDialog):
+    """A question with a list of answers.
+
+    Parameters
+    ----------
+    parent
+        Over which it appears.
+    text
+        The question.
+    choices
+        Choice identifier to the sentence that explains it.
+    """
+
+    def __init__(self, parent: QWidget, text: str, choices: Mapping[str, str]) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Please decide")
+        self.setMinimumWidth(CHOICE_WIDTH)
+        question = QLabel(f"{text[:1].upper()}{text[1:]}")
+        question.setWordWrap(True)
+        self.list = QListWidget()
+        self.list.setWordWrap(True)
+        for identifier, meaning in choices.items():
+            item = QListWidgetItem(f"{meaning[:1].upper()}{meaning[1:]}", self.list)
+            item.setData(Qt.ItemDataRole.UserRole, identifier)
+        self.list.setCurrentRow(0)
+        self.list.itemDoubleClicked.connect(self.accept)
+        kinds = QDialogButtonBox.StandardButton
+        buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        for widget in (question, self.list, buttons):
+            layout.addWidget(widget)
+
+    @property
+    def chosen(self) -> str:
+        """Identifier of the marked choice."""
+        return self.list.currentItem().data(Qt.ItemDataRole.UserRole)
 
 
 def ask_color(parent: QWidget, color: Color) -> Color | None:

@@ -12,7 +12,7 @@ import pytest
 from napari.qt import QtViewer
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
@@ -500,3 +500,24 @@ def test_dicom_that_napari_opened_without_its_place_is_read_anew(window, sample_
     assert app.case.volume.geometry.spacing == pytest.approx((3, 2, 2))
     assert tuple(viewer.layers[0].scale) == pytest.approx((3, 2, 2))
     assert len({layer.name for layer in viewer.layers}) == 3
+
+
+def test_what_only_the_user_can_decide_is_asked(window, series_with_a_gap, qtbot):
+    _, app, panel = window
+    asked = []
+
+    def answer():
+        dialog = panel.window().findChild(dialogs.ChoiceDialog)
+        if dialog is None or not dialog.isVisible():
+            QTimer.singleShot(50, answer)
+            return
+        asked.append([dialog.list.item(row).text() for row in range(dialog.list.count())])
+        QTest.keyClick(dialog.list, Qt.Key.Key_Return)
+
+    QTimer.singleShot(50, answer)
+    app.open_path(series_with_a_gap)
+    qtbot.waitUntil(lambda: app.case is not None, timeout=PATIENCE)
+    assert asked == [
+        ["Put a marked empty slice in each gap", "Open the parts without gaps as volumes of their own"],
+    ]
+    assert app.case.volume.geometry.shape == (6, 4, 5)

@@ -140,13 +140,19 @@ def open_volume(
 
 
 def choose(result: Scan, path: PathLike | Sequence[PathLike], volume_id: str | None = None) -> FoundVolume:
-    """Return the volume of a scan with this id, or its only one; errors as in ``open_volume``."""
+    """Return the volume of a scan with this id, or its only one; errors as in ``open_volume``.
+
+    Screenshots and the like, which have no place in the patient, don't stand in the way of an only volume.
+    """
     choices = {found.id: describe(found) for found in result.found}
     if volume_id is not None and result.found:
         for found in result.found:
             if found.id == volume_id:
                 return found
         raise UsageError(f"there is no volume {volume_id!r} in {path}: choose one of {', '.join(choices)}")
+    placed = [found for found in result.found if not dicom.is_uncalibrated(found)]
+    if len(placed) == 1:
+        return placed[0]
     if len(result.found) > 1:
         raise DecisionNeededError(
             f"{path} holds {len(choices)} volumes: choose one of {', '.join(choices)}", choices, "volume"

@@ -307,9 +307,22 @@ def stored_as(dtype: str, keyword: str) -> Make:
     return series(edit)
 
 
+def red_green_blue(folder: Path) -> Truth:
+    """Equal red, green and blue: beads 201, 202, … in noise below."""
+
+    def edit(k: int, dataset: Dataset) -> None:
+        values = np.frombuffer(dataset.PixelData, "<i2")
+        grey = np.where(values > 1000, values - 800, values % 200).astype(np.uint8)
+        dataset.PixelData = np.repeat(grey, 3).tobytes()
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
+        dataset.BitsAllocated = dataset.BitsStored = 8
+        dataset.HighBit, dataset.PixelRepresentation = 7, 0
+
+    write_series(folder, BASE.also(edit))
+    return truth_of(BASE, lambda value, k: value - 800)
+
+
 def overlays(k: int, dataset: Dataset) -> None:
-    block = dataset.private_block  # a Dataset method: overlays are group 6000 and need no private creator
-    assert callable(block)
     dataset.add_new(0x60000010, "US", 16)
     dataset.add_new(0x60000011, "US", 14)
     dataset.add_new(0x60000040, "CS", "G")
@@ -648,6 +661,7 @@ WARNED: dict[str, tuple[Make, str]] = {
     "D44a cosines of length 1.0005": (
         series(setting(ImageOrientationPatient=[1.0005, 0, 0, 0, 1, 0])), "dicom.cosines"
     ),
+    "D53 RGB": (red_green_blue, "dicom.color"),
     "D58b text burned in": (series(setting(BurnedInAnnotation="YES")), "dicom.burned_in"),
     "D58c ultrasound": (series(setting(Modality="US")), "dicom.may_show_text"),
     "D59b PET counts": (series(setting(Modality="PT", Units="CNTS")), "dicom.quantity_unknown"),
@@ -681,7 +695,6 @@ REFUSED: dict[str, tuple[Make, str]] = {
         series(setting(ImageOrientationPatient=[1, 0, 0, 0.01, 0.99995, 0])), "dicom.bad_value"
     ),
     "D26c positions jitter by 0.3 mm": (jittered(0.05), "dicom.uneven_spacing"),
-    "D53 RGB": (series(setting(SamplesPerPixel=3, PhotometricInterpretation="RGB", BitsAllocated=8)), "dicom.color"),
     "D54 palette": (series(setting(PhotometricInterpretation="PALETTE COLOR")), "dicom.color"),
     "D56 one bit": (series(setting(BitsAllocated=1, BitsStored=1, HighBit=0)), "dicom.one_bit"),
     "D68b deflated bomb": (inflating, "dicom.too_large"),

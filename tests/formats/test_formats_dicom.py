@@ -161,7 +161,7 @@ REFUSED = {
     "dicom.bad_value": BASE.also(setting(PixelSpacing=[0.0, 0.0])),
     "dicom.multiframe": BASE.also(setting_each(lambda k: {"NumberOfFrames": 3, "PixelData": bytes(3 * 12 * 9 * 2)})),
     "dicom.mosaic": BASE.also(setting(ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])),
-    "dicom.color": BASE.also(setting(SamplesPerPixel=3, PhotometricInterpretation="RGB")),
+    "dicom.color": BASE.also(setting(PhotometricInterpretation="PALETTE COLOR")),
     "dicom.no_pixels": BASE.also(deleting("PixelData")),
     "dicom.incomplete": BASE.also(setting(Rows=60000)),
     "dicom.segmentation": BASE.also(setting(Modality="SEG")),

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from dicom_corpus import ROWS, Truth
 
-from napari_volseg.core import DecisionNeededError, RefusedError, Volume
-from napari_volseg.formats import Answers, FoundVolume, load, open_volume, scan
+from napari_volseg.core import DecisionNeededError, RefusedError, Segment, Segmentation, SegmentTable, Volume
+from napari_volseg.formats import Answers, FoundVolume, load, load_labels, open_volume, save_dicom_seg, scan
 
 
 def named(verdict: str) -> list[str]:
@@ -119,3 +120,56 @@ def judge_blocks(found: Sequence[FoundVolume], truth: Truth) -> None:
 
 def test_every_row_of_the_catalogue_is_made() -> None:
     assert {int(name.split()[0][1:].rstrip("abcde")) for name in ROWS} == set(range(1, 79))
+
+
+def marked(volume: Volume, *indices: tuple[int, int, int]) -> Segmentation:
+    """Return labels with single voxels at indices of the stored grid."""
+    origin = volume.origin_provenance
+    labels = np.zeros(volume.geometry.shape, np.uint8)
+    for index in indices:
+        place = origin.source_geometry.to_patient(index)
+        labels[tuple(np.rint(volume.geometry.to_index(place)).astype(int))] = 1
+    return Segmentation(labels, volume.geometry, SegmentTable((Segment(1, "Mark", (255, 0, 0)),)))
+
+
+@pytest.mark.parametrize(
+    "name", ["D60 enhanced", "D61 frames shuffled", "D64a two stacks", "D64b two times", "D17 two time points"]
+)
+def test_segmentations_of_frames_and_times_return_to_their_place(tmp_path: Path, name: str) -> None:
+    truth = ROWS[name].make(tmp_path / "in")
+    volume = open_it(tmp_path / "in", truth).at_time(0)
+    labels = marked(volume, (3, 4, 5), (17, 2, 1))
+    saved = save_dicom_seg(tmp_path / "labels.dcm", labels, volume)
+    np.testing.assert_array_equal(load_labels(saved, volume).labels, labels.labels)
+    if (frames := volume.origin_provenance.details.get("frames")) is not None:
+        assert referenced_frames(saved) == {frames[3] + 1, frames[17] + 1}
+
+
+def referenced_frames(path: Path) -> set[int]:
+    groups = pydicom.dcmread(path).PerFrameFunctionalGroupsSequence
+    return {int(g.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber) for g in groups}
+
+
+def test_labels_on_a_missing_slice_have_no_image_to_refer_to(tmp_path: Path) -> None:
+    ROWS["D9 a slice missing"].make(tmp_path / "in")
+    volume = open_volume(tmp_path / "in", answers=Answers(on_missing_slice="empty"))
+    labels = marked(volume, (6, 4, 5), (8, 4, 5))
+    saved = save_dicom_seg(tmp_path / "labels.dcm", labels, volume)
+    np.testing.assert_array_equal(load_labels(saved, volume).labels, labels.labels)
+    with pytest.raises(RefusedError, match="slice 7 is labelled but its image is missing"):
+        save_dicom_seg(tmp_path / "more.dcm", marked(volume, (7, 4, 5)), volume)
+
+
+@pytest.mark.parametrize(
+    ("name", "answers"),
+    [
+        ("D11 spacing changes", {"on_uneven_spacing": "resample"}),
+        ("D40 orientation and position missing", {"on_no_geometry": "stack"}),
+    ],
+)
+def test_what_is_not_on_source_slices_is_not_exported_as_if(tmp_path: Path, name: str, answers: dict) -> None:
+    ROWS[name].make(tmp_path / "in")
+    volume = open_volume(tmp_path / "in", answers=Answers(**answers))
+    with pytest.raises(RefusedError) as caught:
+        save_dicom_seg(tmp_path / "labels.dcm", marked(volume, (0, 0, 0)), volume)
+    assert caught.value.code == "export.no_source_slices"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -124,14 +126,30 @@ def test_nifti_images_and_their_manual_labels(real_data: Path, tmp_path: Path, c
 
 def test_the_mixed_folder_is_sorted_out(real_data: Path) -> None:
     result = scan(real_data / "dcm_qa_ct/In")
-    assert [found.slices for found in result.found] == [1, 28, 58]
-    assert {refused.code for refused in result.refused} == {
-        "dicom.color",
-        "dicom.directory_missing",
-        "dicom.several_per_position",
-    }
-    tilted = load(result.found[2])
+    placed = [found for found in result.found if not found.decisions]
+    screenshots = [found for found in result.found if found.decisions]
+    assert [found.slices for found in placed] == [1, 28, 58]
+    assert {found.description for found in screenshots} == {"Exam Summary"}
+    assert {refused.code for refused in result.refused} == {"dicom.directory_missing", "dicom.several_per_position"}
+    tilted = load(placed[2])
     assert tilted.geometry.is_sheared
+
+
+def test_screenshots_do_not_stand_in_the_way_of_the_only_volume(real_data: Path, tmp_path: Path) -> None:
+    for series in ("S21570/S2010", "S21570/S4010"):
+        shutil.copytree(real_data / "dcm_qa_ct/In/Philips" / series, tmp_path / series)
+    assert open_volume(tmp_path).voxels.shape == (28, 512, 512)
+
+
+def test_a_diffusion_series_in_one_file_agrees_with_dcm2niix(real_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(gzip.decompress((real_data / "dcm_qa_canon_61/In/enh/9000.dcm.gz").read_bytes()))
+    volume = open_volume(tmp_path)
+    meant = nib.load(real_data / "dcm_qa_canon_61/Ref/9000_SAG_DTI_PA-ortho_enh.nii.gz")
+    assert volume.time is not None
+    assert (volume.time.name, volume.time.values) == ("b-value", (0.0, *[1500.0] * 12))
+    for t in (0, 7, 12):
+        one = nib.Nifti1Image(np.asanyarray(meant.dataobj)[..., t], meant.affine)
+        np.testing.assert_array_equal(value_at(one, volume.geometry, 0.01), volume.at_time(t).voxels)
 
 
 @pytest.mark.parametrize(

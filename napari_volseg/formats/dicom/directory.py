@@ -46,7 +46,7 @@ def read_directory(path: Path) -> Directory:
             files.append(path.parent / name)
     if missing:
         reason = (
-            f"{path.name} refers to {len(missing)} files that are not there, such as {missing[0]}: "
+            f"{path.name} refers to files that are not there ({len(missing)}), such as {missing[0]}: "
             "copy the whole medium again"
         )
         refused.append(RefusedFile(path, "dicom.directory_missing", reason))

@@ -108,7 +108,8 @@ def refuse_missing_pixels(path: Path, header: Dataset, stream: BinaryIO, syntax:
     """
     frames = int(number(path, header, "NumberOfFrames") or 1)
     bits = int(number(path, header, "BitsAllocated") or 0)
-    frame_bytes = size(path, header, "Rows") * size(path, header, "Columns") * bits // 8
+    samples = int(number(path, header, "SamplesPerPixel") or 1)
+    frame_bytes = size(path, header, "Rows") * size(path, header, "Columns") * samples * bits // 8
     if frame_bytes > MAX_FRAME_BYTES:
         raise RefusedError(
             f"{path.name} claims an image of {header.Rows} × {header.Columns} pixels, more than any scanner makes: "

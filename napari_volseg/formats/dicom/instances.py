@@ -42,6 +42,8 @@ _KEYWORDS = (
 _OVERLAY_ROWS = Tag(0x6000, 0x0010)
 _TAGS = [*(Tag(keyword) for keyword in _KEYWORDS), _OVERLAY_ROWS]
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
+#: Colours of three samples a pixel, which are shown as grey.
+_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 #: Modalities that measure in the patient: without Pixel Spacing such a file is broken.
 _VOLUMETRIC = ("CT", "MR", "PT")
@@ -97,8 +99,8 @@ class Instance:
         Whether the file says that text is burned into its pixels, and that it was compressed with loss.
     oblique_by
         How far the orientation is from two orthogonal unit vectors, as written.
-    photometric
-        Photometric Interpretation.
+    photometric, colour
+        Photometric Interpretation, and whether a pixel has three samples.
     has_lut
         Whether stored values become values through a modality lookup table instead of slope and intercept.
     overlays
@@ -153,6 +155,7 @@ class Instance:
     lossy: bool
     oblique_by: float
     photometric: str
+    colour: bool
     has_lut: bool
     overlays: bool
     at_detector: bool
@@ -253,9 +256,12 @@ def _refuse_unsupported_images(path: Path, header: Dataset) -> None:
             "dicom.mosaic",
         )
     photometric = text(header, "PhotometricInterpretation")
-    if (number(path, header, "SamplesPerPixel") or 1) != 1 or photometric not in _GREY:
+    samples = number(path, header, "SamplesPerPixel") or 1
+    if (samples, photometric) not in [*((1, grey) for grey in _GREY), *((3, colour) for colour in _COLOURS)]:
         raise RefusedError(
-            f"{path.name} is a colour image ({photometric}): grey CT or MR images are needed", "dicom.color"
+            f"{path.name} is a colour image ({photometric}) of a kind that can't be shown: "
+            "grey CT or MR images are needed",
+            "dicom.color",
         )
     if number(path, header, "BitsAllocated") == 1:
         raise RefusedError(
@@ -306,6 +312,7 @@ def _interpret(path: Path, header: Dataset, syntax: str, start: bytes, frame: in
         lossy=text(header, "LossyImageCompression") == "01" or is_lossy(syntax),
         oblique_by=oblique_by,
         photometric=text(header, "PhotometricInterpretation"),
+        colour=text(header, "PhotometricInterpretation") in _COLOURS,
         has_lut="ModalityLUTSequence" in header,
         overlays=_OVERLAY_ROWS in header,
         at_detector=at_detector,
@@ -331,7 +338,8 @@ def _spacing(path: Path, header: Dataset) -> tuple[tuple[float, float] | None, b
     """Return the spacing, None where the file has none, and whether it is that at the detector."""
     keyword = "PixelSpacing"
     values = numbers(path, header, keyword)
-    if values is None and text(header, "Modality") in _VOLUMETRIC:
+    screenshot = text(header, "PhotometricInterpretation") in _COLOURS
+    if values is None and text(header, "Modality") in _VOLUMETRIC and not screenshot:
         raise RefusedError(
             f"{path.name} has no Pixel Spacing, so its size in mm is unknown: re-export it from the scanner or PACS",
             "dicom.no_spacing",

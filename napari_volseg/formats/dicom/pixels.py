@@ -30,6 +30,8 @@ from napari_volseg.formats.dicom.stack import Stack, fillings
 from napari_volseg.formats.filling import allocate
 from napari_volseg.formats.rescale import INTEGER_TYPES, keeps_integers, rescale_into
 
+#: Share of red, green and blue in what is seen as brightness (ITU-R BT.601).
+_BRIGHTNESS = np.array([0.299, 0.587, 0.114])
 #: Frames of one file that one thread decodes in a row.
 _FRAMES_AT_ONCE = 16
 
@@ -177,9 +179,9 @@ def decode(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     path = images[0].path
     try:
         for image, pixels in zip(images, _decoded(images), strict=True):
-            if pixels.shape != (image.rows, image.columns):
+            if pixels.shape[:2] != (image.rows, image.columns) or pixels.ndim != 2 + image.colour:
                 raise ValueError(f"{pixels.shape} pixels where its header says {(image.rows, image.columns)}")
-            yield pixels
+            yield np.rint(pixels @ _BRIGHTNESS).astype(pixels.dtype) if image.colour else pixels
     except (GeneratorExit, OverflowError, VolsegError):
         raise
     except Exception as error:  # parsers and decoders raise whatever damaged data leads them into
@@ -192,12 +194,12 @@ def _decoded(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     first = images[0]
     frames = [image.frame for image in images if image.frame is not None]
     if frames and first.has_preamble and first.transfer_syntax != DeflatedExplicitVRLittleEndian:
-        yield from iter_pixels(first.path, indices=frames, raw=True)
+        yield from iter_pixels(first.path, indices=frames, raw=not first.colour)
         return
     dataset = pydicom.dcmread(first.path, force=not first.has_preamble)
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax(dataset))
     if frames:
-        yield from iter_pixels(dataset, indices=frames, raw=True)
+        yield from iter_pixels(dataset, indices=frames, raw=not first.colour)
     else:
         yield apply_modality_lut(dataset.pixel_array, dataset) if first.has_lut else dataset.pixel_array

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from napari_volseg.core import (
@@ -66,7 +65,7 @@ def load(
             format=NAME,
             source_geometry=stored,
             reorientation=reorientation,
-            paths=found.paths if stack.time is None else _first_files(stack),
+            paths=tuple(image.path for image in stack.first_images),
             uids=_uids(first, stored),
             details=_details(stack, stored),
             findings=found.findings,
@@ -108,10 +107,6 @@ def is_uncalibrated(found: FoundVolume) -> bool:
     return isinstance(found.source, Stack) and found.source.uncalibrated
 
 
-def _first_files(stack: Stack) -> tuple[Path, ...]:
-    return tuple(image.path for image in stack.first_images)
-
-
 def _meaning(first: Instance) -> tuple[str, str]:
     """Return quantity and unit: CT is HU unless its Rescale Type says otherwise (PS3.3 C.8.2.1.1)."""
     if first.modality == "CT" and first.rescale_type in ("", "HU"):
@@ -143,8 +138,12 @@ def _details(stack: Stack, stored: Geometry) -> dict[str, Any]:
     }
     if middle.padding is not None:
         details["padding"] = middle.padding * middle.slope + middle.intercept
+    if middle.colour:
+        details["view_only"] = True
     if stack.uncalibrated:
         details["uncalibrated"] = True
+    if images[0].frame is not None:
+        details["frames"] = tuple(image.frame for image in images)
     if not stack.is_even:
         details["resampled"] = True
     elif len(images) < stored.shape[0]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import highdicom
 import numpy as np
-import pydicom
 from highdicom.color import CIELabColor
 from highdicom.content import AlgorithmIdentificationSequence
 from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues, SegmentDescription
@@ -23,6 +22,7 @@ from napari_volseg import __version__
 from napari_volseg.core import Code, Color, Geometry, RefusedError, Segment, Segmentation, Volume
 from napari_volseg.formats.dicom.assembly import NAME
 from napari_volseg.formats.dicom.segmentation_import import frames_of, read_binary_dataset, slice_of
+from napari_volseg.formats.dicom.segmentation_sources import refuse_without_source_slices, source_images
 from napari_volseg.formats.dicom.uids import complete_uids
 from napari_volseg.formats.files import PathLike
 from napari_volseg.formats.labels import present_values, require_same_grid, table_for
@@ -88,19 +88,22 @@ def save_dicom_seg(path: PathLike, segmentation: Segmentation, volume: Volume) -
             "export.not_dicom",
         )
     require_no_source(target, volume)
+    refuse_without_source_slices(origin)
     require_same_grid(segmentation.geometry, volume)
     segments = _segments_with_voxels(segmentation)
     stored = apply_reorientation(segmentation.labels, invert_reorientation(origin.reorientation))
     numbered = _numbered(stored, segments)
-    images = _source_images(origin.paths)
+    sources = source_images(origin)
+    sources.refuse_labels_beside_images(numbered)
 
     def write(temporary: Path) -> None:
-        _build(images, numbered, segments, origin.paths).save_as(temporary)
+        built = _build(sources.datasets, sources.in_their_order(numbered), segments, sources.paths)
+        sources.name_frames_of_the_file(built)
+        built.save_as(temporary)
 
     def verify(written: Path) -> None:
         dataset = read_binary_dataset(written)
-        positions = np.array([image.ImagePositionPatient for image in images], float)
-        read = _read_back(dataset, origin.source_geometry, positions, target.name)
+        read = _read_back(dataset, origin.source_geometry, sources.positions, target.name)
         names = [str(item.SegmentLabel) for item in dataset.SegmentSequence]
         meant = [_label(segment) for segment in segments]
         require_same_voxels(np.array_equal(read, numbered) and names == meant, target.name)
@@ -125,17 +128,6 @@ def _numbered(labels: NDArray[Any], segments: Sequence[Segment]) -> NDArray[Any]
     for number, segment in enumerate(segments, 1):
         numbers[segment.value] = number
     return numbers[labels]
-
-
-def _source_images(paths: Sequence[Path]) -> list[Dataset]:
-    try:
-        return [pydicom.dcmread(path, stop_before_pixels=True, force=True) for path in paths]
-    except OSError as error:
-        raise RefusedError(
-            f"the source images are needed to write a DICOM segmentation, and one can't be read ({error}): "
-            "put them back or save the labels as NIfTI",
-            "export.source_gone",
-        ) from error
 
 
 def _build(

@@ -242,6 +242,11 @@ def _value_findings(instances: Sequence[Instance]) -> Iterator[Finding | None]:
         "note",
     )
     yield _if(
+        any(instance.colour for instance in instances),
+        "dicom.color",
+        f"colour images ({instances[0].photometric}) are shown by their brightness, for viewing only",
+    )
+    yield _if(
         any(instance.has_lut for instance in instances),
         "dicom.modality_lut",
         "values come from the file's modality lookup table",

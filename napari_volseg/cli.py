@@ -147,7 +147,7 @@ def _print_info(volumes: list[dict[str, Any]], refused: list[dict[str, str]]) ->
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from napari_volseg.formats import open_volume, save_volume_nifti
+    from napari_volseg.formats import open_volume, save_volume
 
     volume = open_volume(
         _existing(arguments.input),
@@ -158,7 +158,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         answers=_answers(arguments),
     )
     _tell_findings(volume)
-    _say_saved(save_volume_nifti(arguments.output, volume))
+    _say_saved(save_volume(arguments.output, volume))
     return DONE
 
 
@@ -268,14 +268,14 @@ def _add_info(add: Add) -> None:
         help="machine-readable; shape, spacing and affine are for index (z, y, x) → LPS mm",
     )
     _add_dicom_choices(info)
-    convert = add("convert", _convert, "write a volume as NIfTI on its source grid")
+    convert = add("convert", _convert, "write a volume on its source grid; OUT is .nii.gz, .nii, .nrrd or .mha")
     convert.add_argument("input", type=Path)
     convert.add_argument("output", type=Path)
     _add_choices(convert)
 
 
 def _add_segment(add: Add) -> None:
-    segment = add("segment", _segment, "segment a volume; OUT is .nii.gz, .nii or .dcm (DICOM-SEG)")
+    segment = add("segment", _segment, "segment a volume; OUT is .nii.gz, .nii, .seg.nrrd, .mha or .dcm (DICOM-SEG)")
     segment.add_argument("input", type=Path)
     segment.add_argument("output", type=Path)
     segment.add_argument("--model", required=True, metavar="NAME_OR_FOLDER", help="see models")
@@ -292,7 +292,7 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--orientation",
         choices=("RAS", "LAS", "LPS"),
-        help="towards where the voxel axes (i, j, k) run, for a NIfTI or Analyze file that does not say",
+        help="towards where the voxel axes (i, j, k) run, for a file (NIfTI, Analyze, NRRD) that does not say",
     )
     command.add_argument(
         "--form", choices=("sform", "qform"), help="which one places a NIfTI file whose two contradict each other"

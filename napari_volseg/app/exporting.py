@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_volseg.core import Segmentation, UsageError, Volume
-from napari_volseg.formats import save_dicom_seg, save_labels_nifti
+from napari_volseg.formats import save_dicom_seg, save_labels_metaimage, save_labels_nifti, save_seg_nrrd
 from napari_volseg.measure import write_report
+
+#: Endings of images, taken off the name of a source before a word and an ending are put on.
+_IMAGE_ENDINGS = (".gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
 
 Writer = Callable[[Path, Segmentation, Volume], Path]
 
@@ -57,6 +60,8 @@ EXPORTS: dict[str, ExportKind] = {
     for kind in (
         ExportKind("nifti", "NIfTI labels", ".nii.gz", save_labels_nifti),
         ExportKind("dicom-seg", "DICOM-SEG", ".dcm", save_dicom_seg, needs_dicom=True),
+        ExportKind("seg-nrrd", "NRRD segmentation", ".seg.nrrd", save_seg_nrrd),
+        ExportKind("metaimage", "MetaImage labels", ".mha", save_labels_metaimage),
         ExportKind("report-csv", "Report (CSV)", ".csv", write_report),
         ExportKind("report-json", "Report (JSON)", ".json", write_report),
     )
@@ -88,7 +93,8 @@ def suggest_path(kind_id: str, volume: Volume) -> Path:
         one_file = len(sources) == 1
         folder = sources[0].parent if one_file else sources[0].parent.parent
         stem = sources[0].name if one_file else sources[0].parent.name
-    stem = stem.removesuffix(".gz").removesuffix(".nii").removesuffix(".dcm")
+    for ending in _IMAGE_ENDINGS:
+        stem = stem.removesuffix(ending)
     word = "report" if kind_id.startswith("report") else "labels"
     names = (f"{stem}_{word}{n}{kind.suffix}" for n in ("", *(f"_{i}" for i in range(2, 1000))))
     return next(path for name in names if not (path := folder / name).exists())

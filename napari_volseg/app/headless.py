@@ -26,6 +26,15 @@ from napari_volseg.formats import open_volume
 from napari_volseg.formats.publishing import Draft, publish, require_no_source
 from napari_volseg.inference import RunReport
 
+#: How labels are saved, by the ending of the file's name.
+LABEL_ENDINGS = {
+    ".nii.gz": "nifti",
+    ".nii": "nifti",
+    ".seg.nrrd": "seg-nrrd",
+    ".mha": "metaimage",
+    ".dcm": "dicom-seg",
+}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmented:
@@ -119,13 +128,11 @@ def at_time(volume: Volume, time: int | None) -> Volume:
 
 
 def label_export(path: Path) -> exporting.ExportKind:
-    """Return the export that a file's ending names: ``.nii.gz``, ``.nii`` or, as DICOM-SEG, ``.dcm``."""
-    name = path.name.lower()
-    if name.endswith((".nii", ".nii.gz")):
-        return exporting.EXPORTS["nifti"]
-    if name.endswith(".dcm"):
-        return exporting.EXPORTS["dicom-seg"]
-    raise UsageError(f'"{path.name}" does not say a format: end it in .nii.gz, .nii or .dcm')
+    """Return the export that a file's ending names, one of ``LABEL_ENDINGS``."""
+    for ending, kind in LABEL_ENDINGS.items():
+        if path.name.lower().endswith(ending):
+            return exporting.EXPORTS[kind]
+    raise UsageError(f'"{path.name}" does not say a format: end it in {", ".join(LABEL_ENDINGS)}')
 
 
 def save_labels(path: Path, segmented: Segmented) -> Path:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-NIFTI_ENDINGS = (".nii", ".nii.gz")
+#: Endings of formats of which each file is a volume.
+VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 #: DICOM files start with 128 bytes of anything and these four (PS3.10, 7.1).
 DICOM_PREAMBLE, DICOM_PREFIX = 128, b"DICM"
@@ -16,14 +17,14 @@ FILES_LOOKED_AT = 40
 
 
 def looks_medical(path: Path) -> bool:
-    """Whether a file is NIfTI or DICOM, or a folder holds such files among the first that are met in it."""
+    """Whether a file is NIfTI, NRRD, MetaImage or DICOM, or a folder has one among its first files."""
     if path.is_dir():
         return any(_is_ours(file) for file in islice(_files(path), FILES_LOOKED_AT))
     return path.is_file() and _is_ours(path)
 
 
 def _is_ours(file: Path) -> bool:
-    return file.name.lower().endswith(NIFTI_ENDINGS) or _is_dicom(file)
+    return file.name.lower().endswith(VOLUME_ENDINGS) or _is_dicom(file)
 
 
 def _is_dicom(file: Path) -> bool:

@@ -14,7 +14,13 @@ from napari_volseg.core import RefusedError, Segmentation, UsageError, Volume
 from napari_volseg.formats import metaimage, nrrd
 from napari_volseg.formats.files import PathLike
 from napari_volseg.formats.labels import require_same_grid, table_for
-from napari_volseg.formats.publishing import Draft, publish, require_same_place, require_same_voxels
+from napari_volseg.formats.publishing import (
+    Draft,
+    publish,
+    require_no_source,
+    require_same_place,
+    require_same_voxels,
+)
 from napari_volseg.formats.raster import Raster, read_raster
 from napari_volseg.formats.sidecar import read_table, sidecar_path, write_table
 from napari_volseg.spatial import apply_reorientation, invert_reorientation
@@ -133,7 +139,11 @@ def _with_ending(path: PathLike, ending: str) -> Path:
 
 
 def _stored(voxels: NDArray[Any], volume: Volume, target: Path) -> NDArray[Any]:
-    """Return voxels in the order of the stored grid; a type that the formats don't know is refused."""
+    """Return voxels in the order of the stored grid; a type that the formats don't know is refused.
+
+    So is a target that the volume was read from.
+    """
+    require_no_source(target, volume)
     if voxels.dtype.str[1:] not in _NRRD_TYPES:
         raise RefusedError(
             f"{target.name} can't hold values of type {voxels.dtype}: integers, float32 or float64 are needed",

@@ -1,4 +1,4 @@
-"""NIfTI and DICOM as napari layers that lie where the program itself would put them.
+"""Medical images as napari layers that lie where the program itself would put them.
 
 napari asks every plugin about every folder, so a look at a few bytes decides. The layers carry their volume: where
 the panel is open, it takes them over as the open case.
@@ -23,7 +23,7 @@ Reader = Callable[[PathOrPaths], list[LayerData]]
 
 
 def get_nifti_reader(path: PathOrPaths) -> Reader | None:
-    """Return the reader for NIfTI files, None for anything else."""
+    """Return the reader for NIfTI, NRRD and MetaImage files, None for anything else."""
     paths = _paths(path)
     return read if all(p.is_file() and looks_medical(p) for p in paths) else None
 

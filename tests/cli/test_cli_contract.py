@@ -13,6 +13,7 @@ import pytest
 
 from napari_volseg.app.samples import sample_path
 from napari_volseg.cli import DONE, REFUSED, UNDECIDED, USAGE, main
+from napari_volseg.formats import load_labels, open_volume
 
 
 @pytest.fixture
@@ -51,6 +52,26 @@ def test_convert_keeps_grid_and_values(image, tmp_path):
     before, after = nib.load(image), nib.load(out)
     assert np.allclose(before.affine, after.affine, atol=1e-5)
     assert np.array_equal(np.asanyarray(before.dataobj), np.asanyarray(after.dataobj))
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".nii"])
+def test_convert_writes_the_format_of_the_ending(image, tmp_path, ending):
+    between, out = tmp_path / f"between{ending}", tmp_path / "out.nii.gz"
+    assert main(["convert", str(image), str(between)]) == DONE
+    assert main(["convert", str(between), str(out)]) == DONE
+    before, after = nib.load(image), nib.load(out)
+    assert np.allclose(before.affine, after.affine, atol=1e-5)
+    assert np.array_equal(np.asanyarray(before.dataobj), np.asanyarray(after.dataobj))
+    assert main(["convert", str(between), str(between)]) == REFUSED
+    assert main(["convert", str(image), str(tmp_path / "out.png")]) == USAGE
+
+
+@pytest.mark.parametrize("ending", [".seg.nrrd", ".mha", ".nii"])
+def test_segment_writes_the_format_of_the_ending(image, tmp_path, ending):
+    out = tmp_path / f"labels{ending}"
+    assert main(["segment", str(image), str(out), "--model", "ct-tissues"]) == DONE
+    labels = load_labels(out, open_volume(image))
+    assert {segment.algorithm_name for segment in labels.table} == {"ct-tissues"}
 
 
 def test_an_orientation_that_no_file_tells_is_asked_for(tmp_path, capsys):

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_volseg.core import Color
+from napari_volseg.widgets.wording import as_sentence
 
 #: Width of a question with choices, pixels.
 CHOICE_WIDTH = 460
@@ -69,12 +70,12 @@ class ChoiceDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Please decide")
         self.setMinimumWidth(CHOICE_WIDTH)
-        question = QLabel(f"{text[:1].upper()}{text[1:]}")
+        question = QLabel(as_sentence(text))
         question.setWordWrap(True)
         self.list = QListWidget()
         self.list.setWordWrap(True)
         for identifier, meaning in choices.items():
-            item = QListWidgetItem(f"{meaning[:1].upper()}{meaning[1:]}", self.list)
+            item = QListWidgetItem(as_sentence(meaning), self.list)
             item.setData(Qt.ItemDataRole.UserRole, identifier)
         self.list.setCurrentRow(0)
         self.list.itemDoubleClicked.connect(self.accept)

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolic
 
 from napari_volseg.app import Application, Job, Notice
 from napari_volseg.widgets.buttons import ActionButton
+from napari_volseg.widgets.wording import as_sentence
 
 #: Jobs that end sooner are not shown, lest the strip flickers with every click, milliseconds.
 PATIENCE_MS = 300
@@ -142,7 +143,7 @@ class NoticeStrip(QFrame):
         if notice is None:
             return
         more = len(self._unread) - (self._note is None)
-        self.text.setText(notice.text[:1].upper() + notice.text[1:] + (f" ({more} more to read)" if more else ""))
+        self.text.setText(as_sentence(notice.text) + (f" ({more} more to read)" if more else ""))
         self.setProperty("kind", notice.kind)
         self.style().unpolish(self)
         self.style().polish(self)

@@ -429,17 +429,34 @@ def bare(paths: list[Path]) -> None:
         dataset.save_as(path, implicit_vr=True, little_endian=True, enforce_file_format=False)
 
 
-def compressed(syntax: str, **options: object) -> Make:
+def compressed(syntax: str) -> Make:
+    """Return the recipe of a series that pydicom compressed; its matrix is one that JPEG 2000 can halve."""
+
     def compress(paths: list[Path]) -> None:
         for path in paths:
             dataset = pydicom.dcmread(path)
             try:
-                dataset.compress(syntax, generate_instance_uid=False, **options)
+                dataset.compress(syntax, generate_instance_uid=False)
             except (RuntimeError, NotImplementedError) as error:
                 pytest.skip(f"no encoder: {error}")
             dataset.save_as(path)
 
-    return then(series(), compress)
+    return then(series(shape=(20, 64, 64)), compress)
+
+
+def jpeg_lossless(paths: list[Path]) -> None:
+    gdcm = pytest.importorskip("gdcm")
+    for path in paths:
+        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+        reader.SetFileName(str(path))
+        assert reader.Read()
+        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer.SetFileName(str(path))
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        assert writer.Write()
 
 
 def relabelled(syntax: str) -> Make:
@@ -615,6 +632,7 @@ RIGHT: dict[str, Make] = {
     "D69a RLE": compressed(RLELossless),
     "D69b JPEG 2000": compressed(JPEG2000Lossless),
     "D69c JPEG-LS": compressed(JPEGLSLossless),
+    "D69f JPEG lossless": then(series(), jpeg_lossless),
     "D72 other files": other_files,
     "D73 nested folders": nested,
     "D74a DICOMDIR": medium,

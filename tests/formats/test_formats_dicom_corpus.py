@@ -119,7 +119,7 @@ def judge_blocks(found: Sequence[FoundVolume], truth: Truth) -> None:
 
 
 def test_every_row_of_the_catalogue_is_made() -> None:
-    assert {int(name.split()[0][1:].rstrip("abcde")) for name in ROWS} == set(range(1, 79))
+    assert {int(name.split()[0][1:].rstrip("abcdef")) for name in ROWS} == set(range(1, 79))
 
 
 def marked(volume: Volume, *indices: tuple[int, int, int]) -> Segmentation:

@@ -18,9 +18,18 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_volseg.core import DecisionNeededError, RefusedError, Segment, Segmentation, SegmentTable, Volume
+from napari_volseg.core import (
+    DecisionNeededError,
+    RefusedError,
+    Segment,
+    Segmentation,
+    SegmentTable,
+    VolsegError,
+    Volume,
+)
 from napari_volseg.formats import load_labels, open_volume, save_labels_nifti, save_volume_nifti, scan
 from napari_volseg.measure import segment_statistics
+from napari_volseg.spatial import apply_reorientation, invert_reorientation
 
 SHAPE = (9, 8, 7)
 #: Chiral: no flip or permutation of the axes maps the beads onto each other.
@@ -462,3 +471,34 @@ def test_every_row_of_the_catalogue_is_here() -> None:
     rows = {name.split("-")[0] for name in (*OPENS, *ASKS, *REFUSED)}
     elsewhere = {"N20", "N27", "N41", "N42", "N44"}
     assert rows | elsewhere == {f"N{number}" for number in range(1, 45)}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_a_damaged_header_is_refused_or_told_or_read_as_nibabel_reads_it(tmp_path: Path, kind: type) -> None:
+    rng = np.random.default_rng(0)
+    path = Recipe(noisy, kind=kind, qform=1).write(tmp_path)
+    original, size = path.read_bytes(), kind.header_class.single_vox_offset
+    silent = 0
+    for _ in range(500):
+        damaged = bytearray(original)
+        for at in rng.integers(0, size, 3):
+            damaged[at] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            volume = open_volume(path)
+        except VolsegError:
+            continue
+        if told(volume, "warning") or volume.voxels.ndim != 3:
+            continue
+        try:
+            trusted = kind.from_filename(path)
+        except (nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError):
+            continue
+        silent += 1
+        stored = volume.origin_provenance.source_geometry.to_ras_ijk()
+        np.testing.assert_allclose(stored, trusted.affine, rtol=1e-6, atol=1e-3)
+        values = apply_reorientation(volume.voxels, invert_reorientation(volume.origin_provenance.reorientation))
+        meant = np.asanyarray(trusted.dataobj).reshape(values.shape[::-1]).T
+        np.testing.assert_allclose(values, meant.astype(values.dtype), rtol=1e-5)
+    assert silent > 20

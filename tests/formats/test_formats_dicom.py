@@ -130,6 +130,9 @@ TOLD = {
     "dicom.orientation_varies": BASE.also(
         setting_each(lambda k: {"ImageOrientationPatient": [1, 5e-4 * (k == 3), 0, -5e-4 * (k == 3), 1, 0]})
     ),
+    "dicom.corners_differ": BASE.also(
+        setting_each(lambda k: {"ImageOrientationPatient": [1, 9e-4 * (k == 3), 0, -9e-4 * (k == 3), 1, 0]})
+    ),
     "dicom.lossy": BASE.also(setting(LossyImageCompression="01")),
     "dicom.burned_in": BASE.also(setting(BurnedInAnnotation="YES")),
 }

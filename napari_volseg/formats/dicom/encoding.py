@@ -37,8 +37,6 @@ _LOSSLESS = (
 )  # fmt: skip
 #: What executables begin with on Windows, Linux and macOS (CVE-2019-11687).
 _EXECUTABLE = (b"MZ", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"#!")
-#: Where meta information begins, behind the preamble and "DICM" (PS3.10 7.1).
-_META_STARTS = 132
 #: An encapsulated frame takes at least the header of its item (PS3.5 A.4).
 _ITEM_BYTES = 8
 
@@ -69,15 +67,22 @@ def is_lossy(syntax: str) -> bool:
     return UID(syntax).is_compressed and syntax not in (*_LOSSLESS, DeflatedExplicitVRLittleEndian)
 
 
-def refuse_inflating_bomb(path: Path, stream: BinaryIO) -> None:
+def refuse_inflating_bomb(path: Path, stream: BinaryIO, start: int) -> None:
     """Inflate the data set of a deflated file through a counter, keeping nothing, and rewind the stream.
+
+    Parameters
+    ----------
+    path, stream
+        The file.
+    start
+        Where its meta information begins.
 
     Raises
     ------
     RefusedError
         Where it grows beyond ``MAX_INFLATED_BYTES``.
     """
-    stream.seek(_META_STARTS)
+    stream.seek(start)
     meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         stream.seek(0)

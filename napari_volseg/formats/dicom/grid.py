@@ -140,6 +140,7 @@ def fit_grid(
     matrix[:3, 3] = origin
     frames = {instance.frame_of_reference_uid for instance in instances}
     geometry = Geometry((count, first.rows, first.columns), matrix, frames.pop() if len(frames) == 1 else "")
+    _tell_corners(instances, slots, geometry, findings)
     if count == 1:
         _tell_unknown_thickness(first, findings)
     else:
@@ -190,6 +191,25 @@ def _judge_jitter(distance: float, step: float, findings: list[Finding]) -> None
         findings.append(
             Finding("dicom.jitter", f"slice positions lie up to {distance:.3g} mm off the even grid that is used")
         )
+
+
+def _tell_corners(
+    instances: Sequence[Instance], slots: NDArray[np.float64], geometry: Geometry, findings: list[Finding]
+) -> None:
+    """Tell where the grid puts a corner of an image elsewhere than the image's own tags do."""
+    ends = np.array([(y, x) for y in (0, geometry.shape[1] - 1) for x in (0, geometry.shape[2] - 1)], float)
+    index = np.column_stack([np.repeat(slots, len(ends)), np.tile(ends, (len(instances), 1))])
+    axes = np.array([instance.orientation for instance in instances]).reshape(-1, 2, 3)[:, ::-1]
+    spacing = np.array([instance.pixel_spacing for instance in instances])
+    positions = np.array([instance.position for instance in instances])
+    stated = positions[:, None] + ends @ (axes * spacing[..., None])
+    distance = np.linalg.norm(geometry.to_patient(index).reshape(stated.shape) - stated, axis=-1).max(1)
+    worst = int(distance.argmax())
+    if distance[worst] > JITTER_TOLD_MM and not any(finding.code == "dicom.jitter" for finding in findings):
+        text = (
+            f"a corner of {instances[worst].path.name} lies {distance[worst]:.2g} mm from where its own tags put it"
+        )
+        findings.append(Finding("dicom.corners_differ", text))
 
 
 def _tell_tilt(geometry: Geometry, findings: list[Finding]) -> None:

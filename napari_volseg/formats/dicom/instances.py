@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
-from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from napari_volseg.core import RefusedError
 from napari_volseg.formats.catalog import RefusedFile
@@ -39,6 +40,8 @@ _KEYWORDS = (
     "LossyImageCompression", "AnatomicalOrientationType", "PatientID", "PatientName", "PatientBirthDate", "StackID",
     *frames.KEYWORDS, *MARK_KEYWORDS,
 )  # fmt: skip
+#: The preamble and "DICM" (PS3.10 7.1).
+_START_BYTES = 132
 _OVERLAY_ROWS = Tag(0x6000, 0x0010)
 _TAGS = [*(Tag(keyword) for keyword in _KEYWORDS), _OVERLAY_ROWS]
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
@@ -186,47 +189,41 @@ def read_file(path: Path) -> tuple[Instance, ...] | Directory | RefusedFile | No
     OSError
         Where the file can't be read.
     """
-    try:
-        return _read(path)
-    except OSError:
-        raise
-    except RefusedError as error:
-        return RefusedFile(path, error.code, str(error))
-    except Exception as error:  # pydicom raises whatever a damaged value leads it into; the scan must go on
-        reason = f"{path.name} is damaged: its DICOM header can't be read ({error}); copy it again"
-        return RefusedFile(path, "dicom.damaged", " ".join(reason.split()))
-
-
-def _read(path: Path) -> tuple[Instance, ...] | Directory | RefusedFile | None:
     with path.open("rb") as stream:
-        start = stream.read(1024)
-        has_preamble = start[128:132] == b"DICM"
-        if not has_preamble and not starts_like_a_dataset(start):
-            return None
-        if DeflatedExplicitVRLittleEndian.encode() in start:
-            refuse_inflating_bomb(path, stream)
-        stream.seek(0)
-        header = pydicom.dcmread(stream, stop_before_pixels=True, force=not has_preamble, specific_tags=_TAGS)
-        if not has_preamble and "SOPClassUID" not in header and "Rows" not in header:
-            return None
-        if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-            return read_directory(path)
-        if not text(header, "SOPClassUID"):
-            header.SOPClassUID = header.file_meta.get("MediaStorageSOPClassUID", "")
         try:
-            _refuse_non_images(path, header)
-            _refuse_unsupported_images(path, header)
-            syntax = transfer_syntax(header)
-            refuse_missing_pixels(path, header, stream, syntax)
-            singles = list(frames.single_frames(path, header))
-            return tuple(
-                _interpret(
-                    path, single, syntax, start, n if "NumberOfFrames" in header and len(singles) > 1 else None
-                )
-                for n, single in enumerate(singles)
-            )
+            return _read(path, stream)
         except RefusedError as error:
-            return RefusedFile(path, error.code, str(error), text(header, "SeriesInstanceUID"))
+            return RefusedFile(path, error.code, str(error))
+        except Exception as error:  # pydicom raises whatever a damaged value leads it into; the scan must go on
+            reason = f"{path.name} is damaged: its DICOM header can't be read ({error}); copy it again"
+            return RefusedFile(path, "dicom.damaged", " ".join(reason.split()))
+
+
+def _read(path: Path, stream: BinaryIO) -> tuple[Instance, ...] | Directory | RefusedFile | None:
+    start = stream.read(_START_BYTES)
+    has_preamble = start[128:132] == b"DICM"
+    if not has_preamble and not starts_like_a_dataset(start):
+        return None
+    refuse_inflating_bomb(path, stream, len(start) if has_preamble else 0)
+    header = pydicom.dcmread(stream, stop_before_pixels=True, force=not has_preamble, specific_tags=_TAGS)
+    if not has_preamble and "SOPClassUID" not in header and "Rows" not in header:
+        return None
+    if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+        return read_directory(path)
+    if not text(header, "SOPClassUID"):
+        header.SOPClassUID = header.file_meta.get("MediaStorageSOPClassUID", "")
+    try:
+        _refuse_non_images(path, header)
+        _refuse_unsupported_images(path, header)
+        syntax = transfer_syntax(header)
+        refuse_missing_pixels(path, header, stream, syntax)
+        singles = list(frames.single_frames(path, header))
+        return tuple(
+            _interpret(path, single, syntax, start, n if "NumberOfFrames" in header and len(singles) > 1 else None)
+            for n, single in enumerate(singles)
+        )
+    except RefusedError as error:
+        return RefusedFile(path, error.code, str(error), text(header, "SeriesInstanceUID"))
 
 
 def _refuse_non_images(path: Path, header: Dataset) -> None:

@@ -268,14 +268,14 @@ def _add_info(add: Add) -> None:
         help="machine-readable; shape, spacing and affine are for index (z, y, x) → LPS mm",
     )
     _add_dicom_choices(info)
-    convert = add("convert", _convert, "write a volume on its source grid; OUT is .nii.gz, .nii, .nrrd or .mha")
+    convert = add("convert", _convert, "write a volume on its source grid; OUT is .nii.gz, .nii, .nrrd, .mha or .mhd")
     convert.add_argument("input", type=Path)
     convert.add_argument("output", type=Path)
     _add_choices(convert)
 
 
 def _add_segment(add: Add) -> None:
-    segment = add("segment", _segment, "segment a volume; OUT is .nii.gz, .nii, .seg.nrrd, .mha or .dcm (DICOM-SEG)")
+    segment = add("segment", _segment, "segment a volume; OUT is .nii.gz, .nii, .seg.nrrd, .mha, .mhd or .dcm")
     segment.add_argument("input", type=Path)
     segment.add_argument("output", type=Path)
     segment.add_argument("--model", required=True, metavar="NAME_OR_FOLDER", help="see models")

@@ -32,6 +32,7 @@ LABEL_ENDINGS = {
     ".nii": "nifti",
     ".seg.nrrd": "seg-nrrd",
     ".mha": "metaimage",
+    ".mhd": "metaimage",
     ".dcm": "dicom-seg",
 }
 

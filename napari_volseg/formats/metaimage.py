@@ -79,8 +79,8 @@ def load(
     return read_raster(read_header(found.paths[0]), progress, cancel, orientation)
 
 
-def read_header(path: Path) -> Raster:
-    """Read and check the header of a MetaImage.
+def read_header(path: Path, data: Path | None = None) -> Raster:
+    """Read and check the header of a MetaImage; ``data`` is its data file where that doesn't yet have its name.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def read_header(path: Path) -> Raster:
     dimensions = _integers(path, fields, "NDims")
     if dimensions not in ([3], [4]) or len(sizes) != dimensions[0] or min(sizes) < 1:
         raise _bad(path, "DimSize", fields["DimSize"], "three or four positive sizes are needed")
-    data_path, offset = _data(path, fields, end)
+    data_path, offset = _data(path, fields, end) if data is None else (data, 0)
     volumes = sizes[3] if len(sizes) == 4 else 1
     affine, step = _affine(path, fields, len(sizes), findings)
     return check_promises(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,18 +73,21 @@ def save_volume_nrrd(path: PathLike, volume: Volume) -> Path:
 
 
 def save_volume_metaimage(path: PathLike, volume: Volume) -> Path:
-    """Save a volume, 3D or 4D, as MetaImage (.mha); everything else as in ``save_volume_nrrd``."""
-    target = _with_ending(path, ".mha")
-    publish([_metaimage_draft(target, volume.voxels, volume)])
+    """Save a volume, 3D or 4D, as MetaImage: .mha, or .mhd with its voxels beside it in .zraw.
+
+    Everything else as in ``save_volume_nrrd``.
+    """
+    target = _with_ending(path, *metaimage.ENDINGS)
+    publish(_metaimage_drafts(target, volume.voxels, volume))
     return target
 
 
 def save_labels_metaimage(path: PathLike, segmentation: Segmentation, volume: Volume) -> Path:
-    """Save labels as MetaImage (.mha) on the stored grid of their volume, and their table beside it as JSON.
+    """Save labels as MetaImage on the stored grid of their volume, and their table beside it as JSON.
 
     Errors as in ``save_volume_nrrd``, and GeometryError where labels and volume don't match.
     """
-    target = _with_ending(path, ".mha")
+    target = _with_ending(path, *metaimage.ENDINGS)
     require_same_grid(segmentation.geometry, volume)
     table = table_for(segmentation)
 
@@ -93,7 +96,7 @@ def save_labels_metaimage(path: PathLike, segmentation: Segmentation, volume: Vo
 
     publish(
         [
-            _metaimage_draft(target, smallest(segmentation.labels), volume),
+            *_metaimage_drafts(target, smallest(segmentation.labels), volume),
             Draft(sidecar_path(target), lambda temporary: write_table(temporary, table), verify_table),
         ]
     )
@@ -118,23 +121,41 @@ def nrrd_draft(target: Path, voxels: NDArray[Any], volume: Volume, keys: Mapping
     return Draft(target, write, _verifier(target, voxels, volume, nrrd.read_header))
 
 
-def _metaimage_draft(target: Path, voxels: NDArray[Any], volume: Volume) -> Draft:
+def _metaimage_drafts(target: Path, voxels: NDArray[Any], volume: Volume) -> tuple[Draft, ...]:
+    """Return the draft of a .mha, or those of the data file and the header of a .mhd."""
     stored = _stored(voxels, volume, target)
+    content = list(_deflated(stored, zlib.MAX_WBITS))
+    detached = target.name.lower().endswith(".mhd")
+    data = target.with_suffix(".zraw")
+    lines = _metaimage_lines(stored, volume, sum(map(len, content)), data.name if detached else "LOCAL")
+    header = ("\n".join(lines) + "\n").encode()
+    if not detached:
+        whole = [header, *content]
+        return (_bytes_draft(target, whole, _verifier(target, voxels, volume, metaimage.read_header)),)
+    places: list[Path] = []  # the data file has no name yet when its header is read back
 
+    def read_header(written: Path) -> Raster:
+        return metaimage.read_header(written, places[0])
+
+    return (
+        _bytes_draft(data, content, places.append),
+        _bytes_draft(target, [header], _verifier(target, voxels, volume, read_header)),
+    )
+
+
+def _bytes_draft(target: Path, content: Sequence[bytes], verify: Callable[[Path], None]) -> Draft:
     def write(temporary: Path) -> None:
-        content = list(_deflated(stored, zlib.MAX_WBITS))
-        header = "\n".join([*_metaimage_lines(stored, volume, sum(map(len, content))), ""])
         with temporary.open("wb") as stream:
-            stream.write(header.encode())
             stream.writelines(content)
 
-    return Draft(target, write, _verifier(target, voxels, volume, metaimage.read_header))
+    return Draft(target, write, verify)
 
 
-def _with_ending(path: PathLike, ending: str) -> Path:
+def _with_ending(path: PathLike, *endings: str) -> Path:
     target = Path(path)
-    if not target.name.lower().endswith(ending):
-        raise UsageError(f"{target.name} can't be written in this format: give a name that ends in {ending}")
+    if not target.name.lower().endswith(endings):
+        expected = " or ".join(endings)
+        raise UsageError(f"{target.name} can't be written in this format: give a name that ends in {expected}")
     return target
 
 
@@ -209,7 +230,7 @@ def _key_lines(keys: Mapping[str, str]) -> Iterator[str]:
         yield f"{key}:={escaped}"
 
 
-def _metaimage_lines(stored: NDArray[Any], volume: Volume, held: int) -> Iterator[str]:
+def _metaimage_lines(stored: NDArray[Any], volume: Volume, held: int, data: str) -> Iterator[str]:
     geometry = volume.origin_provenance.source_geometry
     count = stored.ndim
     axes, offset, spacing = np.eye(count), np.zeros(count), np.full(count, _step(volume))
@@ -227,7 +248,7 @@ def _metaimage_lines(stored: NDArray[Any], volume: Volume, held: int) -> Iterato
     yield f"ElementSpacing = {_words(spacing)}"
     yield f"DimSize = {' '.join(str(size) for size in stored.shape[::-1])}"
     yield f"ElementType = {_META_TYPES[stored.dtype.str[1:]]}"
-    yield "ElementDataFile = LOCAL"
+    yield f"ElementDataFile = {data}"
 
 
 def _words(numbers: NDArray[np.float64]) -> str:

@@ -15,11 +15,12 @@ _WRITERS: dict[str, Callable[[PathLike, Volume], Path]] = {
     ".nii": save_volume_nifti,
     ".nrrd": save_volume_nrrd,
     ".mha": save_volume_metaimage,
+    ".mhd": save_volume_metaimage,
 }
 
 
 def save_volume(path: PathLike, volume: Volume) -> Path:
-    """Save a volume on its stored grid as .nii.gz, .nii, .nrrd or .mha; read back and compared.
+    """Save a volume on its stored grid as .nii.gz, .nii, .nrrd, .mha or .mhd; read back and compared.
 
     Raises
     ------

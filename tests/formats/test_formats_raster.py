@@ -136,6 +136,26 @@ def test_series_survive(tmp_path: Path, ending: str) -> None:
     assert np.array_equal(again.voxels, volume.voxels)
 
 
+def test_a_detached_header_goes_with_its_data(tmp_path: Path) -> None:
+    affine = affine_towards("PIR", 9, 0.4)
+    volume = volume_on(affine, values())
+    path = save_volume(tmp_path / "a.mhd", volume)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mhd", "a.zraw"]
+    assert zlib.decompress((tmp_path / "a.zraw").read_bytes()) == values().astype("<u2").tobytes()
+    assert path.read_text().endswith("ElementDataFile = a.zraw\n")
+    again = open_volume(path)
+    assert again.geometry.same_grid(volume.geometry)
+    assert np.array_equal(again.voxels, volume.voxels)
+
+
+def test_an_image_is_not_overwritten_by_its_own_export(tmp_path: Path) -> None:
+    for ending in (".nrrd", ".mha", ".mhd"):
+        volume = open_volume(save_volume(tmp_path / f"a{ending}", volume_on(np.eye(4), values())))
+        with pytest.raises(RefusedError) as caught:
+            save_volume(tmp_path / f"a{ending}", volume)
+        assert caught.value.code == "export.over_source"
+
+
 def test_other_endings_are_refused(tmp_path: Path) -> None:
     volume = volume_on(np.eye(4), values())
     for name in ("a.png", "a.seg.nrrd", "a"):

@@ -13,8 +13,17 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_corpus import ROWS, Truth
+from dicom_factory import Recipe, setting_each, write_series
 
-from napari_volseg.core import DecisionNeededError, RefusedError, Segment, Segmentation, SegmentTable, Volume
+from napari_volseg.core import (
+    DecisionNeededError,
+    RefusedError,
+    Segment,
+    Segmentation,
+    SegmentTable,
+    TimeAxis,
+    Volume,
+)
 from napari_volseg.formats import Answers, FoundVolume, load, load_labels, open_volume, save_dicom_seg, scan
 
 
@@ -133,7 +142,7 @@ def marked(volume: Volume, *indices: tuple[int, int, int]) -> Segmentation:
 
 
 @pytest.mark.parametrize(
-    "name", ["D60 enhanced", "D61 frames shuffled", "D64a two stacks", "D64b two times", "D17 two time points"]
+    "name", ["D60 enhanced", "D61 frames shuffled", "D64a two stacks", "D64b two times", "D17a two time points"]
 )
 def test_segmentations_of_frames_and_times_return_to_their_place(tmp_path: Path, name: str) -> None:
     truth = ROWS[name].make(tmp_path / "in")
@@ -173,3 +182,23 @@ def test_what_is_not_on_source_slices_is_not_exported_as_if(tmp_path: Path, name
     with pytest.raises(RefusedError) as caught:
         save_dicom_seg(tmp_path / "labels.dcm", marked(volume, (0, 0, 0)), volume)
     assert caught.value.code == "export.no_source_slices"
+
+
+def test_a_gap_as_wide_as_the_memory_is_not_filled(tmp_path: Path) -> None:
+    far = setting_each(lambda k: {"ImagePositionPatient": [0, 0, 3 * k + 30_000_000 * (k > 9)]})
+    write_series(tmp_path, Recipe(shape=(20, 16, 14)).also(far))
+    with pytest.raises(RefusedError, match="blocks"):
+        open_volume(tmp_path, answers=Answers(on_missing_slice="empty"))
+    found = scan(tmp_path, answers=Answers(on_missing_slice="blocks")).found
+    assert [load(volume).voxels.shape for volume in found] == [(10, 16, 14)] * 2
+
+
+def test_the_axis_of_time_says_what_changes(tmp_path: Path) -> None:
+    for name, axis in {
+        "D17a two time points": TimeAxis("temporal position", "", (1.0, 2.0)),
+        "D17b dynamic PET": TimeAxis("time", "ms", (500.0, 1500.0)),
+        "D18 interleaved phases": TimeAxis("trigger time", "ms", (0.0, 100.0)),
+        "D20 b-values": TimeAxis("b-value", "s/mm²", (0.0, 1000.0)),
+    }.items():
+        ROWS[name].make(tmp_path / name[:4])
+        assert open_volume(tmp_path / name[:4]).time == axis

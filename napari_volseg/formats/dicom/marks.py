@@ -27,12 +27,13 @@ class Meaning:
     unit: str = ""
 
 
-#: In the order in which they are believed; the last two only order images.
+#: In the order in which they are believed; the last three only order images.
 MEANINGS = (
     Meaning("TemporalPositionIdentifier", "temporal position"),
     Meaning("TemporalPositionIndex", "temporal position"),
     Meaning("TriggerTime", "trigger time", "ms"),
     Meaning("NominalCardiacTriggerDelayTime", "trigger time", "ms"),
+    Meaning("FrameReferenceTime", "time", "ms"),
     Meaning("DiffusionBValue", "b-value", "s/mm²"),
     Meaning("DimensionIndexValues", "dimension index"),
     Meaning("AcquisitionNumber", "acquisition"),

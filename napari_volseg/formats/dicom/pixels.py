@@ -32,6 +32,8 @@ from napari_volseg.formats.rescale import INTEGER_TYPES, keeps_integers, rescale
 
 #: Share of red, green and blue in what is seen as brightness (ITU-R BT.601).
 _BRIGHTNESS = np.array([0.299, 0.587, 0.114])
+#: Slices of the grid for each that has an image, beyond which nobody means to fill the gaps.
+_MAX_SLICES_PER_IMAGE = 4
 #: Frames of one file that one thread decodes in a row.
 _FRAMES_AT_ONCE = 16
 
@@ -82,6 +84,7 @@ def read_voxels(
     """
     images = stack.images
     refuse_missing_decoders(images)
+    _refuse_mostly_empty(stack, stored)
     whole = stack.is_even and all(keeps_integers(image.slope, image.intercept) for image in images)
     times = len(stack.columns[0])
     for dtype in (*(INTEGER_TYPES if whole else ()), np.float32):
@@ -92,6 +95,16 @@ def read_voxels(
             continue
         return shown if stack.time is not None else shown[0]
     raise AssertionError("float32 never overflows")
+
+
+def _refuse_mostly_empty(stack: Stack, stored: Geometry) -> None:
+    """Refuse gaps so wide that made-up slices would outnumber real ones many times, and fill the memory."""
+    if stored.shape[0] > _MAX_SLICES_PER_IMAGE * len(stack.columns) + 16:
+        raise RefusedError(
+            f"{len(stack.columns)} slices spread over the room of {stored.shape[0]}: open the blocks between the "
+            'gaps instead (on_missing_slice or on_uneven_spacing = "blocks")',
+            "dicom.missing_slices",
+        )
 
 
 def _fill(target: NDArray[Any], stack: Stack, progress: ProgressCallback, cancel: CancelToken | None) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
+from nibabel.quaternions import quat2mat
 from numpy.typing import NDArray
 
 from napari_volseg.core import Finding, Geometry, RefusedError
@@ -129,13 +129,23 @@ def _repair_qfac(path: Path, header: Any, findings: list[Finding]) -> None:
 
 
 def _qform_affine(path: Path, header: Any) -> NDArray[np.float64]:
-    try:
-        return np.asarray(header.get_qform(), float)
-    except (HeaderDataError, ValueError) as error:
+    """Return the affine of the qform (nifti1.h, method 2), the fourth component of its quaternion in full precision.
+
+    nibabel takes a component below 6e-4 for 0, which moves the far corner of a large image by half a millimetre.
+    """
+    b, c, d = (float(header[f"quatern_{letter}"]) for letter in "bcd")
+    rest = 1 - (b * b + c * c + d * d)
+    if rest < -2 * _QUATERNION_ROUNDING:
         raise RefusedError(
-            f"{path.name} has a qform that is no rotation ({error}): re-export it with a valid orientation",
+            f"{path.name} has a qform that is no rotation (its quaternion {b:g}, {c:g}, {d:g} is longer than 1): "
+            "re-export it with a valid orientation",
             "nifti.qform",
-        ) from error
+        )
+    steps = header["pixdim"][1:4].astype(float) * (1, 1, float(header["pixdim"][0]))
+    affine = np.eye(4)
+    affine[:3, :3] = quat2mat((np.sqrt(max(0.0, rest)), b, c, d)) * steps
+    affine[:3, 3] = [float(header[f"qoffset_{axis}"]) for axis in "xyz"]
+    return affine
 
 
 def _contradict(sform: Geometry, qform: Geometry, header: Any) -> bool:

@@ -120,6 +120,7 @@ def _describe(found: Any) -> dict[str, Any]:
         "date": found.date,
         "shape": list(found.shape),
         "spacing": list(found.spacing),
+        "calibrated": not found.uncalibrated,
         "axis_codes": geometry.axis_codes,
         "affine": geometry.matrix.tolist(),
         "nifti_affine": geometry.to_ras_ijk().tolist(),
@@ -132,9 +133,8 @@ def _print_info(volumes: list[dict[str, Any]], refused: list[dict[str, str]]) ->
     for v in volumes:
         size = " × ".join(str(n) for n in v["shape"])
         step = " × ".join(f"{s:.4g}" for s in v["spacing"])
-        print(
-            f"{v['id']}  {v['modality']}  {v['description']}  {size} voxels, {step} mm (z, y, x), {v['axis_codes']}"
-        )
+        grid = f"{step} mm (z, y, x), {v['axis_codes']}" if v["calibrated"] else "no physical size known"
+        print(f"{v['id']}  {v['modality']}  {v['description']}  {size} voxels, {grid}")
         for finding in v["warnings"]:
             print(f"    {finding['severity']} {finding['code']}: {finding['message']}")
         for decision in v["decisions"]:

@@ -56,6 +56,8 @@ class FoundVolume:
         The reader's own notes for loading.
     decisions
         What only the user can decide before it is loaded; the description shows what the first choices give.
+    uncalibrated
+        Whether the grid is made up, so that nothing may be told in mm.
     """
 
     id: str
@@ -68,6 +70,7 @@ class FoundVolume:
     findings: tuple[Finding, ...] = ()
     source: object = field(default=None, repr=False, compare=False)
     decisions: tuple[Decision, ...] = ()
+    uncalibrated: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:

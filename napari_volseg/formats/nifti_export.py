@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import Geometry, Segmentation, UsageError, Volume
+from napari_volseg.core import Geometry, Segmentation, TimeAxis, UsageError, Volume
 from napari_volseg.formats.files import PathLike
 from napari_volseg.formats.labels import require_same_grid, table_for
 from napari_volseg.formats.nifti import read_volume
@@ -26,6 +26,8 @@ from napari_volseg.spatial import apply_reorientation, invert_reorientation
 
 _LABEL_INTENT = 1002
 _SCANNER = 1
+#: Our units of time in the words of nibabel.
+_TIME_UNITS = {"s": "sec", "ms": "msec"}
 
 
 def save_labels_nifti(path: PathLike, segmentation: Segmentation, volume: Volume) -> Path:
@@ -116,10 +118,8 @@ def _draft(target: Path, voxels: NDArray[Any], volume: Volume, is_labels: bool) 
         image = _image(stored, origin.source_geometry)
         if is_labels:
             image.header.set_intent(_LABEL_INTENT)
-        if volume.time is not None and len(volume.time.values) > 1:
-            image.header["pixdim"][4] = volume.time.values[1] - volume.time.values[0]
-            image.header["toffset"] = volume.time.values[0]
-            image.header.set_xyzt_units("mm", "sec")
+        length = "unknown" if origin.details.get("uncalibrated") else "mm"
+        image.header.set_xyzt_units(length, _write_time(image.header, volume.time if stored.ndim == 4 else None))
         nib.save(image, temporary)
 
     def verify(written: Path) -> None:
@@ -130,6 +130,15 @@ def _draft(target: Path, voxels: NDArray[Any], volume: Volume, is_labels: bool) 
     return Draft(target, write, verify)
 
 
+def _write_time(header: nib.Nifti1Header, axis: TimeAxis | None) -> str:
+    """Write the steps of a leading axis that is time, and return NIfTI's name of its unit."""
+    unit = _TIME_UNITS.get(axis.unit, "unknown") if axis is not None else "unknown"
+    if axis is not None and unit != "unknown" and len(axis.values) > 1:
+        header["pixdim"][4] = axis.values[1] - axis.values[0]
+        header["toffset"] = axis.values[0]
+    return unit
+
+
 def _image(stored: NDArray[Any], geometry: Geometry) -> nib.Nifti1Image:
     """Return an image with a fresh header: sform exact, qform only where it places the corners the same.
 
@@ -137,7 +146,6 @@ def _image(stored: NDArray[Any], geometry: Geometry) -> nib.Nifti1Image:
     """
     affine = geometry.to_ras_ijk()
     image = nib.Nifti1Image(stored.transpose(), affine, dtype=stored.dtype)
-    image.header.set_xyzt_units("mm")
     image.header.set_sform(affine, code=_SCANNER)
     image.header.set_qform(affine, code=_SCANNER, strip_shears=True)
     i, j, k = geometry.shape[::-1]

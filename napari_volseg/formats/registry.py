@@ -150,7 +150,7 @@ def choose(result: Scan, path: PathLike | Sequence[PathLike], volume_id: str | N
             if found.id == volume_id:
                 return found
         raise UsageError(f"there is no volume {volume_id!r} in {path}: choose one of {', '.join(choices)}")
-    placed = [found for found in result.found if not dicom.is_uncalibrated(found)]
+    placed = [found for found in result.found if not found.uncalibrated]
     if len(placed) == 1:
         return placed[0]
     if len(result.found) > 1:
@@ -167,7 +167,7 @@ def describe(found: FoundVolume) -> str:
     shape = " × ".join(map(str, found.shape))
     spacing = " × ".join(f"{step:.3g}" for step in found.spacing) + " mm"
     name = found.description or "without description"
-    size = "no physical size" if dicom.is_uncalibrated(found) else spacing
+    size = "no physical size" if found.uncalibrated else spacing
     return ", ".join(filter(None, (name, found.modality, shape, size, found.date)))
 
 

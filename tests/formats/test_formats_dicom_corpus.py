@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -24,7 +25,16 @@ from napari_volseg.core import (
     TimeAxis,
     Volume,
 )
-from napari_volseg.formats import Answers, FoundVolume, load, load_labels, open_volume, save_dicom_seg, scan
+from napari_volseg.formats import (
+    Answers,
+    FoundVolume,
+    load,
+    load_labels,
+    open_volume,
+    save_dicom_seg,
+    save_volume_nifti,
+    scan,
+)
 
 
 def named(verdict: str) -> list[str]:
@@ -202,3 +212,22 @@ def test_the_axis_of_time_says_what_changes(tmp_path: Path) -> None:
     }.items():
         ROWS[name].make(tmp_path / name[:4])
         assert open_volume(tmp_path / name[:4]).time == axis
+
+
+@pytest.mark.parametrize(
+    ("name", "answers", "units", "step"),
+    [
+        ("D17b dynamic PET", {}, ("mm", "msec"), 1000),
+        ("D20 b-values", {}, ("mm", "unknown"), 1),
+        ("D40 orientation and position missing", {"on_no_geometry": "stack"}, ("unknown", "unknown"), None),
+    ],
+)
+def test_exports_name_only_the_units_that_are_known(
+    tmp_path: Path, name: str, answers: dict, units: tuple[str, str], step: float | None
+) -> None:
+    ROWS[name].make(tmp_path / "in")
+    volume = open_volume(tmp_path / "in", answers=Answers(**answers))
+    written = nib.load(save_volume_nifti(tmp_path / "a.nii", volume)).header
+    assert written.get_xyzt_units() == units
+    if step is not None:
+        assert written["pixdim"][4] == step

@@ -230,6 +230,7 @@ def _volume(stack: Stack, findings: tuple[Finding, ...], inquiry: Inquiry) -> Fo
         findings=(*findings, *_filled(stack, geometry.shape[0]), *told),
         source=stack,
         decisions=tuple(inquiry.unanswered),
+        uncalibrated=stack.uncalibrated,
     )
 
 

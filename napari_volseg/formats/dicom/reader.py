@@ -102,11 +102,6 @@ def decided(found: FoundVolume, answers: Answers) -> FoundVolume:
     return volumes[0]
 
 
-def is_uncalibrated(found: FoundVolume) -> bool:
-    """Whether the grid of a found volume is made up, so that nothing may be told in mm."""
-    return isinstance(found.source, Stack) and found.source.uncalibrated
-
-
 def _meaning(first: Instance) -> tuple[str, str]:
     """Return quantity and unit: CT is HU unless its Rescale Type says otherwise (PS3.3 C.8.2.1.1)."""
     if first.modality == "CT" and first.rescale_type in ("", "HU"):

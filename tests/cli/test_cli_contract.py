@@ -121,28 +121,8 @@ def test_colours_are_not_segmented(tmp_path, capsys):
     assert "colours" in capsys.readouterr().err
 
 
-def series_with_a_gap(folder):
-    """A DICOM series of six slices 3 mm apart, of which the third is lost."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-
-    folder.mkdir()
-    for k in (0, 1, 3, 4, 5):
-        ds = Dataset()
-        ds.file_meta = FileMetaDataset()
-        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        ds.SOPClassUID, ds.SOPInstanceUID, ds.SeriesInstanceUID = CTImageStorage, f"1.2.3.{k + 1}", "1.2.3"
-        ds.Modality, ds.StudyInstanceUID, ds.FrameOfReferenceUID = "CT", "1.2", "1.2.9"
-        ds.ImageOrientationPatient, ds.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 3 * k]
-        ds.PixelSpacing, ds.Rows, ds.Columns, ds.SamplesPerPixel = [1, 1], 4, 5, 1
-        ds.PhotometricInterpretation, ds.BitsAllocated, ds.BitsStored, ds.HighBit = "MONOCHROME2", 16, 16, 15
-        ds.PixelRepresentation, ds.PixelData = 1, np.full((4, 5), 100 + k, "<i2").tobytes()
-        ds.save_as(folder / f"{k}.dcm", enforce_file_format=True)
-    return folder
-
-
-def test_a_missing_slice_is_asked_about_and_the_answer_is_a_flag(tmp_path, capsys):
-    folder, out = series_with_a_gap(tmp_path / "in"), tmp_path / "out.nii.gz"
+def test_a_missing_slice_is_asked_about_and_the_answer_is_a_flag(series_with_a_gap, tmp_path, capsys):
+    folder, out = series_with_a_gap, tmp_path / "out.nii.gz"
     assert main(["info", str(folder), "--json"]) == DONE
     (volume,) = json.loads(capsys.readouterr().out)["volumes"]
     (decision,) = volume["decisions"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from napari_volseg.core import (
     Box,
     CancelToken,
     DecisionNeededError,
+    Finding,
     Point,
     PointPrompt,
     ProgressCallback,
@@ -137,9 +138,7 @@ class Application:
         self.tools.tool = "navigate"
         self.view.window = self.case.first_window()
         self.case_changed.emit()
-        for finding in volume.origin_provenance.findings:
-            if finding.severity == "warning":
-                self.notice(finding.message, "warning")
+        self._warn(volume.origin_provenance.findings)
 
     def open_labels(self, path: Path) -> Job:
         """Load labels for the open case; they replace what is there, as one undoable step."""
@@ -295,7 +294,6 @@ class Application:
     def _take_labels(self, case: Case, labels: Segmentation) -> None:
         if case is not self.case:
             return
-
         case.session.replace(
             Box.whole(labels.labels.shape),
             labels.labels,
@@ -303,6 +301,12 @@ class Application:
             author=Author("tool", "open labels"),
             table=labels.table,
         )
+        self._warn(labels.findings)
+
+    def _warn(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            if finding.severity == "warning":
+                self.notice(finding.message, "warning")
 
     def _take_outcome(self, case: Case, outcome: segmenting.Outcome) -> None:
         """Make a model's step; where the labels changed meanwhile, join it with them anew in the background."""

@@ -31,8 +31,8 @@ class SegmentVolumes:
         self._voxels = np.zeros(0, np.int64)
 
     def millilitres(self, value: int) -> float | None:
-        """Return the volume of a segment as last counted, mL; None before the first count."""
-        if not self._voxels.size:
+        """Return the volume of a segment as last counted, mL; None before a count or without physical size."""
+        if not self._voxels.size or not self._case.volume.is_calibrated:
             return None
         count = int(self._voxels[value]) if value < self._voxels.size else 0
         return count * self._case.volume.geometry.voxel_volume / 1000

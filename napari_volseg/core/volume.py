@@ -163,6 +163,11 @@ class Volume:
         )
 
     @property
+    def is_calibrated(self) -> bool:
+        """Whether the size and place of voxels are known; where not, nothing may be shown in mm or mL."""
+        return not self.origin_provenance.details.get("uncalibrated", False)
+
+    @property
     def origin_provenance(self) -> Provenance:
         """The provenance, or that of an array in memory whose source grid is its own."""
         return self.provenance or Provenance("memory", self.geometry)

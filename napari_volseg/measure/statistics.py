@@ -25,7 +25,7 @@ class SegmentStatistics:
     voxels
         Number of voxels that carry the label.
     volume_ml
-        Their volume, mL, exact for oblique and sheared grids.
+        Their volume, mL, exact for oblique and sheared grids; None where the image has no known physical size.
     mean, sd
         Mean and population standard deviation.
     min, p5, median, p95, max
@@ -37,7 +37,7 @@ class SegmentStatistics:
     value: int
     name: str
     voxels: int
-    volume_ml: float
+    volume_ml: float | None
     mean: float | None
     sd: float | None
     min: float | None
@@ -84,7 +84,7 @@ def _measure(
 ) -> SegmentStatistics:
     where = box or (slice(0, 0),) * 3
     inside = np.asarray(volume.voxels[where])[labels[where] == segment.value]
-    volume_ml = inside.size * volume.geometry.voxel_volume / MM3_PER_ML
+    volume_ml = inside.size * volume.geometry.voxel_volume / MM3_PER_ML if volume.is_calibrated else None
     return SegmentStatistics(
         segment.value, segment.name, inside.size, volume_ml, **_intensities(inside), unit=volume.unit
     )

@@ -84,7 +84,7 @@ def plane_of(order: tuple[int, ...]) -> Plane | None:
 
 
 def letters(app: Application) -> Letters | None:
-    """Return the letters at the edges of what is shown now; None in 3D and where nothing is open."""
-    if app.case is None or app.view.three_d:
+    """Return the letters at the edges of what is shown now; None in 3D and where no letter is known."""
+    if app.case is None or app.view.three_d or not app.case.volume.is_calibrated:
         return None
     return edge_letters(app.case.volume.geometry, app.view.plane)

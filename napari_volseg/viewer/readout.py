@@ -6,12 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_volseg.app import Case
+from napari_volseg.core import Geometry
 
 
 def readout(case: Case, index: NDArray[np.float64]) -> str:
     """Return place, value and segment at a fractional voxel index (z, y, x); empty outside the image.
 
-    The place is in patient coordinates, mm, told by the letters towards which they count.
+    The place is in patient coordinates, mm, told by the letters towards which they count; in voxels (z, y, x)
+    where the image has no known physical size.
     """
     geometry = case.volume.geometry
     if not geometry.contains(index):
@@ -20,10 +22,13 @@ def readout(case: Case, index: NDArray[np.float64]) -> str:
     value = _number(case.volume.voxels[voxel])
     label = int(case.segmentation.labels[voxel])
     segment = case.table[label].name if label in case.table else ""
-    place = "  ".join(
-        _coordinate(c, axis) for c, axis in zip(geometry.to_patient(index), ("LR", "PA", "SI"), strict=True)
-    )
-    return "   ".join(part for part in (f"{place} mm", f"{value} {case.volume.unit}".strip(), segment) if part)
+    place = _place(geometry, index) if case.volume.is_calibrated else f"voxel {', '.join(map(str, voxel))}"
+    return "   ".join(part for part in (place, f"{value} {case.volume.unit}".strip(), segment) if part)
+
+
+def _place(geometry: Geometry, index: NDArray[np.float64]) -> str:
+    axes = zip(geometry.to_patient(index), ("LR", "PA", "SI"), strict=True)
+    return f"{'  '.join(_coordinate(c, letters) for c, letters in axes)} mm"
 
 
 def _coordinate(value: float, letters: str) -> str:

@@ -43,6 +43,8 @@ class CorrectSection(Section):
         tools = self.app.tools
         self.slider.setValue(slider_from_radius(tools.radius_mm))
         self.radius.setValue(tools.radius_mm)
+        calibrated = self.app.case is None or self.app.case.volume.is_calibrated
+        self.radius.setSuffix(" mm" if calibrated else " voxels")
         (self.solid if tools.in_3d else self.flat).setChecked(True)
         self.rule.setCurrentIndex(self.rule.findData(tools.rule))
         self._show_range()
@@ -56,7 +58,6 @@ class CorrectSection(Section):
         self.radius.setObjectName("radius")
         self.radius.setRange(*RADIUS_LIMITS)
         self.radius.setDecimals(1)
-        self.radius.setSuffix(" mm")
         self.radius.setToolTip(self.slider.toolTip())
         self.radius.valueChanged.connect(self._set_radius)
         row = self.add_row(QLabel("Radius"), self.slider, self.radius, stretch=False)

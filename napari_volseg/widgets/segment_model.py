@@ -145,6 +145,8 @@ class SegmentTableModel(QAbstractTableModel):
         if column is not Column.VOLUME or self._app.volumes is None:
             return None
         volume = self._app.volumes.millilitres(segment.value)
+        if self._app.case is not None and not self._app.case.volume.is_calibrated:
+            return "–"
         return "…" if volume is None else format_volume(volume)
 
     def _icon(self, segment: Segment, column: Column) -> QIcon | None:

@@ -57,7 +57,7 @@ def describe(entry: Entry) -> str:
         return f"Refused: {entry.path.name}\n{entry.reason}"
     name = entry.description or "Without description"
     slices = f"{entry.slices} slice{'s' * (entry.slices != 1)}"
-    step = " × ".join(f"{s:.3g}" for s in entry.spacing) + " mm"
+    step = "no physical size" if entry.uncalibrated else " × ".join(f"{s:.3g}" for s in entry.spacing) + " mm"
     modality = entry.modality if entry.modality != "OT" else ""
     date = f" ({entry.date})" if entry.date else ""
     return f"{name}{date}\n{' · '.join(filter(None, (modality, slices, step)))}"

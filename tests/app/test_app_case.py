@@ -350,3 +350,15 @@ def test_a_model_for_ct_is_not_offered_for_an_mr(app):
     assert run.why_not(app) == "CT tissues needs a CT and this is MR"
     app.adopt(Volume(volume.voxels, volume.geometry, "OT"))
     assert run.why_not(app) is None
+
+
+def test_what_was_repaired_in_labels_is_told(app, tmp_path):
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ app.case.volume.geometry.matrix[:, [2, 1, 0, 3]]
+    stored = np.zeros(SHAPE[::-1], np.int16)
+    stored[5:9, 6:10, 2:5] = 1
+    image = nib.Nifti1Image(stored, affine)
+    image.header.set_slope_inter(2, 0)
+    nib.save(image, tmp_path / "labels.nii.gz")
+    app.jobs.wait(app.open_labels(tmp_path / "labels.nii.gz"))
+    assert set(np.unique(labels(app))) == {0, 2}
+    assert [notice.kind for notice in app.notices] == ["warning"]

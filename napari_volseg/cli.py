@@ -98,16 +98,18 @@ def _open_window(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from napari_volseg.formats import scan
+    from napari_volseg.formats import choose, scan
 
     result = scan(_existing(arguments.path), _progress_bar(), answers=_answers(arguments))
     volumes = [_describe(found) for found in result.found]
     refused = [{"path": str(r.path), "code": r.code, "reason": r.reason} for r in result.refused]
     if arguments.json:
         print(json.dumps({"volumes": volumes, "refused": refused}, indent=2))
-    else:
+    elif volumes or len(refused) > 1:
         _print_info(volumes, refused)
-    return DONE if volumes else REFUSED
+    if not volumes:
+        choose(result, arguments.path)  # raises the reason
+    return DONE
 
 
 def _describe(found: Any) -> dict[str, Any]:
@@ -142,8 +144,6 @@ def _print_info(volumes: list[dict[str, Any]], refused: list[dict[str, str]]) ->
             print(f"    undecided {decision['code']}: {decision['question']} ({flag})")
     for r in refused:
         print(f"refused  {r['path']}: {r['reason']} ({r['code']})")
-    if not volumes and not refused:
-        print("no image was found there: give a folder with a DICOM series or a NIfTI file")
 
 
 def _convert(arguments: argparse.Namespace) -> int:

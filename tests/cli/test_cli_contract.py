@@ -179,6 +179,7 @@ def test_bad_input_is_refused_in_one_sentence(make, tmp_path, capsys):
     assert len(error.strip().splitlines()) == 1
     assert not out.exists()
     assert main(["info", str(path)]) == REFUSED
+    assert capsys.readouterr().err == error
 
 
 def test_a_checkpoint_that_is_not_one_is_refused(image, tmp_path, capsys):

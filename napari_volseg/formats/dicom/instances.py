@@ -28,13 +28,14 @@ from napari_volseg.formats.dicom.encoding import (
 )
 from napari_volseg.formats.dicom.marks import KEYWORDS as MARK_KEYWORDS
 from napari_volseg.formats.dicom.marks import Mark, read_marks
+from napari_volseg.formats.dicom.native import NativePixels, find_native_pixels
 
 _KEYWORDS = (
     "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "StudyDate", "SeriesDate",
     "AcquisitionDate", "ContentDate", "Modality", "SeriesDescription", "SliceThickness", "SpacingBetweenSlices",
     "EchoTime", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "ImagePositionPatient",
     "ImageOrientationPatient", "FrameOfReferenceUID", "SamplesPerPixel", "PhotometricInterpretation",
-    "Rows", "Columns", "PixelSpacing", "ImagerPixelSpacing", "BitsAllocated", "PixelRepresentation",
+    "Rows", "Columns", "PixelSpacing", "ImagerPixelSpacing", "BitsAllocated", "BitsStored", "PixelRepresentation",
     "PixelPaddingValue", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "RescaleIntercept",
     "RescaleSlope", "RescaleType", "ModalityLUTSequence", "Units", "BurnedInAnnotation",
     "LossyImageCompression", "AnatomicalOrientationType", "PatientID", "PatientName", "PatientBirthDate", "StackID",
@@ -124,6 +125,8 @@ class Instance:
         What may tell images at one place apart.
     missing
         Keywords of PixelSpacing, ImageOrientationPatient and ImagePositionPatient that are absent.
+    native
+        Where the pixels stand, if they can be read without a decoder.
     """
 
     path: Path
@@ -169,6 +172,7 @@ class Instance:
     stack: str
     marks: tuple[Mark | None, ...]
     missing: tuple[str, ...]
+    native: NativePixels | None
 
 
 def read_file(path: Path) -> tuple[Instance, ...] | Directory | RefusedFile | None:
@@ -216,10 +220,12 @@ def _read(path: Path, stream: BinaryIO) -> tuple[Instance, ...] | Directory | Re
         _refuse_non_images(path, header)
         _refuse_unsupported_images(path, header)
         syntax = transfer_syntax(header)
+        at = stream.tell()
         refuse_missing_pixels(path, header, stream, syntax)
+        native = find_native_pixels(path, header, stream, at, syntax)
         singles = list(frames.single_frames(path, header))
         return tuple(
-            _interpret(path, single, syntax, start, n if "NumberOfFrames" in header and len(singles) > 1 else None)
+            _interpret(path, single, syntax, start, n if len(singles) > 1 else None, native)
             for n, single in enumerate(singles)
         )
     except RefusedError as error:
@@ -267,7 +273,9 @@ def _refuse_unsupported_images(path: Path, header: Dataset) -> None:
         )
 
 
-def _interpret(path: Path, header: Dataset, syntax: str, start: bytes, frame: int | None) -> Instance:
+def _interpret(
+    path: Path, header: Dataset, syntax: str, start: bytes, frame: int | None, native: NativePixels | None
+) -> Instance:
     spacing, at_detector = _spacing(path, header)
     orientation, oblique_by = _orientation(path, header)
     position = _position(path, header)
@@ -328,6 +336,7 @@ def _interpret(path: Path, header: Dataset, syntax: str, start: bytes, frame: in
             )
             if value is None
         ),
+        native=native,
     )
 
 

@@ -205,6 +205,10 @@ def decode(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
 
 def _decoded(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     first = images[0]
+    pixels = first.native.read(first.path) if first.native is not None else None
+    if pixels is not None:
+        yield pixels
+        return
     frames = [image.frame for image in images if image.frame is not None]
     if frames and first.has_preamble and first.transfer_syntax != DeflatedExplicitVRLittleEndian:
         yield from iter_pixels(first.path, indices=frames, raw=not first.colour)

@@ -35,6 +35,7 @@ def place(path: Path, header: Any, shape: tuple[int, int, int], findings: list[F
     header = header.copy()
     scale = _millimetres(path, header, findings)
     _repair_spacing(path, header, findings)
+    _tell_unknown_codes(path, header, findings)
     sform = grid_of(path, scale @ header.get_sform(), shape) if int(header["sform_code"]) > 0 else None
     if sform is not None:
         _compare_spacing(path, header, sform, scale[0, 0], findings)
@@ -79,6 +80,15 @@ def _repair_spacing(path: Path, header: Any, findings: list[Finding]) -> None:
         pixdim[1:4] = np.abs(pixdim[1:4])
     absent = np.arange(1, 4) > int(header["dim"][0])
     pixdim[1:4][absent & (pixdim[1:4] == 0)] = 1
+
+
+def _tell_unknown_codes(path: Path, header: Any, findings: list[Finding]) -> None:
+    for form in ("sform", "qform"):
+        code = int(header[f"{form}_code"])
+        if code and code not in _SPACES:
+            message = f"{path.name} has the {form} code {code}, which means nothing in NIfTI"
+            cure = "its place is believed all the same" if code > 0 else f"its {form} is left aside"
+            findings.append(Finding("nifti.form_code", f"{message}; {cure}"))
 
 
 def _compare_spacing(path: Path, header: Any, sform: Geometry, unit: float, findings: list[Finding]) -> None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from napari_volseg.core import DecisionNeededError, Finding, Geometry, GeometryError, UsageError, Volume
 
+#: Farther from the origin, mm, there is no patient: one kilometre.
+FARTHEST_MM = 1e6
 #: Affines (index (i, j, k) → RAS) that a file without orientation may have meant.
 ORIENTATIONS = {
     "RAS": "index (i, j, k) runs towards Right, Anterior, Superior",
@@ -110,6 +112,14 @@ def orientation_affine(codes: str, shape_ijk: tuple[int, int, int], spacing_ijk:
 def grid_of(path: Path, affine: NDArray[np.float64], shape_ijk: tuple[int, int, int]) -> Geometry:
     """Return the grid of an affine (index (i, j, k) → RAS mm); one that is none is refused with the file's name."""
     try:
-        return Geometry.from_ras_ijk(affine, shape_ijk)
+        geometry = Geometry.from_ras_ijk(affine, shape_ijk)
     except GeometryError as error:
         raise GeometryError(f"{path.name}: {error}", error.code) from error
+    largest = float(np.abs(geometry.matrix[:3]).max())
+    if largest > FARTHEST_MM:
+        raise GeometryError(
+            f"{path.name} has steps or an offset of {largest:.3g} mm where no scanner reaches {FARTHEST_MM:g} mm: "
+            "re-export it with a valid orientation",
+            "geometry.far_away",
+        )
+    return geometry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ from napari_volseg.spatial import display_reorientation, reorient_geometry
 
 #: Longer headers are refused: thousands of segments need less.
 MAX_HEADER = 4 << 20
+#: Longest name of a file, bytes.
+_MAX_NAME = 255
 #: Offset that stands for "the last bytes of the file".
 AT_THE_END = -1
 
@@ -131,13 +134,13 @@ def beside(path: Path, name: str, code: str) -> Path:
     """
     if not name or name in (".", "..") or any(mark in name for mark in ("/", "\\", "\0", ":")):
         raise RefusedError(
-            f"{path.name} keeps its voxels in {name!r}, outside its own folder: put both files into one folder and "
-            "name the data file without a path",
+            f"{path.name} keeps its voxels in {name[:80]!r}, outside its own folder: put both files into one folder "
+            "and name the data file without a path",
             code,
         )
     partner = path.with_name(name)
-    if not partner.is_file():
-        raise RefusedError(f"{path.name} has no {name} beside it, where its voxels are: copy both files", code)
+    if len(os.fsencode(name)) > _MAX_NAME or not partner.is_file():
+        raise RefusedError(f"{path.name} has no {name[:80]!r} beside it, where its voxels are: copy both files", code)
     return partner
 
 

@@ -228,7 +228,7 @@ def _color(text: str) -> Color | None:
     """Return RGB, 0-255, of three fractions."""
     if not text:
         return None
-    red, green, blue = (min(255, max(0, round(float(word) * 255))) for word in text.split())
+    red, green, blue = (round(255 * min(1.0, max(0.0, float(word)))) for word in text.split())
     return red, green, blue
 
 

@@ -195,7 +195,7 @@ def test_what_is_not_on_source_slices_is_not_exported_as_if(tmp_path: Path, name
 
 
 def test_a_gap_as_wide_as_the_memory_is_not_filled(tmp_path: Path) -> None:
-    far = setting_each(lambda k: {"ImagePositionPatient": [0, 0, 3 * k + 30_000_000 * (k > 9)]})
+    far = setting_each(lambda k: {"ImagePositionPatient": [0, 0, 3 * k + 900_000 * (k > 9)]})
     write_series(tmp_path, Recipe(shape=(20, 16, 14)).also(far))
     with pytest.raises(RefusedError, match="blocks"):
         open_volume(tmp_path, answers=Answers(on_missing_slice="empty"))

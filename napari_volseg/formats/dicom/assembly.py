@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -25,6 +26,10 @@ from napari_volseg.formats.dicom.stack import Column, Stack, columns_of, first_o
 
 NAME = "DICOM"
 
+#: Numbers of missing slices that are listed, of gaps that may be as wide as a wrong tag says.
+_LISTED = 10
+#: Reasons of refusal that no slice of an image has.
+_NO_SLICES = ("dicom.segmentation", "dicom.directory_outside", "dicom.directory_missing")
 _INSTANCE_NUMBER = KEYWORDS.index("InstanceNumber")
 
 
@@ -47,15 +52,30 @@ def assemble(
         left_out.setdefault(file.series_uid, []).append(file)
     found: list[FoundVolume] = []
     failed: list[RefusedFile] = []
+    nameless = [file for file in left_out.pop("", []) if _may_be_slice(file)]
     for series in group_series(instances):
-        losses = left_out.get(series[0].series_uid, []) if series[0].series_uid else []
-        for part, outcome in _volumes_of_series(series, Inquiry(answers or Answers())):
+        folders = {image.path.parent for image in series}
+        losses = [file for file in nameless if file.path.parent in folders]
+        losses += left_out.get(series[0].series_uid, [])
+        outcomes = list(_volumes_of_series(series, Inquiry(answers or Answers())))
+        broken = [part[0] for part, outcome in outcomes if isinstance(outcome, RefusedError)]
+        for part, outcome in outcomes:
             if isinstance(outcome, RefusedError):
                 failed.append(RefusedFile(part[0].path, outcome.code, _in_series(part[0], outcome)))
-            else:
+            elif not (outcome.slices == 1 and any(_split_off(part[0], first) for first in broken)):
                 findings = (*_losses(losses), *outcome.findings)
                 found.append(replace(outcome, id=str(len(found) + 1), findings=findings))
     return Scan(tuple(found), tuple(failed))
+
+
+def _split_off(instance: Instance, other: Instance) -> bool:
+    """Whether a lone image is a slice that a wrong tag split off from images that form no volume."""
+    return (instance.rows, instance.columns, instance.image_type, instance.photometric) == (
+        other.rows,
+        other.columns,
+        other.image_type,
+        other.photometric,
+    )
 
 
 def _in_series(instance: Instance, error: RefusedError) -> str:
@@ -63,10 +83,16 @@ def _in_series(instance: Instance, error: RefusedError) -> str:
     return f"series {name!r}: {error}"
 
 
+def _may_be_slice(file: RefusedFile) -> bool:
+    """Whether a refused file that doesn't name its series may be a slice of another one in its folder."""
+    return file.code.startswith(("dicom.", "path.")) and file.code not in _NO_SLICES
+
+
 def _losses(files: Sequence[RefusedFile]) -> tuple[Finding, ...]:
     if not files:
         return ()
-    count = f"{len(files)} files of the series are" if len(files) > 1 else "a file of the series is"
+    which = "of the series" if all(file.series_uid for file in files) else "in its folder that may belong to it"
+    count = f"{len(files)} files {which} are" if len(files) > 1 else f"a file {which} is"
     return (Finding("dicom.left_out", f"{count} left out; {files[0].reason}"),)
 
 
@@ -240,7 +266,8 @@ def _filled(stack: Stack, slices: int) -> Iterator[Finding]:
             "dicom.resampled", f"{len(stack.columns)} unevenly spaced slices were interpolated to {slices} even ones"
         )
     elif missing := slices - len(stack.columns):
-        numbers = sorted(set(range(slices)) - set(map(int, stack.slots)))
+        filled = set(map(int, stack.slots))
+        numbers = [*itertools.islice((n for n in range(slices) if n not in filled), _LISTED + 1)]
         yield Finding("dicom.empty_slices", f"{_are(missing, 'slice')} missing and left empty: {_listed(numbers)}")
     holes = sum(image is None for column in stack.columns for image in column)
     if holes:
@@ -248,4 +275,4 @@ def _filled(stack: Stack, slices: int) -> Iterator[Finding]:
 
 
 def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers[:10])) + (", …" if len(numbers) > 10 else "")
+    return ", ".join(map(str, numbers[:_LISTED])) + (", …" if len(numbers) > _LISTED else "")

@@ -39,6 +39,8 @@ _LOSSLESS = (
 _EXECUTABLE = (b"MZ", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"#!")
 #: An encapsulated frame takes at least the header of its item (PS3.5 A.4).
 _ITEM_BYTES = 8
+#: Bytes that one byte of run lengths can stand for: two encode up to 128 (PS3.5 annex G).
+_MAX_RUN = 64
 
 
 def starts_like_a_dataset(start: bytes) -> bool:
@@ -99,6 +101,13 @@ def refuse_inflating_bomb(path: Path, stream: BinaryIO, start: int) -> None:
     stream.seek(0)
 
 
+def _least_bytes(frame_bytes: int, syntax: str) -> int:
+    """Return the fewest bytes that a frame can take in a file."""
+    if syntax in _NATIVE:
+        return frame_bytes
+    return _ITEM_BYTES + (frame_bytes // _MAX_RUN if syntax == RLELossless else 0)
+
+
 def refuse_missing_pixels(path: Path, header: Dataset, stream: BinaryIO, syntax: str) -> None:
     """Refuse a file that holds fewer pixel bytes than its header promises, before memory is asked for.
 
@@ -130,7 +139,7 @@ def refuse_missing_pixels(path: Path, header: Dataset, stream: BinaryIO, syntax:
     if tag not in _PIXEL_TAGS:
         raise RefusedError(f"{path.name} holds no pixels: copy it again", "dicom.no_pixels")
     held = path.stat().st_size - start - (8 if syntax == ImplicitVRLittleEndian else 12)
-    promised = frames * (frame_bytes if syntax in _NATIVE else _ITEM_BYTES)
+    promised = frames * _least_bytes(frame_bytes, syntax)
     if held < promised:
         raise RefusedError(
             f"{path.name} is incomplete: it holds {max(held, 0)} of {promised} bytes of pixels; copy it again",

@@ -29,6 +29,7 @@ from napari_volseg.formats.dicom.encoding import (
 from napari_volseg.formats.dicom.marks import KEYWORDS as MARK_KEYWORDS
 from napari_volseg.formats.dicom.marks import Mark, read_marks
 from napari_volseg.formats.dicom.native import NativePixels, find_native_pixels
+from napari_volseg.formats.placement import FARTHEST_MM
 
 _KEYWORDS = (
     "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "StudyDate", "SeriesDate",
@@ -45,6 +46,8 @@ _KEYWORDS = (
 _START_BYTES = 132
 _OVERLAY_ROWS = Tag(0x6000, 0x0010)
 _TAGS = [*(Tag(keyword) for keyword in _KEYWORDS), _OVERLAY_ROWS]
+#: Endings of names that promise DICOM.
+_ENDINGS = (".dcm", ".dicom", ".ima")
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
 #: Colours of three samples a pixel, which are shown as grey.
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
@@ -207,11 +210,11 @@ def _read(path: Path, stream: BinaryIO) -> tuple[Instance, ...] | Directory | Re
     start = stream.read(_START_BYTES)
     has_preamble = start[128:132] == b"DICM"
     if not has_preamble and not starts_like_a_dataset(start):
-        return None
+        return _not_dicom(path)
     refuse_inflating_bomb(path, stream, len(start) if has_preamble else 0)
     header = pydicom.dcmread(stream, stop_before_pixels=True, force=not has_preamble, specific_tags=_TAGS)
     if not has_preamble and "SOPClassUID" not in header and "Rows" not in header:
-        return None
+        return _not_dicom(path)
     if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         return read_directory(path)
     if not text(header, "SOPClassUID"):
@@ -230,6 +233,15 @@ def _read(path: Path, stream: BinaryIO) -> tuple[Instance, ...] | Directory | Re
         )
     except RefusedError as error:
         return RefusedFile(path, error.code, str(error), text(header, "SeriesInstanceUID"))
+
+
+def _not_dicom(path: Path) -> RefusedFile | None:
+    """Return the refusal of a file that is DICOM by its name alone; other files are no concern."""
+    if not path.name.lower().endswith(_ENDINGS):
+        return None
+    return RefusedFile(
+        path, "dicom.not_dicom", f"{path.name} is not a DICOM file, or its begin is lost: copy it again"
+    )
 
 
 def _refuse_non_images(path: Path, header: Dataset) -> None:
@@ -364,6 +376,8 @@ def _position(path: Path, header: Dataset) -> tuple[float, ...] | None:
     values = numbers(path, header, "ImagePositionPatient")
     if values is not None and len(values) != 3:
         raise bad_value(path, header, "ImagePositionPatient", "three numbers in mm are needed")
+    if values is not None and max(map(abs, values)) > FARTHEST_MM:
+        raise bad_value(path, header, "ImagePositionPatient", f"numbers within {FARTHEST_MM:g} mm are needed")
     return values
 
 

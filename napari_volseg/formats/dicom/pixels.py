@@ -24,6 +24,7 @@ from napari_volseg.core import (
     VolsegError,
     no_progress,
 )
+from napari_volseg.formats.dicom.decoding import decode_apart
 from napari_volseg.formats.dicom.encoding import transfer_syntax
 from napari_volseg.formats.dicom.instances import Instance
 from napari_volseg.formats.dicom.stack import Stack, fillings
@@ -34,6 +35,8 @@ from napari_volseg.formats.rescale import INTEGER_TYPES, keeps_integers, rescale
 _BRIGHTNESS = np.array([0.299, 0.587, 0.114])
 #: Slices of the grid for each that has an image, beyond which nobody means to fill the gaps.
 _MAX_SLICES_PER_IMAGE = 4
+#: Characters of a decoder's own words that are passed on.
+_LONGEST_REASON = 200
 #: Frames of one file that one thread decodes in a row.
 _FRAMES_AT_ONCE = 16
 
@@ -198,8 +201,9 @@ def decode(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     except (GeneratorExit, OverflowError, VolsegError):
         raise
     except Exception as error:  # parsers and decoders raise whatever damaged data leads them into
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
         raise RefusedError(
-            f"{path.name} can't be decoded ({' '.join(str(error).split())}): copy the series again", "dicom.damaged"
+            f"{path.name} can't be decoded ({reason}): copy the series again", "dicom.damaged"
         ) from error
 
 
@@ -208,6 +212,9 @@ def _decoded(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     pixels = first.native.read(first.path) if first.native is not None else None
     if pixels is not None:
         yield pixels
+        return
+    if UID(first.transfer_syntax).is_encapsulated:
+        yield from decode_apart(images)
         return
     frames = [image.frame for image in images if image.frame is not None]
     if frames and first.has_preamble and first.transfer_syntax != DeflatedExplicitVRLittleEndian:

@@ -23,6 +23,7 @@ from napari_volseg.core import (
     Segment,
     Segmentation,
     SegmentTable,
+    VolsegError,
     Volume,
     color_for,
 )
@@ -55,9 +56,9 @@ def is_segmentation(path: Path) -> bool:
     """Whether a file is a DICOM segmentation."""
     try:
         header = pydicom.dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
-    except (pydicom.errors.InvalidDicomError, OSError, EOFError):
+        return header.get("SOPClassUID") in (SegmentationStorage, _LABEL_MAP_STORAGE)
+    except Exception:  # the parser raises whatever a file that is something else, or damaged, leads it into
         return False
-    return header.get("SOPClassUID") in (SegmentationStorage, _LABEL_MAP_STORAGE)
 
 
 def read_segmentation(path: Path, volume: Volume) -> Segmentation:
@@ -70,6 +71,20 @@ def read_segmentation(path: Path, volume: Volume) -> Segmentation:
     RefusedError
         For a segmentation of another kind, for one whose segments overlap, and for damaged files.
     """
+    try:
+        return _read(path, volume)
+    except VolsegError:
+        raise
+    except Exception as error:  # elements are absent, or of another kind than they should be
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> RefusedError:
+    reason = " ".join(str(error).split())[:200]
+    return RefusedError(f"{path.name} is damaged ({reason}): export it again", "dicom.damaged")
+
+
+def _read(path: Path, volume: Volume) -> Segmentation:
     dataset = read_binary_dataset(path)
     origin = volume.origin_provenance
     numbers = [int(item.SegmentNumber) for item in dataset.SegmentSequence]
@@ -100,7 +115,7 @@ def read_binary_dataset(path: Path) -> Dataset:
         kind, bits, held = dataset.SegmentationType, dataset.BitsAllocated, len(dataset.PixelData)
         promised = int(dataset.NumberOfFrames) * int(dataset.Rows) * int(dataset.Columns)
     except Exception as error:  # the parser raises whatever a damaged file leads it into
-        raise RefusedError(f"{path.name} is damaged ({error}): export it again", "dicom.damaged") from error
+        raise _damaged(path, error) from error
     if kind != "BINARY" or bits != 1 or dataset.file_meta.TransferSyntaxUID.is_compressed:
         raise RefusedError(
             f"{path.name} is a {kind} segmentation with {bits} bits a pixel: an uncompressed BINARY one is needed",

@@ -1,0 +1,72 @@
+"""The process that undoes the compression of pixels, so that a codec that aborts takes nobody with it.
+
+Run as a program by ``decoding``: reads one request a line (JSON) on standard input and answers each image with a line
+(JSON) that gives its shape and type, followed by its bytes. It imports nothing of the package, to start fast.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+import pydicom
+from pydicom.pixels import apply_modality_lut, iter_pixels  # type: ignore[attr-defined]
+from pydicom.uid import UID
+
+#: Address space for the work on one image, bytes: several copies of the largest that is accepted.
+MEMORY_BYTES = 3 * 2**30
+#: Characters of a codec's message that are passed on.
+_MESSAGE = 500
+
+
+def main() -> None:
+    """Answer requests until standard input ends, which it does when the parent is gone."""
+    warnings.simplefilter("ignore")
+    _limit_memory()
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what codecs print must not end up between the answers
+    for line in sys.stdin:
+        _answer(json.loads(line), answers)
+        answers.flush()
+
+
+def _answer(request: Mapping[str, Any], answers: IO[bytes]) -> None:
+    try:
+        for pixels in _decoded(request):
+            head = {"shape": pixels.shape, "dtype": pixels.dtype.str}
+            answers.write(json.dumps(head).encode() + b"\n")
+            answers.write(pixels.tobytes())
+    except BaseException as error:  # codecs in Rust raise PanicException, which is no Exception
+        message = str(error)[:_MESSAGE] or type(error).__name__
+        answers.write(json.dumps({"error": message}).encode() + b"\n")
+
+
+def _decoded(request: Mapping[str, Any]) -> Iterator[Any]:
+    path, frames = request["path"], request["frames"]
+    if frames and not request["bare"]:
+        yield from iter_pixels(path, indices=frames, raw=request["raw"])
+        return
+    dataset = pydicom.dcmread(path, force=request["bare"])
+    dataset.file_meta.TransferSyntaxUID = UID(request["syntax"])
+    if frames:
+        yield from iter_pixels(dataset, indices=frames, raw=request["raw"])
+    else:
+        yield apply_modality_lut(dataset.pixel_array, dataset) if request["lut"] else dataset.pixel_array
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    limit = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -74,6 +74,14 @@ def test_other_encodings_are_left_to_decoders(tmp_path: Path) -> None:
     assert [native_of(paths[0]) for paths in (big, packed, longer)] == [None, None, None]
 
 
+def test_pixels_that_something_follows_are_left_to_pydicom(tmp_path: Path) -> None:
+    path, other = write_series(tmp_path)[:2]
+    pixels = pydicom.dcmread(other).PixelData
+    again = b"\xe0\x7f\x10\x00OW\x00\x00" + len(pixels).to_bytes(4, "little") + pixels
+    path.write_bytes(path.read_bytes() + again)
+    assert native_of(path) is None
+
+
 def test_a_file_that_was_written_anew_is_not_read_by_its_old_header(tmp_path: Path) -> None:
     path, other = write_series(tmp_path)[:2]
     native = native_of(path)

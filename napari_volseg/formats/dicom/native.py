@@ -60,6 +60,8 @@ class NativePixels:
 def find_native_pixels(path: Path, header: Dataset, stream: BinaryIO, at: int, syntax: str) -> NativePixels | None:
     """Return where the pixels of a single grey image stand; None where they are not plain little endian integers.
 
+    Pixels that something follows are left to pydicom, too: of an element that stands twice it takes the last.
+
     Parameters
     ----------
     path, header
@@ -76,8 +78,11 @@ def find_native_pixels(path: Path, header: Dataset, stream: BinaryIO, at: int, s
     if dtype is None or not isinstance(stored, int) or not 1 <= stored <= allocated:
         return None
     shape = (int(header.Rows), int(header.Columns))
-    head = _head_bytes(stream, at, shape[0] * shape[1] * allocated // 8, syntax)
-    return NativePixels(at + head, dtype, shape, allocated - stored, _version(path)) if head else None
+    pixel_bytes, version = shape[0] * shape[1] * allocated // 8, _version(path)
+    head = _head_bytes(stream, at, pixel_bytes, syntax)
+    if head is None or at + head + pixel_bytes + pixel_bytes % 2 != version[0]:
+        return None
+    return NativePixels(at + head, dtype, shape, allocated - stored, version)
 
 
 def _is_single_grey(header: Dataset) -> bool:

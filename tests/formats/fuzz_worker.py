@@ -54,6 +54,7 @@ from napari_volseg.formats import (
     save_volume_nrrd,
     scan,
 )
+from napari_volseg.inference.runs import peak_memory_bytes
 
 #: Longest time that one case may take, s.
 HANG = 10.0
@@ -411,7 +412,7 @@ def _refusal(path: Path) -> str:
 
 def _peak() -> int:
     """Return the most memory that this process and those that it ended have held, bytes."""
-    return 1024 * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return max(peak_memory_bytes(), 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 def _limit_memory() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import napari
 from napari.components import ViewerModel
 from napari.qt import QtViewer
+from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtGui import QShowEvent
@@ -28,6 +29,8 @@ from napari_volseg.widgets.overlay import CursorReadout, LettersOverlay
 from napari_volseg.widgets.presses import PressFilter
 
 TITLE = "napari-volseg"
+#: Share of the screen's width and height that the window takes the first time.
+FIRST_SHARE = 0.9
 #: Name that napari gives to the dock of our widget contribution: its Plugins menu then finds the panel that is there.
 DOCK_NAME = "Segmentation (napari-volseg)"
 
@@ -135,12 +138,13 @@ class ViewerPanel(MainPanel):
 
 
 def _fit_screen(window: QMainWindow) -> None:
-    """Bring a window wholly onto its screen; the size that napari gives it first is wider than a small one."""
+    """Give a window a good size the first time, the size it was left with later, wholly on its screen."""
     if window.isMaximized() or window.isFullScreen():
         return
     room, frame = window.screen().availableGeometry(), window.frameGeometry()
     borders = frame.size() - window.size()
-    window.resize(window.size().boundedTo(room.size() - borders))
+    wanted = window.size() if get_settings().application.window_size else room.size() * FIRST_SHARE
+    window.resize(wanted.boundedTo(room.size() - borders))
     frame.setSize(window.size() + borders)
     left = max(room.left(), min(frame.left(), room.right() + 1 - frame.width()))
     top = max(room.top(), min(frame.top(), room.bottom() + 1 - frame.height()))

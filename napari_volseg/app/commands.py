@@ -22,12 +22,6 @@ def _needs_case(app: Application) -> str | None:
     return None if app.case else "open an image first"
 
 
-def _needs_segment(app: Application) -> str | None:
-    if app.case is None:
-        return "open an image first"
-    return None if app.case.active else "add a segment first"
-
-
 def _needs_undo(app: Application) -> str | None:
     can = app.case is not None and app.case.session.history.can_undo
     return None if can else "there is nothing to undo"

@@ -178,10 +178,11 @@ def _one_of_each_pair(files: Sequence[Path]) -> list[Path]:
 
 def _examine(file: Path) -> Scan | tuple[dicom.Instance, ...] | dicom.Directory:
     """Return what one file is, judged by its content."""
-    for is_ours, scan_file in _SINGLE_FILES:
-        if is_ours(file):
-            return scan_file(file)
     try:
+        if not dicom.has_preamble(file):
+            for is_ours, scan_file in _SINGLE_FILES:
+                if is_ours(file):
+                    return scan_file(file)
         outcome = dicom.read_file(file)
     except OSError as error:
         reason = f"{file.name} can't be read ({error.strerror or error}): check its permissions"

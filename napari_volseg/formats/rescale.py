@@ -16,8 +16,19 @@ def keeps_integers(slope: float, intercept: float) -> bool:
     return slope == 1 and float(intercept).is_integer()
 
 
-def rescale_into(out: NDArray[Any], stored: NDArray[Any], slope: float, intercept: float) -> None:
-    """Write stored * slope + intercept into ``out`` (same shape).
+def rescale_into(
+    out: NDArray[Any], stored: NDArray[Any], slope: float, intercept: float, limits: tuple[int, int] | None = None
+) -> None:
+    """Write stored * slope + intercept into ``out`` (same shape), which may be the memory of ``stored``.
+
+    Parameters
+    ----------
+    out, stored
+        Both in the byte order of the machine.
+    slope, intercept
+        Stored values to values.
+    limits
+        The lowest and highest stored value that there can be, where they are known without looking.
 
     Raises
     ------
@@ -30,12 +41,20 @@ def rescale_into(out: NDArray[Any], stored: NDArray[Any], slope: float, intercep
         return
     if stored.dtype.kind == "f":
         raise OverflowError(f"fractions do not fit {out.dtype}")
-    limits = np.iinfo(out.dtype)
-    low, high = int(stored.min()) + int(intercept), int(stored.max()) + int(intercept)
-    if low < limits.min or high > limits.max:
+    if limits is None or not _fit(limits, intercept, out.dtype):
+        limits = int(stored.min()), int(stored.max())
+    if not _fit(limits, intercept, out.dtype):
+        low, high = (value + int(intercept) for value in limits)
         raise OverflowError(f"values from {low} to {high} do not fit {out.dtype}")
     # Wrapping addition in the result's own type is exact because both ends fit.
-    np.add(stored.astype(out.dtype, copy=False), np.int64(int(intercept)).astype(out.dtype), out=out)
+    same_size = stored.dtype.itemsize == out.dtype.itemsize and stored.dtype.isnative
+    wrapped = stored.view(out.dtype) if same_size else stored.astype(out.dtype, copy=False)
+    np.add(wrapped, np.int64(int(intercept)).astype(out.dtype), out=out)
+
+
+def _fit(limits: tuple[int, int], intercept: float, dtype: np.dtype[Any]) -> bool:
+    able = np.iinfo(dtype)
+    return able.min <= limits[0] + int(intercept) and limits[1] + int(intercept) <= able.max
 
 
 def looks_like_ct(voxels: NDArray[Any]) -> bool:

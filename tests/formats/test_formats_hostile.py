@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_factory import Recipe, setting_each, write_series
-from pydicom.uid import RLELossless
+from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
 from napari_volseg.core import Answers, RefusedError, Segmentation, SegmentTable, Volume
 from napari_volseg.formats import load_labels, open_volume, save_dicom_seg, scan
@@ -72,7 +72,7 @@ def test_a_decoder_that_fails_at_length_is_one_sentence(tmp_path: Path, monkeypa
     def fail(_: object) -> None:
         raise ValueError("first\nsecond\n" + "third " * 999)
 
-    write_series(tmp_path)
+    write_series(tmp_path, Recipe(syntax=ExplicitVRBigEndian))
     monkeypatch.setattr(pixels, "_decoded", fail)
     with pytest.raises(RefusedError, match="can't be decoded") as caught:
         open_volume(tmp_path)

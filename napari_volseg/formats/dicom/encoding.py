@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -22,7 +24,7 @@ from pydicom.uid import (
 )
 
 from napari_volseg.core import RefusedError
-from napari_volseg.formats.dicom.elements import number, size
+from napari_volseg.formats.dicom.elements import Header, number, size
 
 #: A deflated file that grows beyond this is refused: no single image needs it, a decompression bomb does.
 MAX_INFLATED_BYTES = 256 * 2**20
@@ -41,6 +43,30 @@ _EXECUTABLE = (b"MZ", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"#!
 _ITEM_BYTES = 8
 #: Bytes that one byte of run lengths can stand for: two encode up to 128 (PS3.5 annex G).
 _MAX_RUN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PixelElement:
+    """The pixel data element of a file.
+
+    Parameters
+    ----------
+    at
+        Where it begins, bytes.
+    head
+        Its first twelve bytes; fewer where the file ends.
+    version
+        Size, bytes, and time, ns, of the file.
+    """
+
+    at: int
+    head: bytes
+    version: tuple[int, int]
+
+
+def version_of(status: os.stat_result) -> tuple[int, int]:
+    """Return size, bytes, and time, ns, of a file."""
+    return status.st_size, status.st_mtime_ns
 
 
 def starts_like_a_dataset(start: bytes) -> bool:
@@ -108,15 +134,15 @@ def _least_bytes(frame_bytes: int, syntax: str) -> int:
     return _ITEM_BYTES + (frame_bytes // _MAX_RUN if syntax == RLELossless else 0)
 
 
-def refuse_missing_pixels(path: Path, header: Dataset, stream: BinaryIO, syntax: str) -> None:
+def refuse_missing_pixels(path: Path, header: Header, pixels: PixelElement, syntax: str) -> None:
     """Refuse a file that holds fewer pixel bytes than its header promises, before memory is asked for.
 
     Parameters
     ----------
     path, header
         The file and its header.
-    stream
-        The file, read up to its pixels.
+    pixels
+        Where its pixels stand.
     syntax
         Its transfer syntax UID.
     """
@@ -126,19 +152,17 @@ def refuse_missing_pixels(path: Path, header: Dataset, stream: BinaryIO, syntax:
     frame_bytes = size(path, header, "Rows") * size(path, header, "Columns") * samples * bits // 8
     if frame_bytes > MAX_FRAME_BYTES:
         raise RefusedError(
-            f"{path.name} claims an image of {header.Rows} × {header.Columns} pixels, more than any scanner makes: "
-            "copy it again",
+            f"{path.name} claims an image of {header.get('Rows')} × {header.get('Columns')} pixels, more than any "
+            "scanner makes: copy it again",
             "dicom.incomplete",
         )
     if syntax == DeflatedExplicitVRLittleEndian:
         return
     order: Literal["little", "big"] = "big" if syntax == ExplicitVRBigEndian else "little"
-    start = stream.tell()
-    raw = stream.read(4)
-    tag = (int.from_bytes(raw[:2], order) << 16) | int.from_bytes(raw[2:], order)
+    tag = (int.from_bytes(pixels.head[:2], order) << 16) | int.from_bytes(pixels.head[2:4], order)
     if tag not in _PIXEL_TAGS:
         raise RefusedError(f"{path.name} holds no pixels: copy it again", "dicom.no_pixels")
-    held = path.stat().st_size - start - (8 if syntax == ImplicitVRLittleEndian else 12)
+    held = pixels.version[0] - pixels.at - (8 if syntax == ImplicitVRLittleEndian else 12)
     promised = frames * _least_bytes(frame_bytes, syntax)
     if held < promised:
         raise RefusedError(

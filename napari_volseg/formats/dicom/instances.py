@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,18 +20,21 @@ from napari_volseg.core import RefusedError
 from napari_volseg.formats.catalog import RefusedFile
 from napari_volseg.formats.dicom import frames
 from napari_volseg.formats.dicom.directory import Directory, read_directory
-from napari_volseg.formats.dicom.elements import bad_value, number, numbers, size, text, texts
+from napari_volseg.formats.dicom.elements import Header, bad_value, number, numbers, size, text, texts
 from napari_volseg.formats.dicom.encoding import (
+    PixelElement,
     is_lossy,
     refuse_inflating_bomb,
     refuse_missing_pixels,
     starts_like_a_dataset,
     starts_like_a_program,
     transfer_syntax,
+    version_of,
 )
 from napari_volseg.formats.dicom.marks import KEYWORDS as MARK_KEYWORDS
 from napari_volseg.formats.dicom.marks import Mark, read_marks
 from napari_volseg.formats.dicom.native import NativePixels, find_native_pixels
+from napari_volseg.formats.dicom.walker import START_BYTES, packed, walk
 from napari_volseg.formats.placement import FARTHEST_MM
 
 _KEYWORDS = (
@@ -46,6 +52,7 @@ _KEYWORDS = (
 _START_BYTES = 132
 _OVERLAY_ROWS = Tag(0x6000, 0x0010)
 _TAGS = [*(Tag(keyword) for keyword in _KEYWORDS), _OVERLAY_ROWS]
+_WALKED = packed(_TAGS)
 #: Endings of names that promise DICOM.
 _ENDINGS = (".dcm", ".dicom", ".ima")
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
@@ -178,6 +185,12 @@ class Instance:
     native: NativePixels | None
 
 
+def has_preamble(path: Path) -> bool:
+    """Whether a file begins as PS3.10 says that a DICOM file does; OSError where it can't be read."""
+    with path.open("rb", buffering=0) as stream:
+        return stream.read(_START_BYTES)[128:] == b"DICM"
+
+
 def read_file(path: Path) -> tuple[Instance, ...] | Directory | RefusedFile | None:
     """Read the header of one file.
 
@@ -196,9 +209,9 @@ def read_file(path: Path) -> tuple[Instance, ...] | Directory | RefusedFile | No
     OSError
         Where the file can't be read.
     """
-    with path.open("rb") as stream:
+    with path.open("rb", buffering=0) as raw:
         try:
-            return _read(path, stream)
+            return _read(path, raw)
         except RefusedError as error:
             return RefusedFile(path, error.code, str(error))
         except Exception as error:  # pydicom raises whatever a damaged value leads it into; the scan must go on
@@ -206,7 +219,41 @@ def read_file(path: Path) -> tuple[Instance, ...] | Directory | RefusedFile | No
             return RefusedFile(path, "dicom.damaged", " ".join(reason.split()))
 
 
-def _read(path: Path, stream: BinaryIO) -> tuple[Instance, ...] | Directory | RefusedFile | None:
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The header of a file, and what else of it bears on how it is read."""
+
+    header: Header
+    syntax: str
+    start: bytes
+    pixels: PixelElement
+
+    @property
+    def has_preamble(self) -> bool:
+        return self.start[128:_START_BYTES] == b"DICM"
+
+
+def _read(path: Path, raw: io.FileIO) -> tuple[Instance, ...] | Directory | RefusedFile | None:
+    start = raw.read(START_BYTES)
+    version = version_of(os.fstat(raw.fileno()))
+    walked = walk(raw, start, _WALKED)
+    if walked is not None and _is_plain(walked.header):
+        pixels = PixelElement(walked.pixels_at, walked.head, version)
+        return _images(path, _Opened(walked.header, walked.syntax, start, pixels))
+    raw.seek(0)
+    with io.BufferedReader(raw) as stream:
+        return _read_unusual(path, stream, version)
+
+
+def _is_plain(header: Header) -> bool:
+    """Whether the header alone describes one image."""
+    return bool(text(header, "SOPClassUID")) and header.get("NumberOfFrames") in (None, 1)
+
+
+def _read_unusual(
+    path: Path, stream: BinaryIO, version: tuple[int, int]
+) -> tuple[Instance, ...] | Directory | RefusedFile | None:
+    """Read by pydicom what is not encoded plainly."""
     start = stream.read(_START_BYTES)
     has_preamble = start[128:132] == b"DICM"
     if not has_preamble and not starts_like_a_dataset(start):
@@ -219,16 +266,21 @@ def _read(path: Path, stream: BinaryIO) -> tuple[Instance, ...] | Directory | Re
         return read_directory(path)
     if not text(header, "SOPClassUID"):
         header.SOPClassUID = header.file_meta.get("MediaStorageSOPClassUID", "")
+    at = stream.tell()
+    pixels = PixelElement(at, stream.read(12), version)
+    return _images(path, _Opened(header, transfer_syntax(header), start, pixels))
+
+
+def _images(path: Path, opened: _Opened) -> tuple[Instance, ...] | RefusedFile:
+    header = opened.header
     try:
         _refuse_non_images(path, header)
         _refuse_unsupported_images(path, header)
-        syntax = transfer_syntax(header)
-        at = stream.tell()
-        refuse_missing_pixels(path, header, stream, syntax)
-        native = find_native_pixels(path, header, stream, at, syntax)
-        singles = list(frames.single_frames(path, header))
+        refuse_missing_pixels(path, header, opened.pixels, opened.syntax)
+        native = find_native_pixels(header, opened.pixels, opened.syntax)
+        singles = list(frames.single_frames(path, header)) if isinstance(header, Dataset) else [header]
         return tuple(
-            _interpret(path, single, syntax, start, n if len(singles) > 1 else None, native)
+            _interpret(path, opened, single, n if len(singles) > 1 else None, native)
             for n, single in enumerate(singles)
         )
     except RefusedError as error:
@@ -244,7 +296,7 @@ def _not_dicom(path: Path) -> RefusedFile | None:
     )
 
 
-def _refuse_non_images(path: Path, header: Dataset) -> None:
+def _refuse_non_images(path: Path, header: Header) -> None:
     modality = text(header, "Modality")
     if modality == "SEG":
         raise RefusedError(
@@ -263,7 +315,7 @@ def _refuse_non_images(path: Path, header: Dataset) -> None:
         )
 
 
-def _refuse_unsupported_images(path: Path, header: Dataset) -> None:
+def _refuse_unsupported_images(path: Path, header: Header) -> None:
     if "MOSAIC" in texts(header, "ImageType"):
         raise RefusedError(
             f"{path.name} is a Siemens mosaic (many slices tiled in one image), which can't be opened yet: "
@@ -286,13 +338,13 @@ def _refuse_unsupported_images(path: Path, header: Dataset) -> None:
 
 
 def _interpret(
-    path: Path, header: Dataset, syntax: str, start: bytes, frame: int | None, native: NativePixels | None
+    path: Path, opened: _Opened, header: Header, frame: int | None, native: NativePixels | None
 ) -> Instance:
     spacing, at_detector = _spacing(path, header)
     orientation, oblique_by = _orientation(path, header)
     position = _position(path, header)
     windows, bad_windows = _windows(path, header)
-    has_preamble = start[128:132] == b"DICM"
+    syntax = opened.syntax
     series_number = number(path, header, "SeriesNumber")
     padding = header.get("PixelPaddingValue")
     slope = number(path, header, "RescaleSlope")
@@ -324,7 +376,7 @@ def _interpret(
         padding=padding if isinstance(padding, int) else None,
         windows=windows,
         bad_windows=bad_windows,
-        has_preamble=has_preamble,
+        has_preamble=opened.has_preamble,
         burned_in=text(header, "BurnedInAnnotation") == "YES",
         lossy=text(header, "LossyImageCompression") == "01" or is_lossy(syntax),
         oblique_by=oblique_by,
@@ -333,7 +385,7 @@ def _interpret(
         has_lut="ModalityLUTSequence" in header,
         overlays=_OVERLAY_ROWS in header,
         at_detector=at_detector,
-        program=has_preamble and starts_like_a_program(start),
+        program=opened.has_preamble and starts_like_a_program(opened.start),
         quadruped=text(header, "AnatomicalOrientationType") == "QUADRUPED",
         patient=_patient(header),
         frame=frame,
@@ -352,7 +404,7 @@ def _interpret(
     )
 
 
-def _spacing(path: Path, header: Dataset) -> tuple[tuple[float, float] | None, bool]:
+def _spacing(path: Path, header: Header) -> tuple[tuple[float, float] | None, bool]:
     """Return the spacing, None where the file has none, and whether it is that at the detector."""
     keyword = "PixelSpacing"
     values = numbers(path, header, keyword)
@@ -372,7 +424,7 @@ def _spacing(path: Path, header: Dataset) -> tuple[tuple[float, float] | None, b
     return (values[0], values[1]), keyword == "ImagerPixelSpacing"
 
 
-def _position(path: Path, header: Dataset) -> tuple[float, ...] | None:
+def _position(path: Path, header: Header) -> tuple[float, ...] | None:
     values = numbers(path, header, "ImagePositionPatient")
     if values is not None and len(values) != 3:
         raise bad_value(path, header, "ImagePositionPatient", "three numbers in mm are needed")
@@ -381,28 +433,37 @@ def _position(path: Path, header: Dataset) -> tuple[float, ...] | None:
     return values
 
 
-def _orientation(path: Path, header: Dataset) -> tuple[tuple[float, ...] | None, float]:
+def _orientation(path: Path, header: Header) -> tuple[tuple[float, ...] | None, float]:
     """Return the normalized orientation, None where there is none, and how far from orthonormal it was written."""
     values = numbers(path, header, "ImageOrientationPatient")
     if values is None:
         return None, 0.0
     if len(values) != 6:
         raise bad_value(path, header, "ImageOrientationPatient", "six direction cosines are needed")
-    pair = np.asarray(values).reshape(2, 3)
+    normalized, error = _normalized(values)
+    if error > 1e-3:
+        raise bad_value(path, header, "ImageOrientationPatient", "two orthogonal unit vectors are needed")
+    return normalized, error
+
+
+@lru_cache(maxsize=256)
+def _normalized(cosines: tuple[float, ...]) -> tuple[tuple[float, ...], float]:
+    """Return six direction cosines as two unit vectors, and how far they were from being orthonormal."""
+    pair = np.asarray(cosines).reshape(2, 3)
     lengths = np.linalg.norm(pair, axis=1)
     error = max(float(np.abs(lengths - 1).max()), abs(float(pair[0] @ pair[1])))
     if error > 1e-3:
-        raise bad_value(path, header, "ImageOrientationPatient", "two orthogonal unit vectors are needed")
+        return cosines, error
     return tuple((pair / lengths[:, None]).reshape(-1).tolist()), error
 
 
-def _patient(header: Dataset) -> str:
+def _patient(header: Header) -> str:
     """Return a digest that tells patients apart and names none."""
     identity = "\\".join(text(header, keyword) for keyword in ("PatientID", "PatientName", "PatientBirthDate"))
     return hashlib.sha256(identity.encode()).hexdigest()[:16] if identity.strip("\\") else ""
 
 
-def _windows(path: Path, header: Dataset) -> tuple[tuple[tuple[float, float, str], ...], bool]:
+def _windows(path: Path, header: Header) -> tuple[tuple[tuple[float, float, str], ...], bool]:
     """Return the windows that make sense, and whether there were others."""
     try:
         centers = numbers(path, header, "WindowCenter") or ()
@@ -414,7 +475,7 @@ def _windows(path: Path, header: Dataset) -> tuple[tuple[tuple[float, float, str
     return good, len(good) < max(len(centers), len(widths))
 
 
-def _date(header: Dataset) -> str:
+def _date(header: Header) -> str:
     for keyword in ("SeriesDate", "AcquisitionDate", "ContentDate", "StudyDate"):
         digits = text(header, keyword).replace(".", "")
         if len(digits) == 8 and digits.isdigit():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydicom.dataset import Dataset
+from napari_volseg.formats.dicom.elements import Header
 
 #: Value of a mark: one number, or several that are compared in order.
 Mark = tuple[float, ...]
@@ -43,12 +43,12 @@ MEANINGS = (
 KEYWORDS = tuple(meaning.keyword for meaning in MEANINGS)
 
 
-def read_marks(header: Dataset) -> tuple[Mark | None, ...]:
+def read_marks(header: Header) -> tuple[Mark | None, ...]:
     """Return the mark of each of ``MEANINGS``, None where the header has none that is a number."""
     return tuple(_mark(header, keyword) for keyword in KEYWORDS)
 
 
-def _mark(header: Dataset, keyword: str) -> Mark | None:
+def _mark(header: Header, keyword: str) -> Mark | None:
     try:
         value = header.get(keyword)
         if value is None or value == "":

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from napari_volseg.formats.dicom.elements import Header
+from napari_volseg.formats.dicom.encoding import PixelElement, version_of
+from napari_volseg.formats.streams import fill
 
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _TYPES = {(8, 0): "u1", (8, 1): "i1", (16, 0): "<u2", (16, 1): "<i2"}
@@ -40,34 +44,56 @@ class NativePixels:
     unused_bits: int
     version: tuple[int, int]
 
-    def read(self, path: Path) -> NDArray[Any] | None:
-        """Return the stored values (y, x); None where the file is not the one that was seen.
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The lowest and the highest stored value that its bits can hold."""
+        bits = 8 * np.dtype(self.dtype).itemsize - self.unused_bits
+        return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if "i" in self.dtype else (0, (1 << bits) - 1)
+
+    def read_into(self, path: Path, out: NDArray[Any]) -> bool:
+        """Read the stored values; False, and nothing read, where the file is not the one that was seen.
+
+        Parameters
+        ----------
+        path
+            The file.
+        out
+            (y, x), contiguous, of ``dtype``.
 
         Raises
         ------
         OSError
             Where it can't be read.
+        EOFError
+            Where it ends early.
         """
-        if _version(path) != self.version:
-            return None
-        pixels = np.fromfile(path, self.dtype, self.shape[0] * self.shape[1], offset=self.start).reshape(self.shape)
-        if self.unused_bits:
-            pixels <<= self.unused_bits
-            pixels >>= self.unused_bits  # with the sign, where there is one
-        return pixels
+        with path.open("rb", buffering=0) as stream:
+            if version_of(os.fstat(stream.fileno())) != self.version:
+                return False
+            stream.seek(self.start)
+            fill(stream, out.reshape(-1).view(np.uint8).data)
+        self._clear_unused_bits(out)
+        return True
+
+    def _clear_unused_bits(self, pixels: NDArray[Any]) -> None:
+        if not self.unused_bits:
+            return
+        if pixels.dtype.kind == "u":
+            pixels &= self.limits[1]
+            return
+        pixels <<= self.unused_bits
+        pixels >>= self.unused_bits  # with the sign
 
 
-def find_native_pixels(path: Path, header: Dataset, stream: BinaryIO, at: int, syntax: str) -> NativePixels | None:
+def find_native_pixels(header: Header, pixels: PixelElement, syntax: str) -> NativePixels | None:
     """Return where the pixels of a single grey image stand; None where they are not plain little endian integers.
 
     Pixels that something follows are left to pydicom, too: of an element that stands twice it takes the last.
 
     Parameters
     ----------
-    path, header
-        The file and its header.
-    stream, at
-        The file, and where its pixel data element begins, bytes.
+    header, pixels
+        The header of the file and its pixel data element.
     syntax
         Its transfer syntax UID.
     """
@@ -77,15 +103,15 @@ def find_native_pixels(path: Path, header: Dataset, stream: BinaryIO, at: int, s
     dtype = _TYPES.get((allocated, header.get("PixelRepresentation")))
     if dtype is None or not isinstance(stored, int) or not 1 <= stored <= allocated:
         return None
-    shape = (int(header.Rows), int(header.Columns))
-    pixel_bytes, version = shape[0] * shape[1] * allocated // 8, _version(path)
-    head = _head_bytes(stream, at, pixel_bytes, syntax)
-    if head is None or at + head + pixel_bytes + pixel_bytes % 2 != version[0]:
+    shape = (int(header.get("Rows")), int(header.get("Columns")))
+    pixel_bytes = shape[0] * shape[1] * allocated // 8
+    head = _head_bytes(pixels.head, pixel_bytes, syntax)
+    if head is None or pixels.at + head + pixel_bytes + pixel_bytes % 2 != pixels.version[0]:
         return None
-    return NativePixels(at + head, dtype, shape, allocated - stored, version)
+    return NativePixels(pixels.at + head, dtype, shape, allocated - stored, pixels.version)
 
 
-def _is_single_grey(header: Dataset) -> bool:
+def _is_single_grey(header: Header) -> bool:
     return (
         header.get("SamplesPerPixel") == 1
         and header.get("PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")
@@ -94,19 +120,9 @@ def _is_single_grey(header: Dataset) -> bool:
     )
 
 
-def _head_bytes(stream: BinaryIO, at: int, pixel_bytes: int, syntax: str) -> int | None:
+def _head_bytes(head: bytes, pixel_bytes: int, syntax: str) -> int | None:
     """Return the size of the head of a pixel data element of the expected length, None where it has another."""
     length = struct.pack("<I", pixel_bytes + pixel_bytes % 2)
-    heads = (
-        [_PIXEL_DATA + length]
-        if syntax == ImplicitVRLittleEndian
-        else [_PIXEL_DATA + vr + b"\x00\x00" + length for vr in (b"OW", b"OB")]
-    )
-    stream.seek(at)
-    found = stream.read(len(heads[0]))
-    return len(found) if found in heads else None
-
-
-def _version(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
+    if syntax == ImplicitVRLittleEndian:
+        return 8 if head[:8] == _PIXEL_DATA + length else None
+    return 12 if head in [_PIXEL_DATA + vr + b"\x00\x00" + length for vr in (b"OW", b"OB")] else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from napari_volseg.core import (
 from napari_volseg.formats.dicom.decoding import decode_apart
 from napari_volseg.formats.dicom.encoding import transfer_syntax
 from napari_volseg.formats.dicom.instances import Instance
+from napari_volseg.formats.dicom.native import NativePixels
 from napari_volseg.formats.dicom.stack import Stack, fillings
 from napari_volseg.formats.filling import allocate
 from napari_volseg.formats.rescale import INTEGER_TYPES, keeps_integers, rescale_into
@@ -39,6 +42,8 @@ _MAX_SLICES_PER_IMAGE = 4
 _LONGEST_REASON = 200
 #: Frames of one file that one thread decodes in a row.
 _FRAMES_AT_ONCE = 16
+#: Files of one image each that one thread reads in a row.
+_FILES_AT_ONCE = 8
 
 
 def refuse_missing_decoders(instances: Sequence[Instance]) -> None:
@@ -148,18 +153,17 @@ def _decode_into(
     progress: ProgressCallback,
     cancel: CancelToken | None,
 ) -> None:
-    def read(batch: Batch) -> int:
-        for cell, pixels in zip(batch, decode([cells[cell] for cell in batch]), strict=True):
+    def read(files: Sequence[Batch]) -> int:
+        for batch in files:
             if cancel is not None:
                 cancel.check()
-            rescale_into(target[cell], pixels, cells[cell].slope, cells[cell].intercept)
-        return len(batch)
+            _read_file([target[cell] for cell in batch], [cells[cell] for cell in batch])
+        return sum(map(len, files))
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         try:
-            done = 0
-            for count in pool.map(read, _batches(cells)):
-                done += count
+            counts = pool.map(read, _batches(cells))
+            for done, _ in enumerate(itertools.chain.from_iterable(map(range, counts)), 1):
                 progress(Progress(done, len(cells), "Reading slices"))
                 if cancel is not None:
                     cancel.check()
@@ -171,17 +175,55 @@ def _decode_into(
 Batch = list[tuple[int, int]]
 
 
-def _batches(cells: Mapping[tuple[int, int], Instance]) -> list[Batch]:
-    """Return cells by file, those of a multi-frame file in the order of its frames and not too many at once."""
+def _batches(cells: Mapping[tuple[int, int], Instance]) -> list[list[Batch]]:
+    """Return cells by file, several small files or some frames of a large one at once, frames in their order."""
     by_file: dict[Path, Batch] = {}
     for cell, image in cells.items():
         by_file.setdefault(image.path, []).append(cell)
-    return [
+    batches = [
         ordered[start : start + _FRAMES_AT_ONCE]
         for batch in by_file.values()
         for ordered in (sorted(batch, key=lambda cell: cells[cell].frame or 0),)
         for start in range(0, len(ordered), _FRAMES_AT_ONCE)
     ]
+    at_once = _FILES_AT_ONCE if len(batches) == len(cells) else 1
+    return [batches[start : start + at_once] for start in range(0, len(batches), at_once)]
+
+
+def _read_file(planes: Sequence[NDArray[Any]], images: Sequence[Instance]) -> None:
+    """Fill planes (y, x) with the rescaled values of images that lie in one file; errors as in ``decode``."""
+    if images[0].native is not None and _read_native(planes[0], images[0], images[0].native):
+        return
+    for plane, image, pixels in zip(planes, images, decode(images), strict=True):
+        rescale_into(plane, pixels, image.slope, image.intercept)
+
+
+def _read_native(plane: NDArray[Any], image: Instance, native: NativePixels) -> bool:
+    """Fill a plane (y, x) with plain pixels, without a copy of them where their type allows it."""
+    dtype = np.dtype(native.dtype)
+    in_place = plane.dtype.kind in "iu" and plane.dtype.itemsize == dtype.itemsize and plane.flags.c_contiguous
+    stored = plane.view(dtype) if in_place and dtype.isnative else np.empty(native.shape, dtype)
+    with _told_as_damaged(image.path):
+        if stored.shape != plane.shape:
+            raise ValueError(f"{stored.shape} pixels where the series has {plane.shape}")
+        if not native.read_into(image.path, stored):
+            return False
+        rescale_into(plane, stored, image.slope, image.intercept, native.limits)
+    return True
+
+
+@contextmanager
+def _told_as_damaged(path: Path) -> Iterator[None]:
+    """Turn whatever damaged data leads a parser or decoder into, into a refusal."""
+    try:
+        yield
+    except (GeneratorExit, OverflowError, VolsegError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise RefusedError(
+            f"{path.name} can't be decoded ({reason}): copy the series again", "dicom.damaged"
+        ) from error
 
 
 def decode(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
@@ -192,27 +234,15 @@ def decode(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     RefusedError
         Where the file is gone, damaged, or not as its header said when it was scanned.
     """
-    path = images[0].path
-    try:
+    with _told_as_damaged(images[0].path):
         for image, pixels in zip(images, _decoded(images), strict=True):
             if pixels.shape[:2] != (image.rows, image.columns) or pixels.ndim != 2 + image.colour:
                 raise ValueError(f"{pixels.shape} pixels where its header says {(image.rows, image.columns)}")
             yield np.rint(pixels @ _BRIGHTNESS).astype(pixels.dtype) if image.colour else pixels
-    except (GeneratorExit, OverflowError, VolsegError):
-        raise
-    except Exception as error:  # parsers and decoders raise whatever damaged data leads them into
-        reason = " ".join(str(error).split())[:_LONGEST_REASON]
-        raise RefusedError(
-            f"{path.name} can't be decoded ({reason}): copy the series again", "dicom.damaged"
-        ) from error
 
 
 def _decoded(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     first = images[0]
-    pixels = first.native.read(first.path) if first.native is not None else None
-    if pixels is not None:
-        yield pixels
-        return
     if UID(first.transfer_syntax).is_encapsulated:
         yield from decode_apart(images)
         return

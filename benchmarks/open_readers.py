@@ -7,6 +7,7 @@ but numpy before it knows which library it is to measure.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -140,14 +141,34 @@ READERS: dict[str, Callable[[], Read]] = {
 
 
 def cpu_seconds() -> float:
-    """Return user and system time of this process, its threads, and the processes it has waited for."""
+    """Return user and system time of this process, its threads and its child processes, ended or not."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    ticks = sum(sum(map(int, stat[11:13])) for stat in map(_stat, _children()))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def peak_bytes() -> int:
-    """Return the highest resident size so far of this process or of one that it has waited for (Linux: KiB)."""
-    return 1024 * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    """Return the highest resident size so far of this process and its live child processes, added up.
+
+    Of processes that it has waited for, the largest counts (Linux: KiB).
+    """
+    own, waited = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return 1024 * (max(own, waited) + sum(map(_peak_kib, _children())))
+
+
+def _children() -> list[str]:
+    """Return the process ids of the live children (proc_pid_task_children(5))."""
+    return [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+
+
+def _stat(pid: str) -> list[str]:
+    """Return the fields of a process behind its name (proc_pid_stat(5))."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _peak_kib(pid: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def resident_bytes() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_volseg.core import Geometry, RefusedError, Reorientation
 from napari_volseg.spatial import apply_reorientation, invert_reorientation, reorient_geometry
+
+#: Bytes from which on NumPy asks for huge pages.
+_LARGE = 1 << 22
 
 
 def allocate(
@@ -34,8 +39,8 @@ def allocate(
     """
     shape = (*lead, *reorient_geometry(stored, reorientation).shape)
     try:
-        shown = np.empty(shape, dtype)
-    except MemoryError as error:
+        shown = _untouched(shape, np.dtype(dtype))
+    except (MemoryError, OSError) as error:
         needed = float(np.prod(shape, dtype=float)) * np.dtype(dtype).itemsize / 2**30
         raise RefusedError(
             f"a volume of {shape} voxels needs {needed:.1f} GiB, more than this machine can give: "
@@ -43,3 +48,15 @@ def allocate(
             "memory",
         ) from error
     return shown, apply_reorientation(shown, invert_reorientation(reorientation))
+
+
+def _untouched(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array of no particular content.
+
+    For large ones NumPy asks for huge pages, and where memory is fragmented the kernel takes longer to find them
+    than the file takes to be read; pages of the usual size always come at the same price.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if size < _LARGE:
+        return np.empty(shape, dtype)
+    return np.frombuffer(mmap.mmap(-1, size), dtype).reshape(shape)

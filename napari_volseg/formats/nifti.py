@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from napari_volseg.formats.nifti_header import (
 )
 from napari_volseg.formats.placement import decide
 from napari_volseg.formats.rescale import looks_like_ct, rescale_into
-from napari_volseg.formats.streams import GZIP_MAGIC, fill, open_inflated, read_to_end, skip
+from napari_volseg.formats.streams import DAMAGE, GZIP_MAGIC, fill, open_inflated, read_to_end, skip
 from napari_volseg.spatial import display_reorientation, reorient_geometry
 
 NAME = "NIfTI"
@@ -123,12 +123,16 @@ def read_volume(
     lead = (header.volumes,) if header.volumes > 1 else ()
     shown, in_stored_order = allocate(stored, reorientation, _value_type(header), lead)
     places = list(np.ndindex(in_stored_order.shape[:-2]))
-    for number, (place, plane) in enumerate(zip(places, _stored_planes(header), strict=True)):
+    scratch = _scratch(header)
+    as_they_are = not header.has_scaling and header.dtype == shown.dtype
+    direct = as_they_are and in_stored_order[places[0]].flags.c_contiguous
+    planes = (in_stored_order[place] if direct else scratch for place in places)
+    for number, (place, plane) in enumerate(zip(places, _filled(header, planes), strict=True)):
         if cancel is not None:
             cancel.check()
         if header.has_scaling:
             rescale_into(in_stored_order[place], plane, header.slope, header.intercept)
-        else:
+        elif not direct:
             in_stored_order[place] = _shown(plane)
         progress(Progress(number + 1, len(places), f"Reading {header.image_path.name}"))
     findings = (*header.findings, *_value_findings(header, shown))
@@ -162,19 +166,24 @@ def _shown(plane: NDArray[Any]) -> NDArray[Any]:
     return plane
 
 
-def _stored_planes(header: NiftiHeader) -> Iterator[NDArray[Any]]:
-    """Yield the stored planes (j, i) in file order, then read on to the end, where gzip keeps its checksum."""
-    rows, columns = header.geometry.shape[1:]
-    buffer = bytearray(rows * columns * header.dtype.itemsize)
-    plane = np.frombuffer(buffer, header.dtype).reshape(rows, columns)
+def _scratch(header: NiftiHeader) -> NDArray[Any]:
+    """Return room for one stored plane (j, i)."""
+    return np.empty(header.geometry.shape[1:], header.dtype)
+
+
+def _filled(header: NiftiHeader, planes: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Fill planes (j, i), contiguous and of the stored type, one by one in file order, and yield each.
+
+    After the last it reads on to the end, where gzip keeps its checksum.
+    """
     try:
         with open_inflated(header.image_path) as stream:
             skip(stream, header.offset)
-            for _ in range(header.geometry.shape[0] * header.volumes):
-                fill(stream, memoryview(buffer))
+            for plane in planes:
+                fill(stream, plane.reshape(-1).view(np.uint8).data)
                 yield plane
             read_to_end(stream)
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGE as error:
         raise incomplete(header.image_path, error) from error
 
 
@@ -188,7 +197,7 @@ def _refuse_cut_gzip(header: NiftiHeader) -> None:
         (size,) = struct.unpack("<I", raw.read(4))
     if size == expected % 2**32:
         return
-    for _ in _stored_planes(header):
+    for _ in _filled(header, itertools.repeat(_scratch(header), header.geometry.shape[0] * header.volumes)):
         pass
 
 

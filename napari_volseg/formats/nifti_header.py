@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from napari_volseg.core import Finding, Geometry, RefusedError
 from napari_volseg.formats.analyze import as_nifti, looks_like_analyze
 from napari_volseg.formats.nifti_place import place, units
 from napari_volseg.formats.placement import Placement
-from napari_volseg.formats.streams import is_deflated, open_inflated, refuse_promises
+from napari_volseg.formats.streams import DAMAGE, is_deflated, open_inflated, refuse_promises
 
 #: Enough of a file for its header and, as a rule, its header extensions.
 _HEAD = 1 << 16
@@ -95,7 +94,7 @@ def looks_like_nifti(path: Path) -> bool:
     """Whether a file is by its first bytes NIfTI, gzipped or not, or the header of an Analyze or damaged pair."""
     try:
         raw = _first_bytes(path, nib.Nifti2Header.sizeof_hdr)
-    except (OSError, EOFError, zlib.error):
+    except DAMAGE:
         return False
     return _header_class(raw) is not None or (_is_pair_name(path) and _size_of_header(raw) in _SIZES)
 
@@ -111,7 +110,7 @@ def read_header(path: Path) -> NiftiHeader:
     header_path = _partner(path, _PAIR_HEADERS) or path
     try:
         raw = _first_bytes(header_path, _HEAD)
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGE as error:
         raise incomplete(header_path, error) from error
     findings: list[Finding] = []
     header = _parse(header_path, raw, findings)

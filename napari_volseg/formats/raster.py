@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,7 +28,7 @@ from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
 from napari_volseg.formats.filling import allocate
 from napari_volseg.formats.placement import Placement, decide
 from napari_volseg.formats.rescale import looks_like_ct
-from napari_volseg.formats.streams import Inflated, fill, read_to_end, refuse_promises, skip
+from napari_volseg.formats.streams import DAMAGE, Inflated, fill, read_to_end, refuse_promises, skip
 from napari_volseg.spatial import display_reorientation, reorient_geometry
 
 #: Longer headers are refused: thousands of segments need less.
@@ -237,7 +236,7 @@ def _stored_planes(raster: Raster) -> Iterator[NDArray[Any]]:
                 fill(stream, memoryview(buffer))
                 yield plane
             read_to_end(stream)
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGE as error:
         raise RefusedError(
             f"{raster.data_path.name} is damaged or incomplete ({error}): copy or download it again",
             f"{raster.format.lower()}.incomplete",

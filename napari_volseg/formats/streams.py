@@ -10,6 +10,16 @@ from typing import IO, Any, cast
 
 from napari_volseg.core import RefusedError
 
+#: What reading compressed bytes raises where they are cut or damaged.
+DAMAGE: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error)
+try:  # inflates twice as fast
+    from isal import igzip
+    from isal.igzip_lib import IsalError
+
+    _open_gzip, DAMAGE = igzip.open, (*DAMAGE, cast(type[Exception], IsalError))
+except ImportError:
+    _open_gzip = gzip.open
+
 GZIP_MAGIC = b"\x1f\x8b"
 #: Deflate can't shrink data further than this.
 MAX_INFLATION = 1032
@@ -59,7 +69,7 @@ class Inflated(io.RawIOBase):
 
 def open_inflated(path: Path) -> IO[bytes]:
     """Open a file for reading, through gzip where its content (not its name) is gzip."""
-    return cast(IO[bytes], gzip.open(path, "rb")) if is_deflated(path) else path.open("rb")
+    return cast(IO[bytes], _open_gzip(path, "rb")) if is_deflated(path) else path.open("rb")
 
 
 def is_deflated(path: Path) -> bool:

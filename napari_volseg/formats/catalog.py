@@ -51,13 +51,15 @@ class FoundVolume:
     date
         ISO date, empty where unknown.
     findings
-        What was found, repaired or assumed.
+        What was found, repaired, assumed, decided and left out.
     source
         The reader's own notes for loading.
     decisions
         What only the user can decide before it is loaded; the description shows what the first choices give.
     uncalibrated
         Whether the grid is made up, so that nothing may be told in mm.
+    series_uid
+        DICOM series that it belongs to, empty where unknown.
     """
 
     id: str
@@ -71,6 +73,7 @@ class FoundVolume:
     source: object = field(default=None, repr=False, compare=False)
     decisions: tuple[Decision, ...] = ()
     uncalibrated: bool = False
+    series_uid: str = ""
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -98,10 +98,10 @@ def _open_window(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from napari_volseg.formats import choose, scan
+    from napari_volseg.formats import choose, import_report, scan
 
     result = scan(_existing(arguments.path), _progress_bar(), answers=_answers(arguments))
-    volumes = [_describe(found) for found in result.found]
+    volumes = [_describe(found, import_report(found, result.refused)) for found in result.found]
     refused = [{"path": str(r.path), "code": r.code, "reason": r.reason} for r in result.refused]
     if arguments.json:
         print(json.dumps({"volumes": volumes, "refused": refused}, indent=2))
@@ -112,7 +112,7 @@ def _info(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _describe(found: Any) -> dict[str, Any]:
+def _describe(found: Any, report: Any) -> dict[str, Any]:
     geometry: Geometry = found.geometry
     return {
         "id": found.id,
@@ -128,6 +128,7 @@ def _describe(found: Any) -> dict[str, Any]:
         "nifti_affine": geometry.to_ras_ijk().tolist(),
         "warnings": [asdict(finding) for finding in found.findings],
         "decisions": [{**asdict(decision), "choices": CHOICES[decision.keyword]} for decision in found.decisions],
+        "report": report.as_dict(),
     }
 
 
@@ -137,8 +138,9 @@ def _print_info(volumes: list[dict[str, Any]], refused: list[dict[str, str]]) ->
         step = " × ".join(f"{s:.4g}" for s in v["spacing"])
         grid = f"{step} mm (z, y, x), {v['axis_codes']}" if v["calibrated"] else "no physical size known"
         print(f"{v['id']}  {v['modality']}  {v['description']}  {size} voxels, {grid}")
-        for finding in v["warnings"]:
-            print(f"    {finding['severity']} {finding['code']}: {finding['message']}")
+        for kind in ("decided", "left_out", "assumed", "repaired", "found"):
+            for entry in v["report"][kind]:
+                print(f"    {kind.replace('_', ' '):8}  {entry['severity']} {entry['code']}: {entry['message']}")
         for decision in v["decisions"]:
             flag = f"--{decision['keyword'].replace('_', '-')} {'|'.join(decision['choices'])}"
             print(f"    undecided {decision['code']}: {decision['question']} ({flag})")
@@ -187,7 +189,7 @@ def _segment(arguments: argparse.Namespace) -> int:
     _tell_findings(done.volume)
     _say_saved(headless.save_labels(arguments.output, done))
     if arguments.report:
-        _say_saved(headless.save_run_report(arguments.report, done.report))
+        _say_saved(headless.save_run_report(arguments.report, done))
     return DONE
 
 

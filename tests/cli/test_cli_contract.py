@@ -144,6 +144,27 @@ def test_a_missing_slice_is_asked_about_and_the_answer_is_a_flag(series_with_a_g
     assert nib.load(out).shape == (5, 4, 3)
 
 
+def test_info_reports_what_was_found_repaired_decided_and_refused(series_with_a_gap, capsys):
+    for path in series_with_a_gap.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.SliceThickness = 99
+        dataset.save_as(path)
+    (series_with_a_gap / "broken.nii").write_text("no image")
+    command = ["info", str(series_with_a_gap), "--on-missing-slice", "empty"]
+    assert main([*command, "--json"]) == DONE
+    (volume,) = json.loads(capsys.readouterr().out)["volumes"]
+    report = volume["report"]
+    assert (report["facts"]["files"], report["facts"]["slices"], report["facts"]["axis_codes"]) == (5, 6, "SPL")
+    assert [e["code"] for e in report["repaired"]] == ["dicom.empty_slices", "dicom.thickness_differs"]
+    assert [e["code"] for e in report["decided"]] == ["decided.on_missing_slice"]
+    assert [e["code"] for e in report["refused"]] == ["nifti.not_nifti"]
+    assert {e["code"] for e in volume["warnings"]} == {e["code"] for e in report["repaired"] + report["decided"]}
+    assert main(command) == DONE
+    told = capsys.readouterr().out
+    assert "    repaired  warning dicom.thickness_differs: Slice Thickness says 99 mm" in told
+    assert "    decided   note decided.on_missing_slice: 1 slice is missing" in told
+
+
 def test_models_are_listed(capsys):
     assert main(["models", "--json"]) == DONE
     cards = {card["id"]: card for card in json.loads(capsys.readouterr().out)}

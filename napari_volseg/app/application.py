@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +36,7 @@ from napari_volseg.core import (
     Volume,
 )
 from napari_volseg.editing import Author, Plan
-from napari_volseg.formats import FoundVolume, Scan, load_labels, scan
+from napari_volseg.formats import FoundVolume, ImportReport, RefusedFile, Scan, import_report, load_labels, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ class Application:
         self.view = ViewWishes()
         self.tools = ToolWishes()
         self.case: Case | None = None
+        self.report: ImportReport | None = None
         self.clicks: Clicks | None = None
         self.painter: Painter | None = None
         self.volumes: SegmentVolumes | None = None
@@ -125,9 +126,10 @@ class Application:
 
         return self.jobs.submit(f"Opening {volume.name}", work, lambda found: self._take_volume(*found))
 
-    def adopt(self, volume: Volume, work: Work | None = None) -> None:
-        """Make a volume the open case."""
+    def adopt(self, volume: Volume, work: Work | None = None, refused: Sequence[RefusedFile] = ()) -> None:
+        """Make a volume the open case; ``refused`` are the files of its place that could not be used."""
         self._leave_case()
+        self.report = import_report(volume, refused)
         self.case = Case(volume)
         if work is not None:
             self.case = Case(volume, work.segmentation, work.journal, history=work.history, prompts=work.prompts)
@@ -258,7 +260,7 @@ class Application:
         self, found: FoundVolume, decided: Decided, outcome: tuple[Volume, Work | None] | DecisionNeededError
     ) -> None:
         if not isinstance(outcome, DecisionNeededError):
-            self._take_volume(*outcome)
+            self._take_volume(*outcome, self._refused_beside(found))
             return
         if not len(self.asked):
             raise outcome
@@ -276,8 +278,12 @@ class Application:
     def _find_work(self, volume: Volume) -> Work | None:
         return self._sessions.open(volume, self._tell_unwritable) if self._sessions else None
 
-    def _take_volume(self, volume: Volume, work: Work | None) -> None:
-        self.adopt(volume, work)
+    def _refused_beside(self, found: FoundVolume) -> tuple[RefusedFile, ...]:
+        scan_result = self.scan_result
+        return scan_result.refused if scan_result is not None and found in scan_result.found else ()
+
+    def _take_volume(self, volume: Volume, work: Work | None, refused: Sequence[RefusedFile] = ()) -> None:
+        self.adopt(volume, work, refused)
         if work is not None and work.told:
             self.notice(work.told, "info" if work.history else "warning")
 

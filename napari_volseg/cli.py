@@ -12,8 +12,10 @@ import socket
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from napari_volseg import __version__
@@ -47,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Libraries warn of what is refused or told in a sentence of ours; python -W default shows their words.
         warnings.simplefilter("ignore")
     try:
-        return arguments.run(arguments)
+        with _room_for(getattr(arguments, "input", None) or getattr(arguments, "path", None)) as room:
+            arguments.room = room and Path(room)
+            return arguments.run(arguments)
     except DecisionNeededError as error:
         choices = "; ".join(f"{name}: {meaning}" for name, meaning in error.choices.items())
         flag = f" Give --{error.keyword.replace('_', '-')}." if error.keyword else ""
@@ -66,6 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except OSError as error:
         return _complain(f"{error.filename or 'a file'} can't be used: {error.strerror or error}", REFUSED)
+
+
+def _room_for(path: Path | None) -> AbstractContextManager[str | None]:
+    """Return a private folder in which an archive is unpacked while a command runs; nothing for other paths."""
+    if path is None or path.suffix.lower() != ".zip":
+        return nullcontext()
+    return TemporaryDirectory(prefix="napari-volseg-", ignore_cleanup_errors=True)
 
 
 def has_display() -> bool:
@@ -100,7 +111,7 @@ def _open_window(arguments: argparse.Namespace) -> int:
 def _info(arguments: argparse.Namespace) -> int:
     from napari_volseg.formats import choose, import_report, scan
 
-    result = scan(_existing(arguments.path), _progress_bar(), answers=_answers(arguments))
+    result = scan(_existing(arguments.path), _progress_bar(), answers=_answers(arguments), room=arguments.room)
     volumes = [_describe(found, import_report(found, result.refused)) for found in result.found]
     refused = [{"path": str(r.path), "code": r.code, "reason": r.reason} for r in result.refused]
     if arguments.json:
@@ -158,6 +169,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         orientation=arguments.orientation,
         form=arguments.form,
         answers=_answers(arguments),
+        room=arguments.room,
     )
     _tell_findings(volume)
     _say_saved(save_volume(arguments.output, volume))
@@ -184,6 +196,7 @@ def _segment(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         backend=arguments.backend,
         targets=targets,
+        room=arguments.room,
         progress=_progress_bar(),
     )
     _tell_findings(done.volume)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -79,6 +80,7 @@ class Application:
         self._sessions = sessions
         self._journal: SessionFile | None = None
         self._place: Path | None = None
+        self._room: TemporaryDirectory[str] | None = None
         self._decided = Decided()
         self.view = ViewWishes()
         self.tools = ToolWishes()
@@ -96,10 +98,10 @@ class Application:
     def open_path(self, path: Path, decided: Decided | None = None) -> Job:
         """Look what a file or folder holds; a single volume is opened at once, several are listed."""
         self._place, self._decided = path, decided or Decided()
-        answers = self._decided.answers
+        answers, room = self._decided.answers, self._room_for(path)
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Scan:
-            return scan(path, progress, cancel, answers)
+            return scan(path, progress, cancel, answers, room)
 
         return self.jobs.submit(f"Looking into {path.name}", work, self._take_scan)
 
@@ -244,9 +246,14 @@ class Application:
             return None
 
     def close(self) -> None:
-        """Stop all work and let the session file go."""
+        """Stop all work, let the session file go, and remove what was unpacked."""
+        busy = self.jobs.active
         self._leave_case()
         self.jobs.close()
+        if (
+            self._room is not None and not busy
+        ):  # else it goes at the exit of the program, which waits for the threads
+            self._room.cleanup()
 
     def _take_scan(self, result: Scan) -> None:
         self.scan_result = result
@@ -277,6 +284,13 @@ class Application:
 
     def _find_work(self, volume: Volume) -> Work | None:
         return self._sessions.open(volume, self._tell_unwritable) if self._sessions else None
+
+    def _room_for(self, path: Path) -> Path | None:
+        """Return the private folder in which an archive is unpacked, None for other paths."""
+        if path.suffix.lower() != ".zip":
+            return None
+        self._room = self._room or TemporaryDirectory(prefix="napari-volseg-", ignore_cleanup_errors=True)
+        return Path(self._room.name)
 
     def _refused_beside(self, found: FoundVolume) -> tuple[RefusedFile, ...]:
         scan_result = self.scan_result

@@ -17,7 +17,7 @@ from napari_volseg.formats import (
 from napari_volseg.measure import write_report
 
 #: Endings of images, taken off the name of a source before a word and an ending are put on.
-_IMAGE_ENDINGS = (".gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
+_IMAGE_ENDINGS = (".gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".zip")
 
 Writer = Callable[[Path, Segmentation, Volume], Path]
 
@@ -97,7 +97,8 @@ def export(kind_id: str, path: Path, segmentation: Segmentation, volume: Volume)
 
 def suggest_path(kind_id: str, volume: Volume) -> Path:
     """Return where an export is likely wanted: beside the source, named after it, never over an existing file."""
-    kind, sources = EXPORTS[kind_id], volume.origin_provenance.paths
+    kind, source = EXPORTS[kind_id], volume.origin_provenance
+    sources = (source.archive,) if source.archive else source.paths
     folder, stem = Path.home(), volume.name
     if sources:
         one_file = len(sources) == 1

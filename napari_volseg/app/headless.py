@@ -69,6 +69,7 @@ def segment_path(
     device: str = "auto",
     backend: str = "auto",
     targets: Sequence[Path] = (),
+    room: Path | None = None,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Segmented:
@@ -76,14 +77,16 @@ def segment_path(
 
     ``orientation`` and ``form`` are for NIfTI that doesn't say clearly how it lies, ``answers`` for DICOM; ``time``
     is the position (from 0) along the time axis of a 4D image; ``targets`` are the files that will be written: what
-    stands in their way is found before the model runs.
+    stands in their way is found before the model runs; ``room`` is where zip archives are unpacked.
 
     Raises
     ------
     DecisionNeededError
         Where one of these is needed and not given, and where there are several volumes and no id.
     """
-    opened = open_volume(path, volume_id, progress, cancel, orientation=orientation, form=form, answers=answers)
+    opened = open_volume(
+        path, volume_id, progress, cancel, orientation=orientation, form=form, answers=answers, room=room
+    )
     volume = at_time(opened, time)
     for target in targets:
         _require_room_for(target, volume)

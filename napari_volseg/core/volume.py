@@ -51,6 +51,8 @@ class Provenance:
         Descriptive, never identifying facts for the user: series description, date, scaling.
     findings
         What was found, repaired, assumed, decided and left out.
+    archive
+        The archive that ``paths`` were unpacked from for a while, None where they lie by themselves.
     """
 
     format: str
@@ -60,6 +62,7 @@ class Provenance:
     uids: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     findings: tuple[Finding, ...] = ()
+    archive: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

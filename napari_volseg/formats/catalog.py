@@ -60,6 +60,8 @@ class FoundVolume:
         Whether the grid is made up, so that nothing may be told in mm.
     series_uid
         DICOM series that it belongs to, empty where unknown.
+    archive
+        The zip archive that its files were unpacked from, None where they lie by themselves.
     """
 
     id: str
@@ -74,6 +76,7 @@ class FoundVolume:
     decisions: tuple[Decision, ...] = ()
     uncalibrated: bool = False
     series_uid: str = ""
+    archive: Path | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -59,9 +59,9 @@ class ImportReport:
     Parameters
     ----------
     facts
-        The image as stored, in JSON types: ``format``, ``files``, ``slices``, ``shape`` and ``spacing_mm`` in
-        (z, y, x), ``axis_codes``, ``oblique_degrees``, ``tilt_degrees``, ``modality``, ``quantity``, ``unit`` and
-        ``time``; None where not known.
+        The image as stored, in JSON types: ``format``, ``archive``, ``files``, ``slices``, ``shape`` and
+        ``spacing_mm`` in (z, y, x), ``axis_codes``, ``oblique_degrees``, ``tilt_degrees``, ``modality``,
+        ``quantity``, ``unit`` and ``time``; None where not known.
     entries
         In the order of ``HEADINGS``.
     """
@@ -146,6 +146,7 @@ def _facts_of_volume(volume: Volume) -> dict[str, Any]:
     time = volume.time and {"name": volume.time.name, "unit": volume.time.unit, "values": list(volume.time.values)}
     return {
         "format": source.format,
+        "archive": source.archive.name if source.archive else None,
         "files": len(set(source.paths)),
         **_facts_of_grid(source.source_geometry, volume.is_calibrated),
         "modality": volume.modality,
@@ -158,7 +159,15 @@ def _facts_of_volume(volume: Volume) -> dict[str, Any]:
 def _facts_of_found(found: FoundVolume) -> dict[str, Any]:
     unknown = dict.fromkeys(("quantity", "unit", "time"))
     grid = _facts_of_grid(found.geometry, not found.uncalibrated)
-    return {"format": found.format, "files": len(set(found.paths)), **grid, "modality": found.modality, **unknown}
+    archive = found.archive.name if found.archive else None
+    return {
+        "format": found.format,
+        "archive": archive,
+        "files": len(set(found.paths)),
+        **grid,
+        "modality": found.modality,
+        **unknown,
+    }
 
 
 def _facts_of_grid(grid: Geometry, calibrated: bool) -> dict[str, Any]:
@@ -181,7 +190,9 @@ def _tilt(grid: Geometry) -> float:
 
 def _fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     files = facts["files"]
-    origin = [facts["format"]] + [f"{files} file{'s' * (files > 1)}"] * bool(files)
+    origin = [facts["format"] + f" from {facts['archive']}" * bool(facts["archive"])] + [
+        f"{files} file{'s' * (files > 1)}"
+    ] * bool(files)
     values = facts["modality"] if facts["modality"] != "OT" else "modality unknown"
     yield ", ".join([*origin, values + f", values in {facts['unit']}" * bool(facts["unit"])])
     yield f"{' × '.join(map(str, facts['shape']))} voxels (z, y, x) as stored"

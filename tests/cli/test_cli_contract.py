@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import nibabel as nib
 import numpy as np
@@ -163,6 +164,24 @@ def test_info_reports_what_was_found_repaired_decided_and_refused(series_with_a_
     told = capsys.readouterr().out
     assert "    repaired  warning dicom.thickness_differs: Slice Thickness says 99 mm" in told
     assert "    decided   note decided.on_missing_slice: 1 slice is missing" in told
+
+
+def test_a_study_in_an_archive_is_converted_and_nothing_stays(image, tmp_path, capsys, monkeypatch):
+    rooms = tmp_path / "rooms"
+    rooms.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(rooms))
+    path, out = tmp_path / "study.zip", tmp_path / "copy.nii.gz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(image, "a/ct.nii.gz")
+        archive.writestr("../evil.nii", b"evil")
+    assert main(["info", str(path), "--json"]) == DONE
+    told = json.loads(capsys.readouterr().out)
+    assert told["volumes"][0]["report"]["facts"]["archive"] == "study.zip"
+    assert [refused["code"] for refused in told["refused"]] == ["archive.outside"]
+    assert main(["convert", str(path), str(out)]) == DONE
+    assert np.array_equal(np.asanyarray(nib.load(out).dataobj), np.asanyarray(nib.load(image).dataobj))
+    assert not list(rooms.iterdir())
+    assert not (tmp_path / "evil.nii").exists()
 
 
 def test_models_are_listed(capsys):

@@ -12,8 +12,10 @@ import socket
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from napari_volseg import __version__
@@ -47,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Libraries warn of what is refused or told in a sentence of ours; python -W default shows their words.
         warnings.simplefilter("ignore")
     try:
-        return arguments.run(arguments)
+        with _room_for(getattr(arguments, "input", None) or getattr(arguments, "path", None)) as room:
+            arguments.room = room and Path(room)
+            return arguments.run(arguments)
     except DecisionNeededError as error:
         choices = "; ".join(f"{name}: {meaning}" for name, meaning in error.choices.items())
         flag = f" Give --{error.keyword.replace('_', '-')}." if error.keyword else ""
@@ -66,6 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except OSError as error:
         return _complain(f"{error.filename or 'a file'} can't be used: {error.strerror or error}", REFUSED)
+
+
+def _room_for(path: Path | None) -> AbstractContextManager[str | None]:
+    """Return a private folder in which an archive is unpacked while a command runs; nothing for other paths."""
+    if path is None or path.suffix.lower() != ".zip":
+        return nullcontext()
+    return TemporaryDirectory(prefix="napari-volseg-", ignore_cleanup_errors=True)
 
 
 def has_display() -> bool:
@@ -98,10 +109,10 @@ def _open_window(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from napari_volseg.formats import choose, scan
+    from napari_volseg.formats import choose, import_report, scan
 
-    result = scan(_existing(arguments.path), _progress_bar(), answers=_answers(arguments))
-    volumes = [_describe(found) for found in result.found]
+    result = scan(_existing(arguments.path), _progress_bar(), answers=_answers(arguments), room=arguments.room)
+    volumes = [_describe(found, import_report(found, result.refused)) for found in result.found]
     refused = [{"path": str(r.path), "code": r.code, "reason": r.reason} for r in result.refused]
     if arguments.json:
         print(json.dumps({"volumes": volumes, "refused": refused}, indent=2))
@@ -112,7 +123,7 @@ def _info(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _describe(found: Any) -> dict[str, Any]:
+def _describe(found: Any, report: Any) -> dict[str, Any]:
     geometry: Geometry = found.geometry
     return {
         "id": found.id,
@@ -128,6 +139,7 @@ def _describe(found: Any) -> dict[str, Any]:
         "nifti_affine": geometry.to_ras_ijk().tolist(),
         "warnings": [asdict(finding) for finding in found.findings],
         "decisions": [{**asdict(decision), "choices": CHOICES[decision.keyword]} for decision in found.decisions],
+        "report": report.as_dict(),
     }
 
 
@@ -137,8 +149,9 @@ def _print_info(volumes: list[dict[str, Any]], refused: list[dict[str, str]]) ->
         step = " × ".join(f"{s:.4g}" for s in v["spacing"])
         grid = f"{step} mm (z, y, x), {v['axis_codes']}" if v["calibrated"] else "no physical size known"
         print(f"{v['id']}  {v['modality']}  {v['description']}  {size} voxels, {grid}")
-        for finding in v["warnings"]:
-            print(f"    {finding['severity']} {finding['code']}: {finding['message']}")
+        for kind in ("decided", "left_out", "assumed", "repaired", "found"):
+            for entry in v["report"][kind]:
+                print(f"    {kind.replace('_', ' '):8}  {entry['severity']} {entry['code']}: {entry['message']}")
         for decision in v["decisions"]:
             flag = f"--{decision['keyword'].replace('_', '-')} {'|'.join(decision['choices'])}"
             print(f"    undecided {decision['code']}: {decision['question']} ({flag})")
@@ -156,6 +169,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         orientation=arguments.orientation,
         form=arguments.form,
         answers=_answers(arguments),
+        room=arguments.room,
     )
     _tell_findings(volume)
     _say_saved(save_volume(arguments.output, volume))
@@ -182,12 +196,13 @@ def _segment(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         backend=arguments.backend,
         targets=targets,
+        room=arguments.room,
         progress=_progress_bar(),
     )
     _tell_findings(done.volume)
     _say_saved(headless.save_labels(arguments.output, done))
     if arguments.report:
-        _say_saved(headless.save_run_report(arguments.report, done.report))
+        _say_saved(headless.save_run_report(arguments.report, done))
     return DONE
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -36,7 +37,7 @@ from napari_volseg.core import (
     Volume,
 )
 from napari_volseg.editing import Author, Plan
-from napari_volseg.formats import FoundVolume, Scan, load_labels, scan
+from napari_volseg.formats import FoundVolume, ImportReport, RefusedFile, Scan, import_report, load_labels, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,12 @@ class Application:
         self._sessions = sessions
         self._journal: SessionFile | None = None
         self._place: Path | None = None
+        self._room: TemporaryDirectory[str] | None = None
         self._decided = Decided()
         self.view = ViewWishes()
         self.tools = ToolWishes()
         self.case: Case | None = None
+        self.report: ImportReport | None = None
         self.clicks: Clicks | None = None
         self.painter: Painter | None = None
         self.volumes: SegmentVolumes | None = None
@@ -95,10 +98,10 @@ class Application:
     def open_path(self, path: Path, decided: Decided | None = None) -> Job:
         """Look what a file or folder holds; a single volume is opened at once, several are listed."""
         self._place, self._decided = path, decided or Decided()
-        answers = self._decided.answers
+        answers, room = self._decided.answers, self._room_for(path)
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Scan:
-            return scan(path, progress, cancel, answers)
+            return scan(path, progress, cancel, answers, room)
 
         return self.jobs.submit(f"Looking into {path.name}", work, self._take_scan)
 
@@ -125,9 +128,10 @@ class Application:
 
         return self.jobs.submit(f"Opening {volume.name}", work, lambda found: self._take_volume(*found))
 
-    def adopt(self, volume: Volume, work: Work | None = None) -> None:
-        """Make a volume the open case."""
+    def adopt(self, volume: Volume, work: Work | None = None, refused: Sequence[RefusedFile] = ()) -> None:
+        """Make a volume the open case; ``refused`` are the files of its place that could not be used."""
         self._leave_case()
+        self.report = import_report(volume, refused)
         self.case = Case(volume)
         if work is not None:
             self.case = Case(volume, work.segmentation, work.journal, history=work.history, prompts=work.prompts)
@@ -242,9 +246,14 @@ class Application:
             return None
 
     def close(self) -> None:
-        """Stop all work and let the session file go."""
+        """Stop all work, let the session file go, and remove what was unpacked."""
+        busy = self.jobs.active
         self._leave_case()
         self.jobs.close()
+        if (
+            self._room is not None and not busy
+        ):  # else it goes at the exit of the program, which waits for the threads
+            self._room.cleanup()
 
     def _take_scan(self, result: Scan) -> None:
         self.scan_result = result
@@ -258,7 +267,7 @@ class Application:
         self, found: FoundVolume, decided: Decided, outcome: tuple[Volume, Work | None] | DecisionNeededError
     ) -> None:
         if not isinstance(outcome, DecisionNeededError):
-            self._take_volume(*outcome)
+            self._take_volume(*outcome, self._refused_beside(found))
             return
         if not len(self.asked):
             raise outcome
@@ -276,8 +285,19 @@ class Application:
     def _find_work(self, volume: Volume) -> Work | None:
         return self._sessions.open(volume, self._tell_unwritable) if self._sessions else None
 
-    def _take_volume(self, volume: Volume, work: Work | None) -> None:
-        self.adopt(volume, work)
+    def _room_for(self, path: Path) -> Path | None:
+        """Return the private folder in which an archive is unpacked, None for other paths."""
+        if path.suffix.lower() != ".zip":
+            return None
+        self._room = self._room or TemporaryDirectory(prefix="napari-volseg-", ignore_cleanup_errors=True)
+        return Path(self._room.name)
+
+    def _refused_beside(self, found: FoundVolume) -> tuple[RefusedFile, ...]:
+        scan_result = self.scan_result
+        return scan_result.refused if scan_result is not None and found in scan_result.found else ()
+
+    def _take_volume(self, volume: Volume, work: Work | None, refused: Sequence[RefusedFile] = ()) -> None:
+        self.adopt(volume, work, refused)
         if work is not None and work.told:
             self.notice(work.told, "info" if work.history else "warning")
 

@@ -135,6 +135,11 @@ def toggle_labels(app: Application) -> None:
     app.view.labels_visible = not app.view.labels_visible
 
 
+def toggle_report(app: Application) -> None:
+    """Unfold the import report and fold it away."""
+    app.view.report_shown = not app.view.report_shown
+
+
 def cancel_jobs(app: Application) -> None:
     """Ask everything that runs to stop at its next step."""
     app.jobs.cancel_all()
@@ -194,6 +199,14 @@ def _views() -> list[Command]:
         *shown,
         Command("view.3d", "3D view", toggle_3d, "D", _needs_case, "Show the case in 3D, and back"),
         Command("view.labels", "Show or hide segments", toggle_labels, "H", _needs_case),
+        Command(
+            "view.report",
+            "Import report",
+            toggle_report,
+            "I",
+            _needs_case,
+            "What was found, repaired, assumed, decided and left out when this image was opened",
+        ),
     ]
 
 

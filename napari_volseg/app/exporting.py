@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_volseg.core import Segmentation, UsageError, Volume
-from napari_volseg.formats import save_dicom_seg, save_labels_metaimage, save_labels_nifti, save_seg_nrrd
+from napari_volseg.formats import (
+    import_report,
+    save_dicom_seg,
+    save_labels_metaimage,
+    save_labels_nifti,
+    save_seg_nrrd,
+)
 from napari_volseg.measure import write_report
 
 #: Endings of images, taken off the name of a source before a word and an ending are put on.
-_IMAGE_ENDINGS = (".gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
+_IMAGE_ENDINGS = (".gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".zip")
 
 Writer = Callable[[Path, Segmentation, Volume], Path]
 
@@ -55,6 +61,10 @@ class ExportKind:
             raise UsageError(reason)
 
 
+def _write_json_report(path: Path, segmentation: Segmentation, volume: Volume) -> Path:
+    return write_report(path, segmentation, volume, imported=import_report(volume).as_dict())
+
+
 EXPORTS: dict[str, ExportKind] = {
     kind.id: kind
     for kind in (
@@ -63,7 +73,7 @@ EXPORTS: dict[str, ExportKind] = {
         ExportKind("seg-nrrd", "NRRD segmentation", ".seg.nrrd", save_seg_nrrd),
         ExportKind("metaimage", "MetaImage labels", ".mha", save_labels_metaimage),
         ExportKind("report-csv", "Report (CSV)", ".csv", write_report),
-        ExportKind("report-json", "Report (JSON)", ".json", write_report),
+        ExportKind("report-json", "Report (JSON)", ".json", _write_json_report),
     )
 }
 
@@ -87,7 +97,8 @@ def export(kind_id: str, path: Path, segmentation: Segmentation, volume: Volume)
 
 def suggest_path(kind_id: str, volume: Volume) -> Path:
     """Return where an export is likely wanted: beside the source, named after it, never over an existing file."""
-    kind, sources = EXPORTS[kind_id], volume.origin_provenance.paths
+    kind, source = EXPORTS[kind_id], volume.origin_provenance
+    sources = (source.archive,) if source.archive else source.paths
     folder, stem = Path.home(), volume.name
     if sources:
         one_file = len(sources) == 1

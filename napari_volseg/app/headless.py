@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_volseg.app import exporting, segmenting
@@ -14,6 +14,7 @@ from napari_volseg.core import (
     Answers,
     CancelToken,
     DecisionNeededError,
+    Finding,
     ProgressCallback,
     RefusedError,
     Segmentation,
@@ -22,7 +23,7 @@ from napari_volseg.core import (
     Volume,
     no_progress,
 )
-from napari_volseg.formats import open_volume
+from napari_volseg.formats import import_report, open_volume
 from napari_volseg.formats.publishing import Draft, publish, require_no_source
 from napari_volseg.inference import RunReport
 
@@ -68,6 +69,7 @@ def segment_path(
     device: str = "auto",
     backend: str = "auto",
     targets: Sequence[Path] = (),
+    room: Path | None = None,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Segmented:
@@ -75,14 +77,16 @@ def segment_path(
 
     ``orientation`` and ``form`` are for NIfTI that doesn't say clearly how it lies, ``answers`` for DICOM; ``time``
     is the position (from 0) along the time axis of a 4D image; ``targets`` are the files that will be written: what
-    stands in their way is found before the model runs.
+    stands in their way is found before the model runs; ``room`` is where zip archives are unpacked.
 
     Raises
     ------
     DecisionNeededError
         Where one of these is needed and not given, and where there are several volumes and no id.
     """
-    opened = open_volume(path, volume_id, progress, cancel, orientation=orientation, form=form, answers=answers)
+    opened = open_volume(
+        path, volume_id, progress, cancel, orientation=orientation, form=form, answers=answers, room=room
+    )
     volume = at_time(opened, time)
     for target in targets:
         _require_room_for(target, volume)
@@ -125,7 +129,13 @@ def at_time(volume: Volume, time: int | None) -> Volume:
         )
     if str(time) not in positions:
         raise UsageError(f"{volume.name} has no volume {time} along {axis.name}: {cure}")
-    return volume.at_time(time)
+    where = f"{positions[str(time)]} of {len(positions)} volumes"
+    return _noted(volume.at_time(time), Finding("decided.time", f"{where} was taken, as time = {time} says", "note"))
+
+
+def _noted(volume: Volume, finding: Finding) -> Volume:
+    source = volume.origin_provenance
+    return replace(volume, provenance=replace(source, findings=(*source.findings, finding)))
 
 
 def label_export(path: Path) -> exporting.ExportKind:
@@ -143,9 +153,10 @@ def save_labels(path: Path, segmented: Segmented) -> Path:
     return kind.write(path, segmented.segmentation, segmented.volume)
 
 
-def save_run_report(path: Path, report: RunReport) -> Path:
-    """Write how a model ran as JSON."""
-    text = json.dumps(report.as_dict(), indent=2) + "\n"
+def save_run_report(path: Path, done: Segmented) -> Path:
+    """Write how a model ran, and on what image, as JSON."""
+    facts = {**done.report.as_dict(), "import": import_report(done.volume).as_dict()}
+    text = json.dumps(facts, indent=2) + "\n"
 
     def write(temporary: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
@@ -181,6 +192,6 @@ def whole_job(source: Path, model: str, out: Path, progress: ProgressCallback = 
     window = Case(volume).first_window()
     return [
         *written,
-        save_run_report(out / "run.json", done.report),
+        save_run_report(out / "run.json", done),
         save_picture(out / "planes.png", volume, labels, window),
     ]

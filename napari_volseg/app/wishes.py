@@ -31,6 +31,8 @@ class ViewWishes(EventedModel):
         0 to 1.
     labels_visible
         Whether segments are drawn.
+    report_shown
+        Whether the import report is unfolded.
     cursor_text
         What is under the cursor, for the status line.
     """
@@ -40,6 +42,7 @@ class ViewWishes(EventedModel):
     window: Window = Window(40, 400, "Soft tissue")
     labels_opacity: float = 0.5
     labels_visible: bool = True
+    report_shown: bool = False
     cursor_text: str = ""
 
 

@@ -11,6 +11,7 @@ from napari_volseg.core.errors import (
     UsageError,
     VolsegError,
 )
+from napari_volseg.core.findings import KINDS, Finding, Kind, Severity
 from napari_volseg.core.geometry import SAME_GRID_MM, Geometry, opposite
 from napari_volseg.core.jobs import CancelToken, Progress, ProgressCallback, no_progress
 from napari_volseg.core.prompts import Point, PointPrompt, Prompt, ScribblePrompt
@@ -26,13 +27,14 @@ from napari_volseg.core.segments import (
     SegmentTable,
     color_for,
 )
-from napari_volseg.core.volume import Finding, Provenance, Reorientation, TimeAxis, Volume
+from napari_volseg.core.volume import Provenance, Reorientation, TimeAxis, Volume
 from napari_volseg.core.windows import CT_WINDOWS, Window, auto_window
 
 __all__ = [
     "ANATOMICAL_STRUCTURE",
     "CHOICES",
     "CT_WINDOWS",
+    "KINDS",
     "LESION_CATEGORY",
     "MAX_LABEL",
     "SAME_GRID_MM",
@@ -50,6 +52,7 @@ __all__ = [
     "Geometry",
     "GeometryError",
     "Inquiry",
+    "Kind",
     "ModelCard",
     "Point",
     "PointPrompt",
@@ -63,6 +66,7 @@ __all__ = [
     "Segment",
     "SegmentTable",
     "Segmentation",
+    "Severity",
     "TimeAxis",
     "UsageError",
     "VolsegError",

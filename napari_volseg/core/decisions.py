@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from napari_volseg.core.errors import DecisionNeededError, RefusedError, UsageError
+from napari_volseg.core.findings import Finding
 
 _REFUSE = {"refuse": "don't open it"}
 
@@ -111,10 +112,13 @@ class Inquiry:
         Given in advance.
     unanswered
         Grows with each question that has no answer.
+    decided
+        Grows with each question that was answered.
     """
 
     answers: Answers
     unanswered: list[Decision] = field(default_factory=list)
+    decided: list[Finding] = field(default_factory=list)
 
     def ask(self, keyword: str, code: str, question: str) -> str:
         """Return the answer, or the first choice where there is none yet.
@@ -129,8 +133,11 @@ class Inquiry:
             raise RefusedError(f"{question}: refused, as {keyword} says", code)
         if answer is None:
             self.unanswered.append(Decision(keyword, code, question))
-        return answer or next(iter(CHOICES[keyword]))
+            return next(iter(CHOICES[keyword]))
+        text = f"{question}; decided: {CHOICES[keyword][answer]}, as {keyword} = {answer} says"
+        self.decided.append(Finding(f"decided.{keyword}", text, "note"))
+        return answer
 
     def branch(self) -> Inquiry:
-        """Return an inquiry of its own for one part, which knows what was left open so far."""
-        return Inquiry(self.answers, list(self.unanswered))
+        """Return an inquiry of its own for one part, which knows what was asked so far."""
+        return Inquiry(self.answers, list(self.unanswered), list(self.decided))

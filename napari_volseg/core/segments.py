@@ -10,8 +10,8 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from napari_volseg.core.errors import GeometryError, UsageError
+from napari_volseg.core.findings import Finding
 from napari_volseg.core.geometry import Geometry
-from napari_volseg.core.volume import Finding
 
 AlgorithmType = Literal["MANUAL", "SEMIAUTOMATIC", "AUTOMATIC"]
 Status = Literal["not started", "in progress", "done", "flagged"]

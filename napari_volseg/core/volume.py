@@ -6,33 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from numpy.typing import NDArray
 
 from napari_volseg.core.errors import GeometryError
+from napari_volseg.core.findings import Finding
 from napari_volseg.core.geometry import Geometry
-
-Severity = Literal["note", "warning"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that was found, repaired or assumed while reading a file.
-
-    Parameters
-    ----------
-    code
-        Stable identifier such as ``"dicom.thickness_differs"``.
-    message
-        One sentence for the user.
-    severity
-        ``"warning"`` is shown at once, ``"note"`` on request.
-    """
-
-    code: str
-    message: str
-    severity: Severity = "warning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +50,9 @@ class Provenance:
     details
         Descriptive, never identifying facts for the user: series description, date, scaling.
     findings
-        What was found, repaired or assumed.
+        What was found, repaired, assumed, decided and left out.
+    archive
+        The archive that ``paths`` were unpacked from for a while, None where they lie by themselves.
     """
 
     format: str
@@ -80,6 +62,7 @@ class Provenance:
     uids: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     findings: tuple[Finding, ...] = ()
+    archive: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

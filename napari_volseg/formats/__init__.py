@@ -3,6 +3,7 @@
 from napari_volseg.core import Answers, Decision
 from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
 from napari_volseg.formats.dicom.segmentation_export import save_dicom_seg
+from napari_volseg.formats.import_report import ImportReport, import_report
 from napari_volseg.formats.label_import import load_labels
 from napari_volseg.formats.nifti_export import save_labels_nifti, save_volume_nifti
 from napari_volseg.formats.raster_export import save_labels_metaimage, save_volume_metaimage, save_volume_nrrd
@@ -14,10 +15,12 @@ __all__ = [
     "Answers",
     "Decision",
     "FoundVolume",
+    "ImportReport",
     "RefusedFile",
     "Scan",
     "choose",
     "describe",
+    "import_report",
     "load",
     "load_labels",
     "open_volume",

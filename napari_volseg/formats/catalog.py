@@ -51,13 +51,17 @@ class FoundVolume:
     date
         ISO date, empty where unknown.
     findings
-        What was found, repaired or assumed.
+        What was found, repaired, assumed, decided and left out.
     source
         The reader's own notes for loading.
     decisions
         What only the user can decide before it is loaded; the description shows what the first choices give.
     uncalibrated
         Whether the grid is made up, so that nothing may be told in mm.
+    series_uid
+        DICOM series that it belongs to, empty where unknown.
+    archive
+        The zip archive that its files were unpacked from, None where they lie by themselves.
     """
 
     id: str
@@ -71,6 +75,8 @@ class FoundVolume:
     source: object = field(default=None, repr=False, compare=False)
     decisions: tuple[Decision, ...] = ()
     uncalibrated: bool = False
+    series_uid: str = ""
+    archive: Path | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

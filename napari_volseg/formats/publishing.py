@@ -80,7 +80,8 @@ def _flush_to_disk(path: Path) -> None:
 
 def require_no_source(target: Path, volume: Volume) -> None:
     """Raise RefusedError where ``target`` is a file that the volume was read from: it must outlive every export."""
-    sources = volume.origin_provenance.paths
+    source = volume.origin_provenance
+    sources = (*source.paths, source.archive) if source.archive else source.paths
     if target.exists() and any(path.exists() and target.samefile(path) for path in sources):
         raise RefusedError(
             f"{target} is a source file of {volume.name} and would be lost: choose another name", "export.over_source"

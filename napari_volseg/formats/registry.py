@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from napari_volseg.core import (
     Volume,
     no_progress,
 )
-from napari_volseg.formats import dicom, metaimage, nifti, nrrd
+from napari_volseg.formats import archives, dicom, metaimage, nifti, nrrd
 from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
 from napari_volseg.formats.files import PathLike, list_files
 from napari_volseg.formats.nifti_header import header_of_pair
@@ -36,6 +37,7 @@ def scan(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     answers: Answers | None = None,
+    room: Path | None = None,
 ) -> Scan:
     """Look at a file or at everything under a folder, and list the volumes in it.
 
@@ -50,15 +52,21 @@ def scan(
         Called and looked at after each file.
     answers
         To decisions that DICOM series may need; what stays open is listed in the volumes' ``decisions``.
+    room
+        Private folder into which zip archives at ``path`` itself are unpacked; the caller removes it once nothing
+        is read from it any more, exports included. Without it archives are refused.
 
     Raises
     ------
     UsageError
         For a path that does not exist.
     """
-    files = _one_of_each_pair(list_files(path))
+    listed = list_files(path)
+    unpacked, parts = _unpacked(path, room, progress, cancel)
+    tried = {one.archive for one in unpacked} | {file.path for file in parts[0].refused}
+    files = [file for file in listed if file not in tried]
+    files = _one_of_each_pair([*files, *(file for one in unpacked for file in one.files)])
     known = set(files)
-    parts: list[Scan] = []
     images: list[dicom.Instance] = []
     for number, file in enumerate(files):  # grows by what a DICOMDIR refers to
         if cancel is not None:
@@ -74,7 +82,7 @@ def scan(
             images.extend(outcome)
         progress(Progress(number + 1, len(files), f"Reading headers: {file.name}"))
     parts.append(dicom.assemble(images, [refused for part in parts for refused in part.refused], answers))
-    return _merged(parts)
+    return archives.named_after(unpacked, _merged(parts))
 
 
 def load(
@@ -109,10 +117,14 @@ def load(
         Where only the user can tell how the image lies; its ``keyword`` names the argument that answers.
     """
     if found.format == nifti.NAME:
-        return nifti.load(found, progress, cancel, orientation, form)
-    if found.format in _RASTERS:
-        return _RASTERS[found.format](found, progress, cancel, orientation)
-    return dicom.load(found, progress, cancel, answers)
+        volume = nifti.load(found, progress, cancel, orientation, form)
+    elif found.format in _RASTERS:
+        volume = _RASTERS[found.format](found, progress, cancel, orientation)
+    else:
+        volume = dicom.load(found, progress, cancel, answers)
+    if found.archive is None:
+        return volume
+    return replace(volume, provenance=replace(volume.origin_provenance, archive=found.archive))
 
 
 def open_volume(
@@ -123,8 +135,9 @@ def open_volume(
     orientation: str | None = None,
     form: str | None = None,
     answers: Answers | None = None,
+    room: Path | None = None,
 ) -> Volume:
-    """Open the volume at a path: the only one, or the one with ``volume_id``.
+    """Open the volume at a path: the only one, or the one with ``volume_id``; ``room`` as in ``scan``.
 
     Raises
     ------
@@ -135,7 +148,7 @@ def open_volume(
     UsageError
         For a path or an id that does not exist.
     """
-    found = choose(scan(path, progress, cancel, answers), path, volume_id)
+    found = choose(scan(path, progress, cancel, answers, room), path, volume_id)
     return load(found, progress, cancel, orientation, form, answers)
 
 
@@ -171,6 +184,26 @@ def describe(found: FoundVolume) -> str:
     return ", ".join(filter(None, (name, found.modality, shape, size, found.date)))
 
 
+def _unpacked(
+    path: PathLike | Sequence[PathLike],
+    room: Path | None,
+    progress: ProgressCallback,
+    cancel: CancelToken | None,
+) -> tuple[list[archives.Unpacked], list[Scan]]:
+    """Return what came out of the archives that were asked for, and what was refused on the way."""
+    roots = [path] if isinstance(path, str | os.PathLike) else list(path)
+    unpacked: list[archives.Unpacked] = []
+    refused: list[RefusedFile] = []
+    for root in map(Path, roots):
+        if room is None or not archives.is_zip(root):
+            continue
+        try:
+            unpacked.append(archives.unpack(root, room, progress, cancel))
+        except RefusedError as error:
+            refused.append(RefusedFile(root, error.code, str(error)))
+    return unpacked, [Scan(refused=(*refused, *(file for one in unpacked for file in one.refused)))]
+
+
 def _one_of_each_pair(files: Sequence[Path]) -> list[Path]:
     present = set(files)
     return [file for file in files if header_of_pair(file) not in present]
@@ -180,6 +213,8 @@ def _examine(file: Path) -> Scan | tuple[dicom.Instance, ...] | dicom.Directory:
     """Return what one file is, judged by its content."""
     try:
         if not dicom.has_preamble(file):
+            if archives.is_zip(file):
+                return Scan(refused=(archives.closed(file),))
             for is_ours, scan_file in _SINGLE_FILES:
                 if is_ours(file):
                     return scan_file(file)

@@ -19,7 +19,11 @@ REPORT_VERSION = 1
 
 
 def write_report(
-    path: str | Path, segmentation: Segmentation, volume: Volume, extra: Mapping[str, Any] | None = None
+    path: str | Path,
+    segmentation: Segmentation,
+    volume: Volume,
+    extra: Mapping[str, Any] | None = None,
+    imported: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write volumes and intensities of all segments as CSV or JSON and return the path.
 
@@ -33,11 +37,13 @@ def write_report(
         What is measured; both on one grid.
     extra
         Further facts in JSON types, such as the model's name: under ``"extra"`` in JSON, a column each in CSV.
+    imported
+        What became of the image on its way in, in JSON types: under ``"import"`` in JSON; CSV has no place for it.
 
     Raises
     ------
     UsageError
-        For another ending, or for an ``extra`` that JSON can't hold.
+        For another ending, or for further facts that JSON can't hold.
     RefusedError
         Where the file can't be written or does not read back as it was meant.
     """
@@ -49,7 +55,7 @@ def write_report(
             table = _table(rows, facts)
             _save(target, _to_csv(table), _from_csv, table)
         case ".json":
-            document = _document(rows, volume, facts)
+            document = _document(rows, volume, facts) | ({"import": _plain(imported)} if imported else {})
             _save(target, _to_json(document), json.loads, document)
         case suffix:
             raise UsageError(f'a report can\'t be written as "{suffix}": end its name in .csv or .json')

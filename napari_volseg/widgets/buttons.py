@@ -69,7 +69,12 @@ class CommandButton(ActionButton):
 
 def set_primary(button: QWidget, primary: bool) -> None:
     """Highlight the button that the user most likely wants next."""
-    if bool(button.property("primary")) != primary:
-        button.setProperty("primary", primary)
-        button.style().unpolish(button)
-        button.style().polish(button)
+    set_flag(button, "primary", primary)
+
+
+def set_flag(widget: QWidget, name: str, value: bool) -> None:
+    """Set a property on which the style depends."""
+    if bool(widget.property(name)) != value:
+        widget.setProperty(name, value)
+        widget.style().unpolish(widget)
+        widget.style().polish(widget)

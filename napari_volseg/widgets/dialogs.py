@@ -25,7 +25,7 @@ from napari_volseg.widgets.wording import as_sentence
 #: Width of a question with choices, pixels.
 CHOICE_WIDTH = 460
 
-OPEN_FILTER = "Images (*.nii *.nii.gz *.hdr *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"
+OPEN_FILTER = "Images (*.nii *.nii.gz *.hdr *.nrrd *.nhdr *.mha *.mhd *.dcm *.zip);;All files (*)"
 LABEL_FILTER = "Labels (*.nii *.nii.gz *.hdr *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"
 
 

@@ -35,7 +35,14 @@ class AppEvents(QObject):
         for signal in (app.case_changed, app.scan_changed, app.jobs.changed, app.tools.events):
             signal.connect(self._mark)
         view = app.view.events
-        for signal in (view.plane, view.three_d, view.window, view.labels_opacity, view.labels_visible):
+        for signal in (
+            view.plane,
+            view.three_d,
+            view.window,
+            view.labels_opacity,
+            view.labels_visible,
+            view.report_shown,
+        ):
             signal.connect(self._mark)
         app.case_changed.connect(self._follow_case)
         self._follow_case()

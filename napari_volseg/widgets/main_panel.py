@@ -1,4 +1,4 @@
-"""The panel that leads through the job: data, view, segment, click, correct, segments, export."""
+"""The panel that leads through the job: data, import report, view, segment, click, correct, segments, export."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from napari_volseg.widgets.events import AppEvents
 from napari_volseg.widgets.export_section import ExportSection
 from napari_volseg.widgets.guard import InputGuard
 from napari_volseg.widgets.hints import next_step
+from napari_volseg.widgets.report_section import ReportSection
 from napari_volseg.widgets.section import Section
 from napari_volseg.widgets.segment_section import SegmentSection
 from napari_volseg.widgets.segments_section import SegmentsSection
 from napari_volseg.widgets.status_strip import JobStrip, NoticeStrip
-from napari_volseg.widgets.theme import apply_theme, icon_color
+from napari_volseg.widgets.theme import apply_theme, icon_color, warning_color
 from napari_volseg.widgets.view_section import ViewSection
 
 WIDTH = 350
@@ -45,6 +46,7 @@ class MainPanel(QWidget):
         self._viewer = viewer
         self._case: Case | None = None
         self._tool = app.tools.tool
+        self._report_shown = False
         self.events = AppEvents(app, self)
         self._build()
         self.events.changed.connect(self.refresh)
@@ -59,7 +61,7 @@ class MainPanel(QWidget):
     @property
     def sections(self) -> tuple[Section, ...]:
         """The sections in the order of the job."""
-        return self.data, self.view, self.segment, self.click, self.correct, self.segments, self.export
+        return self.data, self.report, self.view, self.segment, self.click, self.correct, self.segments, self.export
 
     def refresh(self) -> None:
         """Show the next step; when another case was opened, unfold what has become possible."""
@@ -69,6 +71,9 @@ class MainPanel(QWidget):
         if self.app.tools.tool != self._tool:
             self._tool = self.app.tools.tool
             self._reveal_tool()
+        if self.app.view.report_shown != self._report_shown:
+            self._report_shown = self.app.view.report_shown
+            self._area.ensureWidgetVisible(self.report)
         self.hint.setText(next_step(self.app).text)
 
     def sizeHint(self) -> QSize:
@@ -96,6 +101,7 @@ class MainPanel(QWidget):
         self.hint.setObjectName("hint")
         self.hint.setWordWrap(True)
         self.data = DataSection(app, events)
+        self.report = ReportSection(app, events)
         self.view = ViewSection(app, events)
         self.segment = SegmentSection(app, events)
         self.click = ClickSection(app, events)
@@ -116,7 +122,7 @@ class MainPanel(QWidget):
     def _unfold(self) -> None:
         opened = self._case is not None
         self.data.expanded = not opened
-        for section in self.sections[1:]:
+        for section in self.sections[2:]:
             section.expanded = opened
 
     def _reveal_tool(self) -> None:
@@ -130,6 +136,7 @@ class MainPanel(QWidget):
     def _follow_theme(self) -> None:
         apply_theme(self, self._viewer)
         self.segments.set_icon_color(icon_color(self._viewer))
+        self.report.set_warning_color(warning_color(self._viewer))
 
 
 def _scrolling(sections: tuple[Section, ...]) -> QScrollArea:

@@ -11,6 +11,8 @@ from qtpy.QtWidgets import QWidget
 
 #: Colour of what is chosen and of the next step, for dark and light themes: napari's own is too pale on light grey.
 ACCENTS = {"dark": "#5273e0", "light": "#2f55c8"}
+#: Colour of the marks of warnings, legible as text on the panel's ground.
+WARNINGS = {"dark": "#e8bb2a", "light": "#8a5300"}
 
 
 def apply_theme(widget: QWidget, viewer: ViewerModel) -> None:
@@ -18,6 +20,11 @@ def apply_theme(widget: QWidget, viewer: ViewerModel) -> None:
     text = files(__package__).joinpath("style.qss").read_text(encoding="utf-8")
     theme = get_theme(viewer.theme)
     widget.setStyleSheet(template(text, accent=ACCENTS[theme.type], **theme.to_rgb_dict()))
+
+
+def warning_color(viewer: ViewerModel) -> QColor:
+    """Return the colour of marks of warnings in the viewer's theme."""
+    return QColor(WARNINGS[get_theme(viewer.theme).type])
 
 
 def icon_color(viewer: ViewerModel) -> QColor:

@@ -67,5 +67,6 @@ def _tooltip(entry: Entry) -> str:
     if isinstance(entry, RefusedFile):
         return f"{entry.path}\n{entry.reason}"
     size = " × ".join(str(n) for n in entry.shape)
-    lines = [f"Click to open {entry.description}", f"{entry.format}, {size} voxels (z, y, x)", str(entry.paths[0])]
+    source = entry.archive or entry.paths[0]
+    lines = [f"Click to open {entry.description}", f"{entry.format}, {size} voxels (z, y, x)", str(source)]
     return "\n".join([*lines, *(f.message for f in entry.findings)])

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import nibabel as nib
 import numpy as np
@@ -142,6 +143,45 @@ def test_a_missing_slice_is_asked_about_and_the_answer_is_a_flag(series_with_a_g
     assert main(["convert", str(folder), str(out), "--on-missing-slice", "blocks"]) == UNDECIDED
     assert main(["convert", str(folder), str(out), "--on-missing-slice", "blocks", "--volume", "2"]) == DONE
     assert nib.load(out).shape == (5, 4, 3)
+
+
+def test_info_reports_what_was_found_repaired_decided_and_refused(series_with_a_gap, capsys):
+    for path in series_with_a_gap.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.SliceThickness = 99
+        dataset.save_as(path)
+    (series_with_a_gap / "broken.nii").write_text("no image")
+    command = ["info", str(series_with_a_gap), "--on-missing-slice", "empty"]
+    assert main([*command, "--json"]) == DONE
+    (volume,) = json.loads(capsys.readouterr().out)["volumes"]
+    report = volume["report"]
+    assert (report["facts"]["files"], report["facts"]["slices"], report["facts"]["axis_codes"]) == (5, 6, "SPL")
+    assert [e["code"] for e in report["repaired"]] == ["dicom.empty_slices", "dicom.thickness_differs"]
+    assert [e["code"] for e in report["decided"]] == ["decided.on_missing_slice"]
+    assert [e["code"] for e in report["refused"]] == ["nifti.not_nifti"]
+    assert {e["code"] for e in volume["warnings"]} == {e["code"] for e in report["repaired"] + report["decided"]}
+    assert main(command) == DONE
+    told = capsys.readouterr().out
+    assert "    repaired  warning dicom.thickness_differs: Slice Thickness says 99 mm" in told
+    assert "    decided   note decided.on_missing_slice: 1 slice is missing" in told
+
+
+def test_a_study_in_an_archive_is_converted_and_nothing_stays(image, tmp_path, capsys, monkeypatch):
+    rooms = tmp_path / "rooms"
+    rooms.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(rooms))
+    path, out = tmp_path / "study.zip", tmp_path / "copy.nii.gz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(image, "a/ct.nii.gz")
+        archive.writestr("../evil.nii", b"evil")
+    assert main(["info", str(path), "--json"]) == DONE
+    told = json.loads(capsys.readouterr().out)
+    assert told["volumes"][0]["report"]["facts"]["archive"] == "study.zip"
+    assert [refused["code"] for refused in told["refused"]] == ["archive.outside"]
+    assert main(["convert", str(path), str(out)]) == DONE
+    assert np.array_equal(np.asanyarray(nib.load(out).dataobj), np.asanyarray(nib.load(image).dataobj))
+    assert not list(rooms.iterdir())
+    assert not (tmp_path / "evil.nii").exists()
 
 
 def test_models_are_listed(capsys):

@@ -61,7 +61,8 @@ def assemble(
         broken = [part[0] for part, outcome in outcomes if isinstance(outcome, RefusedError)]
         for part, outcome in outcomes:
             if isinstance(outcome, RefusedError):
-                failed.append(RefusedFile(part[0].path, outcome.code, _in_series(part[0], outcome)))
+                reason = _in_series(part[0], outcome)
+                failed.append(RefusedFile(part[0].path, outcome.code, reason, part[0].series_uid))
             elif not (outcome.slices == 1 and any(_split_off(part[0], first) for first in broken)):
                 findings = (*_losses(losses), *outcome.findings)
                 found.append(replace(outcome, id=str(len(found) + 1), findings=findings))
@@ -253,10 +254,11 @@ def _volume(stack: Stack, findings: tuple[Finding, ...], inquiry: Inquiry) -> Fo
         modality=first.modality,
         geometry=geometry,
         date=first.date,
-        findings=(*findings, *_filled(stack, geometry.shape[0]), *told),
+        findings=(*inquiry.decided, *findings, *_filled(stack, geometry.shape[0]), *told),
         source=stack,
         decisions=tuple(inquiry.unanswered),
         uncalibrated=stack.uncalibrated,
+        series_uid=first.series_uid,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from napari_volseg.core import (
@@ -99,7 +100,8 @@ def decided(found: FoundVolume, answers: Answers) -> FoundVolume:
             f"{found.description!r} becomes {len(choices)} volumes: scan again with the same answers and choose one",
             choices,
         )
-    return volumes[0]
+    lost = [finding for finding in found.findings if finding.code == "dicom.left_out"]  # the scan alone knows of it
+    return replace(volumes[0], findings=(*lost, *volumes[0].findings))
 
 
 def _meaning(first: Instance) -> tuple[str, str]:

@@ -8,8 +8,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from napari_volseg.core import Finding, RefusedError
-from napari_volseg.core.volume import Severity
+from napari_volseg.core import Finding, RefusedError, Severity
 from napari_volseg.formats.dicom.grid import along_normal
 from napari_volseg.formats.dicom.instances import Instance
 

@@ -2,7 +2,8 @@
 
 In a CT with gantry tilt the slices are shifted against each other, so that the axes of the grid are not at right
 angles. Networks were trained on grids whose axes are. The upright grid keeps as many of the source's axes as it can
-and the distances between its planes, so that each of its rows of voxels is one of the source, shifted along itself.
+and the distances between its planes (or half of them), so that each of its rows of voxels is one of the source,
+shifted along itself.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ from napari_volseg.spatial.resample import resample
 
 #: A shear that moves no voxel farther than this, in voxels, is less than interpolation would blur.
 _HARMLESS = 0.5
+#: Rounding in voxel indices.
+_NOISE = 1e-6
+#: Planes along a moved axis that are farther apart than this, mm, are doubled: labels then return to within a quarter
+#: of that distance.
+_FINE_MM = 1.25
 #: Part of a voxel by which a sheared axis is set off, so that no voxel of one grid lies just between two of the
 #: other: to which of them it is nearest would depend on rounding, and labels would not come back as they went.
 _OFF_TIES = 2**0.5 / 128
@@ -80,10 +86,15 @@ def straightening(geometry: Geometry) -> Straightening | None:
     """
     if not geometry.is_sheared:
         return None
-    target = _covering(geometry, upright_frame(geometry))
-    way = Straightening(geometry, target)
-    shifts = np.abs(way.transform[:3, :3] - np.eye(3)) @ ((np.asarray(geometry.shape) - 1) / 2)
-    return way if shifts.max() > _HARMLESS else None
+    frame = upright_frame(geometry)
+    along = frame.T @ geometry.matrix[:3, :3]
+    steps = np.diag(along)
+    shifts = np.abs(along / steps[:, None] - np.eye(3)) @ ((np.asarray(geometry.shape) - 1) / 2)
+    if shifts.max() <= _HARMLESS:
+        return None
+    moved = shifts > _NOISE
+    factors = np.where(moved & (steps > _FINE_MM), 2, 1)
+    return Straightening(geometry, _covering(geometry, frame * (steps / factors), moved))
 
 
 def upright_frame(geometry: Geometry) -> NDArray[np.float64]:
@@ -106,16 +117,14 @@ def _orthogonal(direction: NDArray[np.float64], order: NDArray[np.int64]) -> NDA
     return frame
 
 
-def _covering(geometry: Geometry, frame: NDArray[np.float64]) -> Geometry:
-    """Return the grid along ``frame`` that holds every voxel of a grid, its planes as far apart as the grid's are."""
+def _covering(geometry: Geometry, columns: NDArray[np.float64], moved: NDArray[np.bool_]) -> Geometry:
+    """Return the grid with these columns that holds every voxel of a grid, whose axes are ``moved`` or kept."""
     matrix = geometry.matrix.copy()
-    matrix[:3, :3] = frame * np.diag(frame.T @ geometry.matrix[:3, :3])
+    matrix[:3, :3] = columns
     index = Geometry(geometry.shape, matrix).to_index(geometry.corners())
-    low, high = index.min(0), index.max(0)
-    moved = (low < -1e-6) | (high > np.asarray(geometry.shape) - 1 + 1e-6)
-    start = np.where(moved, np.floor(low) - _OFF_TIES, 0.0)
-    z, y, x = np.ceil(high - start - 1e-6).astype(int) + 1
-    matrix[:3, 3] += matrix[:3, :3] @ start
+    start = np.where(moved, np.floor(index.min(0)) - _OFF_TIES, 0.0)
+    z, y, x = np.ceil(index.max(0) - start - _NOISE).astype(int) + 1
+    matrix[:3, 3] += columns @ start
     return Geometry((int(z), int(y), int(x)), matrix, geometry.frame_of_reference_uid)
 
 

@@ -86,8 +86,8 @@ def test_a_ray_in_3d_meets_the_segment_in_its_true_place(binding, app, viewer, g
         return layer.get_value(position, **ray)
 
     assert met(true) == 1
-    assert met(true + [9.0, 0, 0]) in (0, None)
-    assert met(true - [9.0, 0, 0]) in (0, None)
+    assert met(true + np.array([9.0, 0, 0])) in (0, None)
+    assert met(true - np.array([9.0, 0, 0])) in (0, None)
 
 
 def test_prompts_and_new_strokes_follow(binding, app, viewer, geometry) -> None:

@@ -179,7 +179,7 @@ def found(model: str, tilt: float) -> dict[str, float]:
 @pytest.mark.parametrize("model", ["ct-tissues", "phantom-organs"])
 def test_a_leaning_gantry_costs_models_little(model: str) -> None:
     straight = found(model, 0.0)
-    for tilt in (-20.0, 2.0, 15.0):
+    for tilt in (-20.0, 15.0):
         tilted = found(model, tilt)
         assert np.mean(list(tilted.values())) > np.mean(list(straight.values())) - 0.02, tilted
         assert all(tilted[name] > straight[name] - 0.05 for name in straight), tilted

@@ -200,6 +200,8 @@ def _segment(arguments: argparse.Namespace) -> int:
         progress=_progress_bar(),
     )
     _tell_findings(done.volume)
+    for finding in done.report.findings:
+        print(f"napari-volseg: {finding.severity}: {finding.message}", file=sys.stderr)
     _say_saved(headless.save_labels(arguments.output, done))
     if arguments.report:
         _say_saved(headless.save_run_report(arguments.report, done))

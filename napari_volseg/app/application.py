@@ -344,7 +344,8 @@ class Application:
         if outcome.plan is not None:
             case.session.commit(outcome.plan)
         report = outcome.prediction.report
-        self.notice(f"{outcome.card.title} finished in {report.seconds.total:.1f} s on {report.device}")
+        told = "".join(f"; {finding.message}" for finding in report.findings)
+        self.notice(f"{outcome.card.title} finished in {report.seconds.total:.1f} s on {report.device}{told}")
 
     def _tell_saved(self, path: Path) -> None:
         self.notice(f"Saved and verified: {path}")

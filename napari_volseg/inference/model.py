@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_volseg.core import (
     CancelToken,
+    Finding,
     ModelCard,
     ProgressCallback,
     RefusedError,
@@ -18,6 +19,7 @@ from napari_volseg.core import (
     Volume,
     no_progress,
 )
+from napari_volseg.spatial import Straightening
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class RunReport:
         Wall clock, by phase.
     peak_memory_bytes
         Largest resident memory of the process so far; 0 where the system does not tell.
+    straightening
+        How the image was resampled for the model; None where it was given on its own grid.
     """
 
     model: str
@@ -64,9 +68,26 @@ class RunReport:
     windows: int
     seconds: Seconds
     peak_memory_bytes: int
+    straightening: Straightening | None = None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the user should know of how the model saw the image."""
+        if self.straightening is None:
+            return ()
+        z, y, x = self.straightening.target.shape
+        text = (
+            f"the model saw the slices, tilted by {self.straightening.angle:.3g}°, resampled to an orthogonal grid "
+            f"of {z} × {y} × {x} voxels; its labels were brought back to them"
+        )
+        return (Finding("model.straightened", text, "note"),)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as plain JSON-ready values, seconds rounded to milliseconds."""
+        """Return the report as plain JSON-ready values, seconds rounded to milliseconds.
+
+        Where the model saw a resampled image, ``"model_grid"`` tells its shape, its affine from index (z, y, x) to
+        LPS mm, and the 4×4 that leads there from an index (z, y, x) of the image.
+        """
         phases = ("total", "network", "before", "after")
         return {
             "model": self.model,
@@ -75,7 +96,16 @@ class RunReport:
             "windows": self.windows,
             "seconds": {phase: round(getattr(self.seconds, phase), 3) for phase in phases},
             "peak_memory_bytes": self.peak_memory_bytes,
+            **({} if self.straightening is None else {"model_grid": _grid_facts(self.straightening)}),
         }
+
+
+def _grid_facts(way: Straightening) -> dict[str, Any]:
+    return {
+        "shape": list(way.target.shape),
+        "affine": way.target.matrix.tolist(),
+        "from_image": way.transform.tolist(),
+    }
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,14 @@ from napari_volseg.inference.preprocessing import PreparedImage, prepare
 from napari_volseg.inference.runs import Stopwatch, peak_memory_bytes
 from napari_volseg.inference.sliding import Network, WindowGrid, stream_logits
 from napari_volseg.inference.stitching import LabelStitcher
-from napari_volseg.spatial import apply_reorientation, invert_reorientation, reorient_geometry, reorientation_to
+from napari_volseg.inference.upright import predict_upright
+from napari_volseg.spatial import (
+    apply_reorientation,
+    invert_reorientation,
+    reorient_geometry,
+    reorientation_to,
+    straightening,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -100,6 +107,10 @@ class NnunetModel:
         if backend not in BACKENDS:
             raise UsageError(f"back end {backend!r} is unknown to this model: choose one of {', '.join(BACKENDS)}")
         require_3d(volume)
+        way = straightening(volume.geometry)
+        if way is not None:
+            predict = partial(self.predict, device=device, backend=backend, progress=progress, cancel=cancel)
+            return predict_upright(predict, volume, way, progress, cancel)
         with watch.phase("before"):
             where = resolve_device(device)
             progress(Progress(0, 0, "preparing the image"))

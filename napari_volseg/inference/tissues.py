@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,13 @@ from napari_volseg.inference.tissue_masks import (
     lung_masks,
     wall_mask,
 )
+from napari_volseg.inference.upright import predict_upright
 from napari_volseg.spatial import (
     DISPLAY_CODES,
     apply_reorientation,
     display_reorientation,
     reorient_geometry,
+    straightening,
 )
 
 BODY, LEFT_LUNG, RIGHT_LUNG, BONE, FAT, MUSCLE = range(1, 7)
@@ -103,6 +106,10 @@ class CtTissues:
             raise UsageError(f"back end {backend!r} is unknown to {self.NAME}: choose auto or numpy")
         require_3d(volume)
         _require_ct(volume)
+        way = straightening(volume.geometry)
+        if way is not None:
+            predict = partial(self.predict, device=device, backend=backend, progress=progress, cancel=cancel)
+            return predict_upright(predict, volume, way, progress, cancel)
         with watch.phase("before"):
             refuse_non_finite(volume.voxels)
         to_display = display_reorientation(volume.geometry)

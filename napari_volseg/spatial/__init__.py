@@ -1,4 +1,4 @@
-"""Grid algebra: reorient, resample, crop, and how the three anatomical planes lie in a grid."""
+"""Grid algebra: reorient, resample, straighten, crop, and how the three anatomical planes lie in a grid."""
 
 from napari_volseg.spatial.crop import crop_geometry
 from napari_volseg.spatial.planes import PLANES, Letters, Plane, edge_letters, plane_axis
@@ -11,12 +11,14 @@ from napari_volseg.spatial.reorient import (
     reorientation_to,
 )
 from napari_volseg.spatial.resample import regrid, resample
+from napari_volseg.spatial.straighten import Straightening, straightening, upright_frame
 
 __all__ = [
     "DISPLAY_CODES",
     "PLANES",
     "Letters",
     "Plane",
+    "Straightening",
     "apply_reorientation",
     "crop_geometry",
     "display_reorientation",
@@ -27,4 +29,6 @@ __all__ = [
     "reorient_geometry",
     "reorientation_to",
     "resample",
+    "straightening",
+    "upright_frame",
 ]

@@ -120,6 +120,7 @@ def torso(
     extent: Sequence[float] = TORSO_EXTENT,
     noise: float = 11.0,
     supersample: int = 2,
+    tilt: float = 0.0,
 ) -> PhantomCase:
     """Return a contrast-enhanced CT of a supine torso, as a scanner with an axis-aligned grid sees it.
 
@@ -135,6 +136,9 @@ def torso(
         Standard deviation in the middle of the body, HU.
     supersample
         Samples per voxel and axis from which partial volume comes.
+    tilt
+        Angle by which the gantry leans towards the patient's head, degrees: its slices then follow each other along
+        the table, which is not their normal.
 
     Returns
     -------
@@ -143,7 +147,7 @@ def torso(
     """
     anatomy, scan = (np.random.default_rng([seed, part]) for part in (0, 1))
     scene = _torso_scene(Chance(anatomy))
-    geometry = _torso_grid(spacing, extent, float(anatomy.uniform(-900, -300)))
+    geometry = _torso_grid(spacing, extent, float(anatomy.uniform(-900, -300)), tilt)
     scene.pose[2, 3] += geometry.to_patient((np.asarray(geometry.shape) - 1) / 2)[2]
     image = blur(sharp_image(scene, geometry, scan, 0, supersample), geometry, (1.0, 0.8, 0.8))
     image += noise * _noise_share(image, geometry) * reconstruction_noise(scan, geometry)
@@ -152,10 +156,16 @@ def torso(
     return PhantomCase(volume, Segmentation(labels_of(scene, geometry), geometry, TORSO_TABLE))
 
 
-def _torso_grid(spacing: Sequence[float], extent: Sequence[float], z: float) -> Geometry:
+def _torso_grid(spacing: Sequence[float], extent: Sequence[float], z: float, tilt: float) -> Geometry:
     shape = [max(1, round(e / s)) for e, s in zip(extent, spacing, strict=True)]
     half = [(n - 1) * s / 2 for n, s in zip(shape, spacing, strict=True)]
-    return Geometry.from_spacing(shape, spacing, (-half[2], -half[1], z))
+    upright = Geometry.from_spacing(shape, spacing, (-half[2], -half[1], z))
+    if tilt == 0:
+        return upright
+    matrix, middle = upright.matrix.copy(), (np.asarray(shape) - 1) / 2
+    matrix[1:3, 1] = spacing[1] * np.cos(np.radians(tilt)), spacing[1] * np.sin(np.radians(tilt))
+    matrix[:3, 3] = upright.to_patient(middle) - matrix[:3, :3] @ middle
+    return Geometry(upright.shape, matrix)
 
 
 def _torso_scene(chance: Chance) -> Scene:

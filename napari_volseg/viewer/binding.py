@@ -26,7 +26,7 @@ from napari_volseg.viewer.layers import (
 )
 from napari_volseg.viewer.markers import markers_of, show_markers
 from napari_volseg.viewer.mouse import Mouse
-from napari_volseg.viewer.planes import plane_of, show_plane, show_volume
+from napari_volseg.viewer.planes import plane_of, show_plane, show_volume, true_shape
 from napari_volseg.viewer.proxies import SegmentsProxy, VolumeProxy
 from napari_volseg.viewer.readout import readout
 
@@ -62,6 +62,17 @@ class Shown:
         self.volume_3d = VolumeProxy(self.case.volume, window)
         self.segments_3d = SegmentsProxy(self.case.segmentation)
         return self.deep
+
+    def place(self, *, in_3d: bool) -> None:
+        """Give what the 3D view shows the true shape of a sheared volume, or take it back.
+
+        napari turns it right in 3D and can't slice it in 2D, where the slices are shown as they were acquired.
+        """
+        if not self.case.volume.geometry.is_sheared:
+            return
+        matrix = true_shape(self.case.volume.geometry) if in_3d else np.eye(4)
+        for layer in (*self.deep, self.prompts):
+            layer.affine = matrix
 
     @property
     def flat(self) -> tuple[Layer, ...]:
@@ -106,6 +117,9 @@ class ViewerBinding:
         viewer.scene.camera.synced = False
         threading.Thread(target=warm_up, name="volseg-warm-up").start()
         self._link(self._links, self._wish_links())
+        # ahead of napari, which slices all layers for two dimensions at once
+        viewer.dims.events.ndisplay.connect(self._leave_3d, position="first")
+        self._links.append((viewer.dims.events.ndisplay, self._leave_3d))
         self._show_case()
 
     @property
@@ -213,7 +227,9 @@ class ViewerBinding:
         if self._app.view.three_d:
             self._add(shown.make_proxies(self._app.view.window))
             self._hide(shown.flat)
-            show_volume(self._viewer, shown.image)
+            show_volume(self._viewer)
+            shown.place(in_3d=True)
+            self._viewer.fit_to_view(layers=list(shown.deep[:1]))
         else:
             self._hide(shown.deep)
             show_plane(self._viewer, self._app.view.plane, shown.image)
@@ -224,7 +240,7 @@ class ViewerBinding:
     def _reset_view(self, _: object) -> None:
         """Go back to where a view begins, in the place of napari's reset, which would turn 3D to the feet."""
         self._show_view()
-        if self._shown is not None:
+        if self._shown is not None and not self._app.view.three_d:
             self._viewer.fit_to_view(layers=[self._shown.image])
 
     def _hide(self, layers: tuple[Layer, ...]) -> None:
@@ -316,6 +332,10 @@ class ViewerBinding:
         shown, view, position = self._shown, self._app.view, self._viewer.cursor.position
         seen = shown is not None and not view.three_d and len(position) >= len(shown.image.scale)
         view.cursor_text = readout(shown.case, self._to_index(position)) if shown and seen else ""
+
+    def _leave_3d(self) -> None:
+        if self._shown is not None and self._viewer.dims.ndisplay == 2:
+            self._shown.place(in_3d=False)
 
     def _follow_ndisplay(self) -> None:
         if self._shown is not None:

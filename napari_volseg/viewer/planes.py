@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer
+from numpy.typing import NDArray
 
 from napari_volseg.app import Application
 from napari_volseg.app.wishes import Plane
-from napari_volseg.spatial import Letters, edge_letters
+from napari_volseg.core import Geometry
+from napari_volseg.spatial import Letters, edge_letters, upright_frame
 
 Vector = tuple[float, float, float]
 
@@ -67,7 +70,7 @@ def show_plane(viewer: ViewerModel, plane: Plane, image: Layer) -> None:
         viewer.fit_to_view(layers=[image])
 
 
-def show_volume(viewer: ViewerModel, image: Layer) -> None:
+def show_volume(viewer: ViewerModel) -> None:
     """Show the volume in 3D from the front: superior up, the patient's left on the viewer's right."""
     viewer.dims.order = (0, 1, 2)
     # before the number of dimensions: napari turns its 3D camera by the orientation that it finds then
@@ -75,7 +78,23 @@ def show_volume(viewer: ViewerModel, image: Layer) -> None:
     viewer.dims.ndisplay = 3
     view_direction, up_direction = FROM_ANTERIOR
     viewer.scene.camera.set_view_direction(view_direction, up_direction)
-    viewer.fit_to_view(layers=[image])
+
+
+def true_shape(geometry: Geometry) -> NDArray[np.float64]:
+    """Return where napari is to put what lies on a grid so that a sheared one is seen in its true shape.
+
+    Returns
+    -------
+    NDArray
+        4×4, from the place (z, y, x, 1) that a layer's scale gives to that in the upright frame, mm; both share the
+        centre. The identity for an orthogonal grid.
+    """
+    matrix = np.eye(4)
+    if geometry.is_sheared:
+        center = (np.asarray(geometry.shape) - 1) / 2 * geometry.spacing
+        matrix[:3, :3] = upright_frame(geometry).T @ geometry.direction
+        matrix[:3, 3] = center - matrix[:3, :3] @ center
+    return matrix
 
 
 def plane_of(order: tuple[int, ...]) -> Plane | None:

@@ -1,0 +1,51 @@
+"""A sheared volume as models see it: on an orthogonal grid; their labels return to the slices as acquired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from napari_volseg.core import CancelToken, Progress, ProgressCallback, Volume
+from napari_volseg.inference.model import Prediction, Seconds
+from napari_volseg.inference.runs import Stopwatch, peak_memory_bytes
+from napari_volseg.spatial import Straightening
+
+
+def predict_upright(
+    predict: Callable[[Volume], Prediction],
+    volume: Volume,
+    way: Straightening,
+    progress: ProgressCallback,
+    cancel: CancelToken,
+) -> Prediction:
+    """Label a sheared volume through its upright grid.
+
+    Parameters
+    ----------
+    predict
+        Labels a volume whose axes are orthogonal.
+    volume
+        3D, on the source grid of ``way``.
+    way
+        From the volume's grid to the upright one; the report of the run keeps it.
+    progress
+        Told that the image is resampled.
+    cancel
+        Looked at between slabs.
+
+    Returns
+    -------
+    Prediction
+        Labels on the volume's own grid; what the model labelled outside its field of view is left out.
+    """
+    watch = Stopwatch()
+    with watch.phase("before"):
+        progress(Progress(0, 0, "resampling the tilted slices"))
+        voxels = way.image(volume.voxels, cancel)
+    seen = predict(replace(volume, voxels=voxels, geometry=way.target))
+    with watch.phase("after"):
+        labels = way.labels_back(seen.labels, cancel)
+    around, inside = watch.seconds(), seen.report.seconds
+    seconds = Seconds(around.total, inside.network, inside.before + around.before, inside.after + around.after)
+    report = replace(seen.report, seconds=seconds, peak_memory_bytes=peak_memory_bytes(), straightening=way)
+    return replace(seen, labels=labels, report=report)

@@ -28,6 +28,7 @@ from dicom_factory import (
     setting_each,
     write_series,
 )
+from mosaic_factory import Private, private_of, write_mosaic
 from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
 from pydicom.uid import (
@@ -418,6 +419,23 @@ def two_times(lost: int | None = None) -> Make:
     return make
 
 
+# -- Siemens mosaics -----------------------------------------------------------------------------------------
+
+
+def mosaic(*times: int, told: Callable[[Recipe], Private | None] = private_of, **changes: object) -> Make:
+    """Return the recipe of one mosaic for each number that is added to its values."""
+
+    def make(folder: Path) -> Truth:
+        recipe = BASE.also(**changes)
+        for number, add in enumerate(times, 1):
+            write_mosaic(folder, recipe, told(recipe), add=add, number=number)
+        (beads,) = truth_of(recipe).beads
+        truth = Truth(tuple({value + add: place for value, place in beads.items()} for add in times))
+        return replace(truth, may_warn=frozenset({"dicom.time_assumed"} if len(times) > 1 else ()))
+
+    return make
+
+
 # -- containers ----------------------------------------------------------------------------------------------
 
 
@@ -649,6 +667,9 @@ NOTED: dict[str, tuple[Make, str]] = {
         then(series(), lambda paths: shutil.copy(paths[2], paths[2].with_name("copy"))),
         "dicom.copies",
     ),
+    "D21a mosaic": (mosaic(0), "dicom.mosaic"),
+    "D21b mosaic against the normal": (mosaic(0, step=(0, 0, -3.0)), "dicom.mosaic"),
+    "D21c oblique mosaics over time": (mosaic(0, SECOND, orientation=rotated(33)), "dicom.mosaic"),
     "D48 modality LUT": (lookup_table, "dicom.modality_lut"),
     "D52 MONOCHROME1": (series(setting(PhotometricInterpretation="MONOCHROME1")), "dicom.monochrome1"),
     "D57b unequal windows": (
@@ -693,7 +714,7 @@ WARNED: dict[str, tuple[Make, str]] = {
 }  # fmt: skip
 
 REFUSED: dict[str, tuple[Make, str]] = {
-    "D21 mosaic": (series(setting(ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])), "dicom.mosaic"),
+    "D21d mosaic without private headers": (mosaic(0, told=lambda recipe: None), "dicom.mosaic"),
     "D22 radial": (
         series(setting_each(lambda k: {"ImageOrientationPatient": [round(v, 9) for v in rotated(9.0 * k)]})),
         "dicom.not_parallel",

@@ -28,6 +28,7 @@ from napari_volseg.formats.dicom.encoding import (
 )
 from napari_volseg.formats.dicom.marks import KEYWORDS as MARK_KEYWORDS
 from napari_volseg.formats.dicom.marks import Mark, read_marks
+from napari_volseg.formats.dicom.mosaic import Tile, without_mosaics
 from napari_volseg.formats.dicom.native import NativePixels, find_native_pixels
 from napari_volseg.formats.placement import FARTHEST_MM
 
@@ -121,7 +122,7 @@ class Instance:
     patient
         Digest of what identifies the patient, empty where nothing does.
     frame
-        Index in a multi-frame file, None in a file of a single image.
+        Index in a multi-frame file or a mosaic, None in a file of a single image.
     stack
         Stack ID of a frame.
     marks
@@ -130,6 +131,8 @@ class Instance:
         Keywords of PixelSpacing, ImageOrientationPatient and ImagePositionPatient that are absent.
     native
         Where the pixels stand, if they can be read without a decoder.
+    tile
+        Its place in a Siemens mosaic, from whose pixels it is cut; None for other images.
     """
 
     path: Path
@@ -176,6 +179,7 @@ class Instance:
     marks: tuple[Mark | None, ...]
     missing: tuple[str, ...]
     native: NativePixels | None
+    tile: Tile | None = None
 
 
 def read_file(path: Path) -> tuple[Instance, ...] | Directory | RefusedFile | None:
@@ -227,9 +231,11 @@ def _read(path: Path, stream: BinaryIO) -> tuple[Instance, ...] | Directory | Re
         refuse_missing_pixels(path, header, stream, syntax)
         native = find_native_pixels(path, header, stream, at, syntax)
         singles = list(frames.single_frames(path, header))
-        return tuple(
-            _interpret(path, single, syntax, start, n if len(singles) > 1 else None, native)
-            for n, single in enumerate(singles)
+        return without_mosaics(
+            tuple(
+                _interpret(path, single, syntax, start, n if len(singles) > 1 else None, native)
+                for n, single in enumerate(singles)
+            )
         )
     except RefusedError as error:
         return RefusedFile(path, error.code, str(error), text(header, "SeriesInstanceUID"))
@@ -264,12 +270,6 @@ def _refuse_non_images(path: Path, header: Dataset) -> None:
 
 
 def _refuse_unsupported_images(path: Path, header: Dataset) -> None:
-    if "MOSAIC" in texts(header, "ImageType"):
-        raise RefusedError(
-            f"{path.name} is a Siemens mosaic (many slices tiled in one image), which can't be opened yet: "
-            "convert it to NIfTI",
-            "dicom.mosaic",
-        )
     photometric = text(header, "PhotometricInterpretation")
     samples = number(path, header, "SamplesPerPixel") or 1
     if (samples, photometric) not in [*((1, grey) for grey in _GREY), *((3, colour) for colour in _COLOURS)]:

@@ -27,6 +27,7 @@ from napari_volseg.core import (
 from napari_volseg.formats.dicom.decoding import decode_apart
 from napari_volseg.formats.dicom.encoding import transfer_syntax
 from napari_volseg.formats.dicom.instances import Instance
+from napari_volseg.formats.dicom.mosaic import cut_tiles, mosaic_of
 from napari_volseg.formats.dicom.stack import Stack, fillings
 from napari_volseg.formats.filling import allocate
 from napari_volseg.formats.rescale import INTEGER_TYPES, keeps_integers, rescale_into
@@ -172,15 +173,19 @@ Batch = list[tuple[int, int]]
 
 
 def _batches(cells: Mapping[tuple[int, int], Instance]) -> list[Batch]:
-    """Return cells by file, those of a multi-frame file in the order of its frames and not too many at once."""
+    """Return cells by file, those of a multi-frame file in the order of its frames and not too many at once.
+
+    The tiles of a mosaic stay together, since they are decoded together.
+    """
     by_file: dict[Path, Batch] = {}
     for cell, image in cells.items():
         by_file.setdefault(image.path, []).append(cell)
     return [
-        ordered[start : start + _FRAMES_AT_ONCE]
+        ordered[start : start + size]
         for batch in by_file.values()
         for ordered in (sorted(batch, key=lambda cell: cells[cell].frame or 0),)
-        for start in range(0, len(ordered), _FRAMES_AT_ONCE)
+        for size in (_FRAMES_AT_ONCE if cells[batch[0]].tile is None else len(batch),)
+        for start in range(0, len(ordered), size)
     ]
 
 
@@ -193,6 +198,9 @@ def decode(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
         Where the file is gone, damaged, or not as its header said when it was scanned.
     """
     path = images[0].path
+    if images[0].tile is not None:
+        yield from cut_tiles(images, next(decode([mosaic_of(images[0])])))
+        return
     try:
         for image, pixels in zip(images, _decoded(images), strict=True):
             if pixels.shape[:2] != (image.rows, image.columns) or pixels.ndim != 2 + image.colour:

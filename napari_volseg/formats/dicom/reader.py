@@ -137,7 +137,9 @@ def _details(stack: Stack, stored: Geometry) -> dict[str, Any]:
         details["view_only"] = True
     if stack.uncalibrated:
         details["uncalibrated"] = True
-    if images[0].frame is not None:
+    if images[0].tile is not None:
+        details["mosaic"] = True
+    elif images[0].frame is not None:
         details["frames"] = tuple(image.frame for image in images)
     if not stack.is_even:
         details["resampled"] = True

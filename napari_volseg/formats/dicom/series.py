@@ -127,16 +127,16 @@ def sort_slices(instances: Sequence[Instance]) -> list[Instance]:
 def without_copies(instances: Sequence[Instance]) -> tuple[list[Instance], tuple[Finding, ...]]:
     """Return sorted slices without files that are byte for byte copies of another at the same position."""
     namesakes = Counter(map(_name_and_place, instances))
-    seen: set[bytes] = set()
+    seen: set[tuple[bytes, int | None]] = set()
     kept: list[Instance] = []
     for instance in instances:
         if namesakes[_name_and_place(instance)] > 1:
-            content = hashlib.sha256(instance.path.read_bytes()).digest()
+            content = hashlib.sha256(instance.path.read_bytes()).digest(), instance.frame
             if content in seen:
                 continue
             seen.add(content)
         kept.append(instance)
-    dropped = len(instances) - len(kept)
+    dropped = len({instance.path for instance in instances}) - len({instance.path for instance in kept})
     if not dropped:
         return kept, ()
     return kept, (Finding("dicom.copies", f"{dropped} files are exact copies of others and were left out", "note"),)
@@ -245,6 +245,12 @@ def _value_findings(instances: Sequence[Instance]) -> Iterator[Finding | None]:
         any(instance.colour for instance in instances),
         "dicom.color",
         f"colour images ({instances[0].photometric}) are shown by their brightness, for viewing only",
+    )
+    yield _if(
+        instances[0].tile is not None,
+        "dicom.mosaic",
+        "the slices were cut from Siemens mosaic images, in the place and order that the private headers tell",
+        "note",
     )
     yield _if(
         any(instance.has_lut for instance in instances),

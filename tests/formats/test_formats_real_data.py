@@ -65,6 +65,15 @@ def test_voxels_lie_where_their_own_files_say(real_data: Path, case: str) -> Non
     assert value < 1e-3 * max(1.0, float(np.abs(volume.voxels).max()) * 1e-3)
 
 
+@pytest.mark.parametrize("case", ["STS_001", "STS_005"])
+def test_stored_suv_are_those_of_the_reference(real_data: Path, case: str) -> None:
+    volume = open_volume(real_data / f"ibsi/ibsi_validation/dicom/{case}/PET/image")
+    meant = nib.load(real_data / f"ibsi/ibsi_validation/nifti/{case}/PET_image.nii.gz")
+    assert (volume.quantity, volume.unit) == ("SUV", "g/mL")
+    assert [finding.code for finding in volume.origin_provenance.findings] == ["dicom.suv"]
+    np.testing.assert_array_equal(value_at(meant, volume.geometry, 0.01), volume.voxels)
+
+
 def test_the_real_ct_is_what_it_is(real_ct_folder: Path) -> None:
     volume = open_volume(real_ct_folder)
     assert volume.voxels.shape == (20, 512, 512)

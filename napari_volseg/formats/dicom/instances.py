@@ -30,6 +30,10 @@ from napari_volseg.formats.dicom.marks import KEYWORDS as MARK_KEYWORDS
 from napari_volseg.formats.dicom.marks import Mark, read_marks
 from napari_volseg.formats.dicom.mosaic import Tile, without_mosaics
 from napari_volseg.formats.dicom.native import NativePixels, find_native_pixels
+from napari_volseg.formats.dicom.suv import Suv
+from napari_volseg.formats.dicom.uptake import KEYWORDS as UPTAKE_KEYWORDS
+from napari_volseg.formats.dicom.uptake import PRIVATE_TAGS as UPTAKE_PRIVATE_TAGS
+from napari_volseg.formats.dicom.uptake import Uptake, read_uptake
 from napari_volseg.formats.placement import FARTHEST_MM
 
 _KEYWORDS = (
@@ -41,12 +45,12 @@ _KEYWORDS = (
     "PixelPaddingValue", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "RescaleIntercept",
     "RescaleSlope", "RescaleType", "ModalityLUTSequence", "Units", "BurnedInAnnotation",
     "LossyImageCompression", "AnatomicalOrientationType", "PatientID", "PatientName", "PatientBirthDate", "StackID",
-    *frames.KEYWORDS, *MARK_KEYWORDS,
+    *frames.KEYWORDS, *MARK_KEYWORDS, *UPTAKE_KEYWORDS,
 )  # fmt: skip
 #: The preamble and "DICM" (PS3.10 7.1).
 _START_BYTES = 132
 _OVERLAY_ROWS = Tag(0x6000, 0x0010)
-_TAGS = [*(Tag(keyword) for keyword in _KEYWORDS), _OVERLAY_ROWS]
+_TAGS = [*(Tag(keyword) for keyword in _KEYWORDS), _OVERLAY_ROWS, *UPTAKE_PRIVATE_TAGS]
 #: Endings of names that promise DICOM.
 _ENDINGS = (".dcm", ".dicom", ".ima")
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
@@ -133,6 +137,10 @@ class Instance:
         Where the pixels stand, if they can be read without a decoder.
     tile
         Its place in a Siemens mosaic, from whose pixels it is cut; None for other images.
+    uptake
+        What the file says of a PET image's uptake, as long as nothing has been made of it.
+    suv
+        What was made of it.
     """
 
     path: Path
@@ -180,6 +188,8 @@ class Instance:
     missing: tuple[str, ...]
     native: NativePixels | None
     tile: Tile | None = None
+    uptake: Uptake | None = None
+    suv: Suv | None = None
 
 
 def read_file(path: Path) -> tuple[Instance, ...] | Directory | RefusedFile | None:
@@ -349,6 +359,7 @@ def _interpret(
             if value is None
         ),
         native=native,
+        uptake=read_uptake(header) if text(header, "Modality") == "PT" else None,
     )
 
 

@@ -17,29 +17,21 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.tag import BaseTag, Tag
 
 from napari_volseg.core import RefusedError
 from napari_volseg.formats.dicom.csa import read_csa, slice_places
 from napari_volseg.formats.dicom.marks import KEYWORDS as MARK_KEYWORDS
+from napari_volseg.formats.dicom.private import private_tags, private_value
 
 if TYPE_CHECKING:
     from napari_volseg.formats.dicom.instances import Instance
 
-#: Private creator to the group and the elements, counted in its block, that are read.
+#: What is read of private headers.
 _CREATORS = {
     "SIEMENS CSA HEADER": (0x0029, (0x10, 0x20)),
     "SIEMENS MR HEADER": (0x0019, (0x0A,)),
     "SIEMENS MR SDS 01": (0x0021, (0x19,)),
 }
-#: Blocks of a private group that are looked through (PS3.5 7.8.1).
-_BLOCKS = range(0x10, 0x18)
-_TAGS = [
-    tag
-    for group, elements in _CREATORS.values()
-    for block in _BLOCKS
-    for tag in (Tag(group, block), *(Tag(group, block << 8 | element) for element in elements))
-]
 #: More slices than a scanner tiles.
 _MOST_SLICES = 1024
 #: Share by which two statements of the distance between slices may differ, and direction cosines.
@@ -187,12 +179,12 @@ def _distance(mosaic: Instance, private: _Private, along: NDArray[np.float64]) -
 
 
 def _read_private(path: Path) -> _Private:
-    header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=_TAGS)
-    image = _csa(path, _private_value(header, "SIEMENS CSA HEADER", 0x10))
-    series = _csa(path, _private_value(header, "SIEMENS CSA HEADER", 0x20))
+    header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*private_tags(_CREATORS)])
+    image = _csa(path, private_value(header, _CREATORS, "SIEMENS CSA HEADER", 0x10))
+    series = _csa(path, private_value(header, _CREATORS, "SIEMENS CSA HEADER", 0x20))
     protocol = (*series.get("MrPhoenixProtocol", ()), *series.get("MrProtocol", ()))
     planned, places = slice_places(protocol[0] if protocol else _protocol_of_xa(header))
-    counts = image.get("NumberOfImagesInMosaic", ()) or (_private_value(header, "SIEMENS MR HEADER", 0x0A),)
+    counts = image.get("NumberOfImagesInMosaic", ()) or (private_value(header, _CREATORS, "SIEMENS MR HEADER", 0x0A),)
     normal = _numbers(path, image.get("SliceNormalVector", ()))
     if normal and len(normal) != 3:
         raise _refusal(path, "its private normal has not three numbers")
@@ -207,21 +199,8 @@ def _read_private(path: Path) -> _Private:
 
 def _protocol_of_xa(header: Dataset) -> str:
     """Return the protocol where software XA puts it."""
-    value = _private_value(header, "SIEMENS MR SDS 01", 0x19)
+    value = private_value(header, _CREATORS, "SIEMENS MR SDS 01", 0x19)
     return value.decode("latin-1") if isinstance(value, bytes) else str(value or "")
-
-
-def _private_value(header: Dataset, creator: str, element: int) -> Any:
-    """Return the value of an element in the block that a private creator reserved; None where there is none."""
-    group, _ = _CREATORS[creator]
-    for block in _BLOCKS:
-        if str(_value(header, Tag(group, block))).strip() == creator:
-            return _value(header, Tag(group, block << 8 | element))
-    return None
-
-
-def _value(header: Dataset, tag: BaseTag) -> Any:
-    return header[tag].value if tag in header else None
 
 
 def _csa(path: Path, content: Any) -> dict[str, tuple[str, ...]]:

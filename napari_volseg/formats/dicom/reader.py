@@ -133,6 +133,8 @@ def _details(stack: Stack, stored: Geometry) -> dict[str, Any]:
     }
     if middle.padding is not None:
         details["padding"] = middle.padding * middle.slope + middle.intercept
+    if middle.suv is not None:
+        details["factor"] = middle.suv.factor
     if middle.colour:
         details["view_only"] = True
     if stack.uncalibrated:

@@ -57,7 +57,7 @@ def by_patient(series: Sequence[Instance]) -> list[list[Instance]]:
 
 
 def split_series(series: Sequence[Instance]) -> list[list[Instance]]:
-    """Return the parts of a series that agree in matrix, pixel spacing, image type, echo time and orientation.
+    """Return the parts of a series that agree in matrix, pixel spacing, image type, echo time, unit and orientation.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def _likeness(instance: Instance) -> Hashable:
     unplaced = set(instance.missing) & {"PixelSpacing", "ImageOrientationPatient"}
     return (
         instance.rows, instance.columns, spacing, instance.image_type, instance.echo_time, instance.stack,
-        instance.photometric, frozenset(unplaced),
+        instance.photometric, instance.units, instance.suv, frozenset(unplaced),
     )  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def common_findings(instances: Sequence[Instance], parts: int) -> tuple[Finding,
 def _split_finding(instances: Sequence[Instance], parts: int) -> Finding | None:
     names = sorted({instance.path.name for instance in instances})
     which = f"this one is {' and '.join(names)}" if len(names) < 3 else f"this one has {len(names)} files"
-    text = "parts that differ in matrix, spacing, orientation, echo time or image type"
+    text = "parts that differ in matrix, spacing, orientation, echo time, unit or image type"
     return _if(parts > 1, "dicom.split", f"the series was split into {parts} {text}; {which}")
 
 
@@ -258,6 +258,7 @@ def _value_findings(instances: Sequence[Instance]) -> Iterator[Finding | None]:
         "values come from the file's modality lookup table",
         "note",
     )
+    yield instances[0].suv.finding if instances[0].suv is not None else None
     yield _if(
         instances[0].modality == "PT" and instances[0].units not in _PET_UNITS,
         "dicom.quantity_unknown",

@@ -323,6 +323,21 @@ def red_green_blue(folder: Path) -> Truth:
     return truth_of(BASE, lambda value, k: value - 800)
 
 
+def palette(folder: Path, entries: int = 1100, first: int = 0) -> Truth:
+    """Indices into tables of 16 bits that make red, green and blue of them: twice, once and three times as much."""
+
+    def edit(k: int, dataset: Dataset) -> None:
+        index = np.arange(first, first + entries)
+        dataset.PhotometricInterpretation, dataset.PixelRepresentation = "PALETTE COLOR", 0
+        for colour, values in (("Red", index * 2), ("Green", index), ("Blue", index * 3)):
+            name = f"{colour}PaletteColorLookupTable"
+            setattr(dataset, f"{name}Descriptor", [entries, first, 16])
+            setattr(dataset, f"{name}Data", values.astype("<u2").tobytes())
+
+    write_series(folder, BASE.also(edit))
+    return truth_of(BASE, lambda value, k: float(np.rint(value * (2 * 0.299 + 0.587 + 3 * 0.114))))
+
+
 def overlays(k: int, dataset: Dataset) -> None:
     dataset.add_new(0x60000010, "US", 16)
     dataset.add_new(0x60000011, "US", 14)
@@ -702,6 +717,8 @@ WARNED: dict[str, tuple[Make, str]] = {
         series(setting(ImageOrientationPatient=[1.0005, 0, 0, 0, 1, 0])), "dicom.cosines"
     ),
     "D53 RGB": (red_green_blue, "dicom.color"),
+    "D54b palette": (palette, "dicom.color"),
+    "D54c palette from 400 on": (lambda folder: palette(folder, 700, 400), "dicom.color"),
     "D58b text burned in": (series(setting(BurnedInAnnotation="YES")), "dicom.burned_in"),
     "D58c ultrasound": (series(setting(Modality="US")), "dicom.may_show_text"),
     "D59b PET counts": (series(setting(Modality="PT", Units="CNTS")), "dicom.quantity_unknown"),
@@ -735,7 +752,7 @@ REFUSED: dict[str, tuple[Make, str]] = {
         series(setting(ImageOrientationPatient=[1, 0, 0, 0.01, 0.99995, 0])), "dicom.bad_value"
     ),
     "D26c positions jitter by 0.3 mm": (jittered(0.05), "dicom.uneven_spacing"),
-    "D54 palette": (series(setting(PhotometricInterpretation="PALETTE COLOR")), "dicom.color"),
+    "D54a palette without tables": (series(setting(PhotometricInterpretation="PALETTE COLOR")), "dicom.color"),
     "D56 one bit": (series(setting(BitsAllocated=1, BitsStored=1, HighBit=0)), "dicom.one_bit"),
     "D68b deflated bomb": (inflating, "dicom.too_large"),
     "D69e no decoder": (relabelled("1.2.840.10008.1.2.4.100"), "dicom.no_decoder"),

@@ -15,7 +15,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 
 from napari_volseg.core import RefusedError
 from napari_volseg.formats.catalog import RefusedFile
-from napari_volseg.formats.dicom import frames
+from napari_volseg.formats.dicom import frames, palette
 from napari_volseg.formats.dicom.directory import Directory, read_directory
 from napari_volseg.formats.dicom.elements import bad_value, number, numbers, size, text, texts
 from napari_volseg.formats.dicom.encoding import (
@@ -45,7 +45,7 @@ _KEYWORDS = (
     "PixelPaddingValue", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "RescaleIntercept",
     "RescaleSlope", "RescaleType", "ModalityLUTSequence", "Units", "BurnedInAnnotation",
     "LossyImageCompression", "AnatomicalOrientationType", "PatientID", "PatientName", "PatientBirthDate", "StackID",
-    *frames.KEYWORDS, *MARK_KEYWORDS, *UPTAKE_KEYWORDS,
+    *frames.KEYWORDS, *MARK_KEYWORDS, *UPTAKE_KEYWORDS, *palette.KEYWORDS,
 )  # fmt: skip
 #: The preamble and "DICM" (PS3.10 7.1).
 _START_BYTES = 132
@@ -112,7 +112,7 @@ class Instance:
     oblique_by
         How far the orientation is from two orthogonal unit vectors, as written.
     photometric, colour
-        Photometric Interpretation, and whether a pixel has three samples.
+        Photometric Interpretation, and whether a pixel has three samples, be it by a palette.
     has_lut
         Whether stored values become values through a modality lookup table instead of slope and intercept.
     overlays
@@ -282,7 +282,9 @@ def _refuse_non_images(path: Path, header: Dataset) -> None:
 def _refuse_unsupported_images(path: Path, header: Dataset) -> None:
     photometric = text(header, "PhotometricInterpretation")
     samples = number(path, header, "SamplesPerPixel") or 1
-    if (samples, photometric) not in [*((1, grey) for grey in _GREY), *((3, colour) for colour in _COLOURS)]:
+    if (samples, photometric) == (1, palette.PALETTE):
+        palette.refuse_bad_palette(path, header)
+    elif (samples, photometric) not in [*((1, grey) for grey in _GREY), *((3, colour) for colour in _COLOURS)]:
         raise RefusedError(
             f"{path.name} is a colour image ({photometric}) of a kind that can't be shown: "
             "grey CT or MR images are needed",
@@ -339,7 +341,7 @@ def _interpret(
         lossy=text(header, "LossyImageCompression") == "01" or is_lossy(syntax),
         oblique_by=oblique_by,
         photometric=text(header, "PhotometricInterpretation"),
-        colour=text(header, "PhotometricInterpretation") in _COLOURS,
+        colour=text(header, "PhotometricInterpretation") in (*_COLOURS, palette.PALETTE),
         has_lut="ModalityLUTSequence" in header,
         overlays=_OVERLAY_ROWS in header,
         at_detector=at_detector,
@@ -367,7 +369,7 @@ def _spacing(path: Path, header: Dataset) -> tuple[tuple[float, float] | None, b
     """Return the spacing, None where the file has none, and whether it is that at the detector."""
     keyword = "PixelSpacing"
     values = numbers(path, header, keyword)
-    screenshot = text(header, "PhotometricInterpretation") in _COLOURS
+    screenshot = text(header, "PhotometricInterpretation") in (*_COLOURS, palette.PALETTE)
     if values is None and text(header, "Modality") in _VOLUMETRIC and not screenshot:
         raise RefusedError(
             f"{path.name} has no Pixel Spacing, so its size in mm is unknown: re-export it from the scanner or PACS",

@@ -28,6 +28,7 @@ from napari_volseg.formats.dicom.decoding import decode_apart
 from napari_volseg.formats.dicom.encoding import transfer_syntax
 from napari_volseg.formats.dicom.instances import Instance
 from napari_volseg.formats.dicom.mosaic import cut_tiles, mosaic_of
+from napari_volseg.formats.dicom.palette import PALETTE
 from napari_volseg.formats.dicom.stack import Stack, fillings
 from napari_volseg.formats.filling import allocate
 from napari_volseg.formats.rescale import INTEGER_TYPES, keeps_integers, rescale_into
@@ -221,7 +222,7 @@ def _decoded(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     if pixels is not None:
         yield pixels
         return
-    if UID(first.transfer_syntax).is_encapsulated:
+    if UID(first.transfer_syntax).is_encapsulated or first.photometric == PALETTE:
         yield from decode_apart(images)
         return
     frames = [image.frame for image in images if image.frame is not None]

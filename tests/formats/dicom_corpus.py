@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import struct
@@ -477,13 +478,47 @@ def compressed(syntax: str) -> Make:
     return then(series(shape=(20, 64, 64)), compress)
 
 
-def jpeg_lossless(paths: list[Path]) -> None:
+#: The stored values of the single slice of shape (1, 16, 14) as a reversible codestream of High-Throughput JPEG 2000,
+#: made with OpenJPH 0.26, since no encoder is among the packages that tests need.
+_HIGH_THROUGHPUT = base64.b64decode(
+    "/0//UQApQAAAAAAOAAAAEAAAAAAAAAAAAAAADgAAABAAAAAAAAAAAAABjwEB/1AACAACAAAACv9SAAwAAgABAAUEBEAB/1wAEyCIkJCQ"
+    "kJCQkJCQkJCQiIiI/2QAFwABT3BlbkpQSCBWZXIgMC4yNi4zLv+QAAoAAAAAAZ0AAf+TwAAmSP4CB3QAAMAAEsAAEsAAEwANAYd0AN0B"
+    "B3QAav4CB3QAwAAVEAAFRAABUIk3ZjEAYpQAZWgjOQDDNAD78f19AGOUAMAAFqwAAWxAABaoZrQBaiNw3Ya8fSeT+ADzRCIA+LgAMf5h"
+    "Y6v4tTHUePa39TGhxPIzg4RAAzcAzMnd/kGhKpZw41nS5gFJwhCAvZgAwAAvT4AAXpsAAL1Q66L5iPIhejMxo8V9eyvl7GLlLXpkqs0v"
+    "+mJJIwdJssqChPFjCFLL51NooO5AmYM9oksAPOWmBT+x/AAkxoYbmDkYWX/KOpEABesEQEM1AQE/go4uP/6O2dhqFA5J1GFp/ZY8LOOv"
+    "ZokBCD0hic4LQES48lqoqkvTYQHdp8RiucueK9CcM0cnxArUAFz2lT581cdwiEKA+IQwApIBOYyKrGJ5PfemLVcKCBFEbgeIowX/bYRK"
+    "oxS9puYStaGPnRg44H6slDWCgvSj+gB2PHNU5DvEk1z9iHz7G6r85wA8xcuPlNTAaXCvUhGBvgIgMZQB/9k="
+)
+
+
+def high_throughput(syntax: str) -> Make:
+    """Return the recipe of a slice in High-Throughput JPEG 2000."""
+
+    def swap(paths: list[Path]) -> None:
+        (path,) = paths
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
+        dataset.PixelData = pydicom.encaps.encapsulate([_HIGH_THROUGHPUT])
+        dataset["PixelData"].is_undefined_length = True
+        dataset["PixelData"].VR = "OB"
+        dataset.save_as(path)
+
+    def make(folder: Path) -> Truth:
+        pytest.importorskip("openjpeg")
+        recipe = BASE.also(shape=(1, 16, 14))
+        swap(write_series(folder, recipe))
+        return truth_of(recipe)
+
+    return make
+
+
+def jpeg_lossless(paths: list[Path], process: str = "JPEGLosslessProcess14_1") -> None:
     gdcm = pytest.importorskip("gdcm")
     for path in paths:
         reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
         reader.SetFileName(str(path))
         assert reader.Read()
-        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, process)))
         change.SetInput(reader.GetImage())
         assert change.Change()
         writer.SetFileName(str(path))
@@ -667,6 +702,11 @@ RIGHT: dict[str, Make] = {
     "D69b JPEG 2000": compressed(JPEG2000Lossless),
     "D69c JPEG-LS": compressed(JPEGLSLossless),
     "D69f JPEG lossless": then(series(), jpeg_lossless),
+    "D69fa JPEG lossless, any predictor": then(
+        series(), lambda paths: jpeg_lossless(paths, "JPEGLosslessProcess14")
+    ),
+    "D69fb HTJ2K": high_throughput("1.2.840.10008.1.2.4.201"),
+    "D69fc HTJ2K by resolution": high_throughput("1.2.840.10008.1.2.4.202"),
     "D72 other files": other_files,
     "D73 nested folders": nested,
     "D74a DICOMDIR": medium,

@@ -10,10 +10,11 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_factory import Edit, Recipe, deleting, setting, setting_each, write_series
+from fuzz_mutations import change_value, change_vr, drop_element, mutated, set_bytes
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
-from napari_volseg.core import Segment, Segmentation, SegmentTable, Volume
+from napari_volseg.core import Segment, Segmentation, SegmentTable, VolsegError, Volume
 from napari_volseg.formats import Answers, load, load_labels, open_volume, save_dicom_seg, save_volume_nifti, scan
 from napari_volseg.formats.dicom import read_file
 
@@ -205,8 +206,9 @@ def test_counts_that_are_activity_but_no_suv(tmp_path: Path) -> None:
     assert "counts × 1.25" in told(volume)["dicom.no_suv"][1]
 
 
-def test_counts_without_a_factor_stay_counts(tmp_path: Path) -> None:
-    volume = opened(tmp_path, pet(Units="CNTS"))
+@pytest.mark.parametrize("edit", [setting(Units="CNTS"), philips("1e300", "-2"), philips("nan", "x", "LO")])
+def test_counts_without_a_factor_stay_counts(tmp_path: Path, edit: Edit) -> None:
+    volume = opened(tmp_path, pet(edit))
     assert volume.unit == "counts"
     assert "dicom.quantity_unknown" in told(volume)
 
@@ -348,3 +350,19 @@ def test_rubbish_is_as_good_as_nothing(tmp_path: Path, keyword: str) -> None:
     volume = open_volume(tmp_path)
     assert volume.unit in ("Bq/mL", "g/mL")
     assert np.isfinite(volume.voxels).all()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_damaged_headers_are_refused_or_give_finite_values(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    path = write_series(tmp_path, pet(philips("0.0003", "1.25")).also(shape=(1, 12, 9)))[0]
+    content = path.read_bytes()
+    kinds = (change_value, change_vr, drop_element, set_bytes)
+    for _ in range(150):
+        what, damaged = mutated(rng, content, kinds)
+        path.write_bytes(damaged)
+        try:
+            volume = open_volume(path, answers=Answers(on_no_geometry="stack"))
+        except VolsegError:
+            continue
+        assert np.isfinite(volume.voxels).all(), what

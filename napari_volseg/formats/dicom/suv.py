@@ -8,7 +8,7 @@ reason is told.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import exp, log, log2
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _WEIGHTS = (0.01, 700.0)
 _DOSES = (1e5, 1e11)
 _HALF_LIVES = (60.0, 1e6)
+#: Plausible factors in Philips' private header; others are as good as none.
+_FACTORS = (1e-9, 1e6)
 #: An injection during the scan may begin this long after its start, s; half-lives that may pass before a scan.
 _AFTER_START_S = 600.0
 _MOST_HALF_LIVES = 8.0
@@ -113,14 +115,18 @@ def _stored_suv(kind: str) -> Suv:
 
 def _from_counts(uptakes: Sequence[Uptake]) -> Suv | None:
     """Return what Philips' private factors make of counts."""
-    to_suv = {uptake.terms.philips_suv or 0.0 for uptake in uptakes}
-    to_activity = {uptake.terms.philips_activity or 0.0 for uptake in uptakes}
-    if len(to_suv) == 1 and (factor := to_suv.pop()) > 0:
+    if factor := _common_factor(uptake.terms.philips_suv for uptake in uptakes):
         text = f"SUV by body weight (g/mL) = counts × {factor:.8g}, the factor in Philips' private header (7053,1000)"
         return Suv(factor, "GML", Finding("dicom.suv", text, "note"))
-    if len(to_activity) == 1 and (factor := to_activity.pop()) > 0:
+    if factor := _common_factor(uptake.terms.philips_activity for uptake in uptakes):
         return _from_activity(uptakes, factor, "counts")
     return None
+
+
+def _common_factor(stated: Iterable[float | None]) -> float | None:
+    """Return the plausible factor that all images state; None where there is none."""
+    factor, *others = set(stated)
+    return factor if not others and factor is not None and _FACTORS[0] <= factor <= _FACTORS[1] else None
 
 
 def _from_activity(uptakes: Sequence[Uptake], to_activity: float, unit: str) -> Suv:

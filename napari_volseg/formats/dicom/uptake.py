@@ -5,15 +5,16 @@ They identify or describe the patient, so that they have no textual form and end
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
-from napari_volseg.formats.dicom.elements import text, texts
+from napari_volseg.formats.dicom.elements import text
 from napari_volseg.formats.dicom.private import private_tags, private_value
 
 #: What has to be read of the file for this.
@@ -95,22 +96,23 @@ class Uptake:
 
 def read_uptake(header: Dataset) -> Uptake:
     """Return what the header of a PET image says."""
-    sequence = list(header.get("RadiopharmaceuticalInformationSequence") or [])
-    injection = sequence[0] if sequence else Dataset()
+    sequence = header.get("RadiopharmaceuticalInformationSequence")
+    items = list(sequence) if isinstance(sequence, Sequence) else []
+    injection = items[0] if items else Dataset()
     terms = Terms(
         weight=_number(header, "PatientWeight"),
-        injections=len(sequence),
+        injections=len(items),
         dose=_number(injection, "RadionuclideTotalDose"),
         half_life=_number(injection, "RadionuclideHalfLife"),
         injected_at=_moment(
-            text(injection, "RadiopharmaceuticalStartDateTime"), text(header, "TimezoneOffsetFromUTC")
+            _text(injection, "RadiopharmaceuticalStartDateTime"), _text(header, "TimezoneOffsetFromUTC")
         ),
-        injected_time=_time(text(injection, "RadiopharmaceuticalStartTime")),
-        decay_correction=text(header, "DecayCorrection"),
-        corrections=texts(header, "CorrectedImage"),
+        injected_time=_time(_text(injection, "RadiopharmaceuticalStartTime")),
+        decay_correction=_text(header, "DecayCorrection"),
+        corrections=tuple(_text(header, "CorrectedImage").split("\\")),
         series_start=_date_and_time(header, "SeriesDate", "SeriesTime"),
         ge_start=_moment(_private_text(header, "GEMS_PETD_01", 0x0D), ""),
-        suv_type=text(header, "SUVType"),
+        suv_type=_text(header, "SUVType"),
         philips_suv=_finite(_private_text(header, "Philips PET Private Group", 0x00)),
         philips_activity=_finite(_private_text(header, "Philips PET Private Group", 0x09)),
     )
@@ -122,6 +124,14 @@ def read_uptake(header: Dataset) -> Uptake:
         reference=None if reference is None else reference / 1000,
         decay_factor=_number(header, "DecayFactor"),
     )
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    """Return a text as it stands in the file; empty where there is none, be it absent or rubbish."""
+    try:
+        return text(header, keyword)
+    except (ValueError, TypeError):
+        return ""
 
 
 def _number(header: Dataset, keyword: str) -> float | None:
@@ -146,7 +156,7 @@ def _private_text(header: Dataset, creator: str, element: int) -> str:
 
 
 def _date_and_time(header: Dataset, date: str, time: str) -> datetime | None:
-    day, moment = _day(text(header, date)), _time(text(header, time))
+    day, moment = _day(_text(header, date)), _time(_text(header, time))
     return None if day is None or moment is None else day + moment
 
 
@@ -189,8 +199,9 @@ def _time(value: str) -> timedelta | None:
     return timedelta(hours=hours, minutes=minutes, seconds=seconds, microseconds=int(fraction[:6].ljust(6, "0") or 0))
 
 
-def earliest(uptakes: Sequence[Uptake]) -> Uptake | None:
+def earliest(uptakes: Iterable[Uptake]) -> Uptake | None:
     """Return the uptake of the image that was acquired first; None where an image doesn't say when it was."""
-    if any(uptake.acquired is None for uptake in uptakes):
+    dated = [(uptake.acquired or datetime.max, uptake) for uptake in uptakes]
+    if any(moment == datetime.max for moment, _ in dated):
         return None
-    return min(uptakes, key=lambda uptake: uptake.acquired or datetime.max)
+    return min(dated, key=lambda pair: pair[0])[1]

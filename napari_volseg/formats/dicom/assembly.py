@@ -23,6 +23,7 @@ from napari_volseg.formats.dicom.series import (
     without_copies,
 )
 from napari_volseg.formats.dicom.stack import Column, Stack, columns_of, first_of, images_of
+from napari_volseg.formats.dicom.suv import in_suv
 
 NAME = "DICOM"
 
@@ -108,7 +109,7 @@ def _volumes_of_series(
         return
     for half in halves:
         try:
-            parts = split_series(half)
+            parts = split_series(in_suv(half))
         except RefusedError as error:
             yield half, error
             continue

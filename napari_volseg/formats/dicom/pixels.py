@@ -29,7 +29,9 @@ from napari_volseg.core import (
 from napari_volseg.formats.dicom.decoding import decode_apart
 from napari_volseg.formats.dicom.encoding import transfer_syntax
 from napari_volseg.formats.dicom.instances import Instance
+from napari_volseg.formats.dicom.mosaic import cut_tiles, mosaic_of
 from napari_volseg.formats.dicom.native import NativePixels
+from napari_volseg.formats.dicom.palette import PALETTE
 from napari_volseg.formats.dicom.stack import Stack, fillings
 from napari_volseg.formats.filling import allocate
 from napari_volseg.formats.rescale import INTEGER_TYPES, keeps_integers, rescale_into
@@ -176,15 +178,19 @@ Batch = list[tuple[int, int]]
 
 
 def _batches(cells: Mapping[tuple[int, int], Instance]) -> list[list[Batch]]:
-    """Return cells by file, several small files or some frames of a large one at once, frames in their order."""
+    """Return cells by file, several small files or some frames of a large one at once, frames in their order.
+
+    The tiles of a mosaic stay together, since they are decoded together.
+    """
     by_file: dict[Path, Batch] = {}
     for cell, image in cells.items():
         by_file.setdefault(image.path, []).append(cell)
     batches = [
-        ordered[start : start + _FRAMES_AT_ONCE]
+        ordered[start : start + size]
         for batch in by_file.values()
         for ordered in (sorted(batch, key=lambda cell: cells[cell].frame or 0),)
-        for start in range(0, len(ordered), _FRAMES_AT_ONCE)
+        for size in (_FRAMES_AT_ONCE if cells[batch[0]].tile is None else len(batch),)
+        for start in range(0, len(ordered), size)
     ]
     at_once = _FILES_AT_ONCE if len(batches) == len(cells) else 1
     return [batches[start : start + at_once] for start in range(0, len(batches), at_once)]
@@ -192,7 +198,8 @@ def _batches(cells: Mapping[tuple[int, int], Instance]) -> list[list[Batch]]:
 
 def _read_file(planes: Sequence[NDArray[Any]], images: Sequence[Instance]) -> None:
     """Fill planes (y, x) with the rescaled values of images that lie in one file; errors as in ``decode``."""
-    if images[0].native is not None and _read_native(planes[0], images[0], images[0].native):
+    first = images[0]
+    if first.native is not None and first.tile is None and _read_native(planes[0], first, first.native):
         return
     for plane, image, pixels in zip(planes, images, decode(images), strict=True):
         rescale_into(plane, pixels, image.slope, image.intercept)
@@ -234,6 +241,9 @@ def decode(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     RefusedError
         Where the file is gone, damaged, or not as its header said when it was scanned.
     """
+    if images[0].tile is not None:
+        yield from cut_tiles(images, next(decode([mosaic_of(images[0])])))
+        return
     with _told_as_damaged(images[0].path):
         for image, pixels in zip(images, _decoded(images), strict=True):
             if pixels.shape[:2] != (image.rows, image.columns) or pixels.ndim != 2 + image.colour:
@@ -243,7 +253,7 @@ def decode(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
 
 def _decoded(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     first = images[0]
-    if UID(first.transfer_syntax).is_encapsulated:
+    if UID(first.transfer_syntax).is_encapsulated or first.photometric == PALETTE:
         yield from decode_apart(images)
         return
     frames = [image.frame for image in images if image.frame is not None]

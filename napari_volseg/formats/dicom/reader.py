@@ -135,11 +135,15 @@ def _details(stack: Stack, stored: Geometry) -> dict[str, Any]:
     }
     if middle.padding is not None:
         details["padding"] = middle.padding * middle.slope + middle.intercept
+    if middle.suv is not None:
+        details["factor"] = middle.suv.factor
     if middle.colour:
         details["view_only"] = True
     if stack.uncalibrated:
         details["uncalibrated"] = True
-    if images[0].frame is not None:
+    if images[0].tile is not None:
+        details["mosaic"] = True
+    elif images[0].frame is not None:
         details["frames"] = tuple(image.frame for image in images)
     if not stack.is_even:
         details["resampled"] = True

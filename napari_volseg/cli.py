@@ -123,19 +123,25 @@ def _describe(found: Any) -> dict[str, Any]:
         "shape": list(found.shape),
         "spacing": list(found.spacing),
         "calibrated": not found.uncalibrated,
-        "axis_codes": geometry.axis_codes,
+        "axis_codes": None if _is_unoriented(found) else geometry.axis_codes,
         "affine": geometry.matrix.tolist(),
         "nifti_affine": geometry.to_ras_ijk().tolist(),
         "warnings": [asdict(finding) for finding in found.findings],
-        "decisions": [{**asdict(decision), "choices": CHOICES[decision.keyword]} for decision in found.decisions],
+        "decisions": [asdict(decision) for decision in found.decisions],
     }
+
+
+def _is_unoriented(found: Any) -> bool:
+    """Whether the letters of a found volume are still to be decided."""
+    return any(decision.keyword == "orientation" for decision in found.decisions)
 
 
 def _print_info(volumes: list[dict[str, Any]], refused: list[dict[str, str]]) -> None:
     for v in volumes:
         size = " × ".join(str(n) for n in v["shape"])
         step = " × ".join(f"{s:.4g}" for s in v["spacing"])
-        grid = f"{step} mm (z, y, x), {v['axis_codes']}" if v["calibrated"] else "no physical size known"
+        letters = v["axis_codes"] or "orientation unknown"
+        grid = f"{step} mm (z, y, x), {letters}" if v["calibrated"] else "no physical size known"
         print(f"{v['id']}  {v['modality']}  {v['description']}  {size} voxels, {grid}")
         for finding in v["warnings"]:
             print(f"    {finding['severity']} {finding['code']}: {finding['message']}")

@@ -68,4 +68,8 @@ def _tooltip(entry: Entry) -> str:
         return f"{entry.path}\n{entry.reason}"
     size = " × ".join(str(n) for n in entry.shape)
     lines = [f"Click to open {entry.description}", f"{entry.format}, {size} voxels (z, y, x)", str(entry.paths[0])]
-    return "\n".join([*lines, *(f.message for f in entry.findings)])
+    told = [f.message for f in entry.findings]
+    # What is unclear is told and asked in the same words: once is enough.
+    asked = [f"You will be asked: {d.question}" for d in entry.decisions]
+    open_questions = {d.question for d in entry.decisions}
+    return "\n".join([*lines, *(text for text in told if text not in open_questions), *asked])

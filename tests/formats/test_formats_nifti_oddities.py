@@ -308,6 +308,9 @@ def test_asks_and_does_as_it_is_told(tmp_path: Path, row: str) -> None:
     path = recipe.write(tmp_path)
     with pytest.raises(DecisionNeededError) as caught:
         open_volume(path)
+    (listed,) = scan(path).found[0].decisions
+    assert (listed.keyword, listed.choices) == (caught.value.keyword, caught.value.choices)
+    assert str(caught.value).startswith(listed.question)
     assert caught.value.keyword == keyword
     assert list(caught.value.choices) == list(answers)
     assert "a." in str(caught.value)

@@ -124,6 +124,7 @@ def test_asked(tmp_path: Path, name: str) -> None:
             continue
         for volume in (open_it(tmp_path, truth, answers), load(listed[0], answers=answers)):
             judge_beads(volume, outcome(truth), row.tolerance)
+            assert codes(volume, "warning")
 
 
 def judge_blocks(found: Sequence[FoundVolume], truth: Truth) -> None:

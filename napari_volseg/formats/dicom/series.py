@@ -203,6 +203,12 @@ def _identity_findings(instances: Sequence[Instance]) -> Iterator[Finding | None
         "study, series or instance UIDs are empty: an exported DICOM segmentation will refer to UIDs derived "
         "from the files, which a PACS can't match to the original series",
     )
+    owners = len(by_patient(instances))
+    yield _if(
+        owners > 1,
+        "dicom.mixed_series",
+        f"images of {owners} different patients or studies were taken for one series, as was answered",
+    )
     yield _if(
         not all(instance.has_preamble for instance in instances),
         "dicom.no_preamble",

@@ -100,7 +100,7 @@ def columns_of(
     if max(sizes) == 1:
         return [(group[0],) for group in groups], None, ()
     if np.median(sizes) == 1:
-        return *_without_duplicates(groups, inquiry), ()
+        return _without_duplicates(groups, inquiry)
     for number in range(len(MEANINGS) if len(groups) > 1 else _MEANINGFUL):
         columns = _ordered_by(number, groups)
         if columns is not None:
@@ -113,14 +113,21 @@ def columns_of(
     )
 
 
-def _without_duplicates(groups: Sequence[list[Instance]], inquiry: Inquiry) -> tuple[list[Column], None]:
+def _without_duplicates(
+    groups: Sequence[list[Instance]], inquiry: Inquiry
+) -> tuple[list[Column], None, tuple[Finding, ...]]:
     pair = next(group for group in groups if len(group) > 1)
     answer = inquiry.ask(
         "on_duplicate_slice",
         "dicom.duplicate_position",
         f"{pair[0].path.name} and {pair[1].path.name} lie at the same position but differ",
     )
-    return [(group[-1 if answer == "last" else 0],) for group in groups], None
+    left_out = sum(map(len, groups)) - len(groups)
+    count = f"{left_out} images lie" if left_out > 1 else "1 image lies"
+    finding = Finding(
+        "dicom.duplicate_position", f"{count} where another one does; the {answer} at each position was used"
+    )
+    return [(group[-1 if answer == "last" else 0],) for group in groups], None, (finding,)
 
 
 def _ordered_by(number: int, groups: Sequence[Sequence[Instance]]) -> list[Column] | None:

@@ -166,8 +166,10 @@ def radial(folder: Path) -> Truth:
     """Each slice turned by 9 degrees against the one before."""
     turns = [[round(v, 9) for v in rotated(9.0 * k)] for k in range(BASE.shape[0])]
     write_series(folder, BASE.also(setting_each(lambda k: {"ImageOrientationPatient": turns[k]})))
-    beads = {v: replace(BASE, orientation=tuple(turns[k])).place((0, row, column)) - BASE.position(0) + BASE.position(k)
-             for v, (k, row, column) in BASE.beads.items()}  # fmt: skip
+    beads = {}
+    for value, (k, row, column) in BASE.beads.items():
+        turned_one = replace(BASE, orientation=tuple(turns[k]), origin=tuple(BASE.position(k)))
+        beads[value] = turned_one.place((0, row, column))
     return Truth((beads,))
 
 
@@ -201,8 +203,9 @@ def twice(**values: tuple[object, object]) -> Make:
 
     def make(folder: Path) -> Truth:
         first, second = ({name: pair[n] for name, pair in values.items()} for n in (0, 1))
-        write_series(folder, BASE.also(setting(**first)))
-        write_series(folder / "b", BASE.also(setting(**second), renamed(101), brighter))
+        # Some readers of several volumes want to know their repetition time.
+        write_series(folder, BASE.also(setting(**first, RepetitionTime=1000)))
+        write_series(folder / "b", BASE.also(setting(**second, RepetitionTime=1000), renamed(101), brighter))
         (beads,) = truth_of(BASE).beads
         return Truth((beads, {value + SECOND: place for value, place in beads.items()}))
 
@@ -472,6 +475,9 @@ def jpeg_lossless(paths: list[Path]) -> None:
         writer.SetFile(reader.GetFile())
         writer.SetImage(change.GetOutput())
         assert writer.Write()
+        dataset = pydicom.dcmread(path)
+        del dataset.StudyTime  # gdcm's own: the time of writing, another one in each file
+        dataset.save_as(path)
 
 
 def relabelled(syntax: str) -> Make:
@@ -567,7 +573,8 @@ def leading_outside(folder: Path) -> Truth:
 
 def deep(folder: Path) -> Truth:
     """Sequences in sequences, 3,000 deep."""
-    write_series(folder, BASE.also(shape=(1, 16, 14)))
+    recipe = BASE.also(shape=(1, 16, 14))
+    write_series(folder, recipe)
     (path,) = folder.iterdir()
     content = path.read_bytes()
     sequence = struct.pack("<HH2sHL", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF) + struct.pack(
@@ -576,7 +583,7 @@ def deep(folder: Path) -> Truth:
     ends = struct.pack("<HHL", 0xFFFE, 0xE00D, 0) + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
     at = content.index(b"\x10\x00\x10\x00") if b"\x10\x00\x10\x00" in content else content.index(b"\x18\x00\x50\x00")
     path.write_bytes(content[:at] + sequence * 3000 + ends * 3000 + content[at:])
-    return truth_of(BASE)
+    return truth_of(recipe)
 
 
 def preamble(magic: bytes) -> Callable[[list[Path]], None]:

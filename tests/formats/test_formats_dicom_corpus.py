@@ -101,6 +101,7 @@ def test_refused(tmp_path: Path, name: str) -> None:
         open_volume(tmp_path / truth.entry)
     assert caught.value.code == row.code
     assert one_sentence(caught.value)
+    assert not scan(tmp_path / truth.entry).found
 
 
 @pytest.mark.parametrize("name", named("A"))

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DecisionNeededError as error:
         choices = "; ".join(f"{name}: {meaning}" for name, meaning in error.choices.items())
         flag = f" Give --{error.keyword.replace('_', '-')}." if error.keyword else ""
-        return _complain(f"{error} Choices: {choices}.{flag}", UNDECIDED)
+        return _complain(f"{error}. Choices: {choices}.{flag}", UNDECIDED)
     except UsageError as error:
         return _complain(str(error), USAGE)
     except RefusedError as error:

@@ -70,7 +70,8 @@ def split_series(series: Sequence[Instance]) -> list[list[Instance]]:
     parts = [part for group in alike.values() for part in _by_orientation(group)]
     if len(series) > 2 and len(parts) == len(series) and len(alike) == 1:
         raise RefusedError(
-            f"each of {len(series)} slices lies in a plane of its own, as in a radial series: that is not a volume",
+            f"each of {len(series)} slices lies in a plane of its own, as in a radial series, and a volume needs "
+            "parallel ones: open a parallel reconstruction",
             "dicom.not_parallel",
         )
     _refuse_turned(parts)

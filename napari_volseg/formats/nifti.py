@@ -73,6 +73,7 @@ def scan_file(path: Path) -> Scan:
         modality="OT",
         geometry=header.geometry,
         findings=header.findings,
+        decisions=header.placement.decisions,
     )
     return Scan(found=(found,))
 

@@ -287,9 +287,10 @@ def _placement(
         raise _bad(path, "space directions", text.fields["space directions"], "vectors of three numbers are needed")
     if space not in _TO_RAS or axes is None:
         message = f"{path.name} gives no anatomical space (space: {space or 'none'}): its orientation is unknown"
-        findings.append(Finding("nrrd.orientation_unknown", message))
+        unknown = Finding("nrrd.orientation_unknown", message)
+        findings.append(unknown)
         lengths = np.linalg.norm(vectors, axis=1) if vectors else _spacings(path, text, first)
-        return without_orientation(path, shape, lengths * unit, message)
+        return without_orientation(path, shape, lengths * unit, unknown)
     affine = np.eye(4)
     affine[:3, :3] = np.column_stack(vectors)
     affine[:3, 3] = _origin(path, text, findings)

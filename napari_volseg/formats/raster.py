@@ -162,6 +162,7 @@ def scan_raster(path: Path, read_header: Any) -> Scan:
         modality=raster.modality,
         geometry=raster.geometry,
         findings=raster.findings,
+        decisions=raster.placement.decisions,
     )
     return Scan(found=(found,))
 

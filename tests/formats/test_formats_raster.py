@@ -367,6 +367,7 @@ def test_without_anatomical_space_the_user_decides(tmp_path: Path, space: str) -
     with pytest.raises(DecisionNeededError) as caught:
         open_volume(path)
     assert caught.value.keyword == "orientation"
+    assert [decision.code for decision in scan(path).found[0].decisions] == ["nrrd.orientation_unknown"]
     volume = open_volume(path, orientation="LPS")
     assert volume.origin_provenance.source_geometry.axis_codes == "SPL"
     np.testing.assert_allclose(volume.geometry.spacing, (2.5, 1.2, 0.8))

@@ -168,6 +168,21 @@ def test_what_can_not_be_opened_yet_is_refused_by_name(real_data: Path, case: st
     assert {refused.code for refused in result.refused} == {code}
 
 
+@pytest.mark.parametrize("patient", ["STS_001", "STS_005"])
+@pytest.mark.parametrize("kind", ["CT", "MR_T1", "PET"])
+def test_series_agree_with_the_nifti_files_that_came_with_them(real_data: Path, patient: str, kind: str) -> None:
+    volume = open_volume(real_data / f"ibsi/ibsi_validation/dicom/{patient}/{kind}/image")
+    reference = nib.load(real_data / f"ibsi/ibsi_validation/nifti/{patient}/{kind}_image.nii.gz")
+    np.testing.assert_array_equal(value_at(reference, volume.geometry, 1e-4), volume.voxels)
+
+
+def test_a_tilted_stack_keeps_the_steps_that_its_positions_say(real_data: Path) -> None:
+    stored = open_volume(real_data / "dcm_qa_ct/In/Philips/S21610/S3010").origin_provenance.source_geometry
+    along_column = stored.matrix[:3, 1] / stored.spacing[1]
+    np.testing.assert_allclose(stored.matrix[:3, 0], (0, 0, 2.5), atol=1e-9)
+    assert np.degrees(np.arcsin(along_column[2])) == pytest.approx(16.5, abs=1e-4)
+
+
 #: Series with several images at each position, in one file or many: which volume of it, and what dcm2niix made.
 ENHANCED_AND_TIMED = {
     "Siemens, four files of a time each": ("dcm_qa_enh", 1, "Siemens_REST1_w_SMS_PF7-8_6.nii"),

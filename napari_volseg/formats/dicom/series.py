@@ -69,7 +69,8 @@ def split_series(series: Sequence[Instance]) -> list[list[Instance]]:
     parts = [part for group in alike.values() for part in _by_orientation(group)]
     if len(series) > 2 and len(parts) == len(series) and len(alike) == 1:
         raise RefusedError(
-            f"each of {len(series)} slices lies in a plane of its own, as in a radial series: that is not a volume",
+            f"each of {len(series)} slices lies in a plane of its own, as in a radial series, and a volume needs "
+            "parallel ones: open a parallel reconstruction",
             "dicom.not_parallel",
         )
     _refuse_turned(parts)
@@ -201,6 +202,12 @@ def _identity_findings(instances: Sequence[Instance]) -> Iterator[Finding | None
         "dicom.empty_uids",
         "study, series or instance UIDs are empty: an exported DICOM segmentation will refer to UIDs derived "
         "from the files, which a PACS can't match to the original series",
+    )
+    owners = len(by_patient(instances))
+    yield _if(
+        owners > 1,
+        "dicom.mixed_series",
+        f"images of {owners} different patients or studies were taken for one series, as was answered",
     )
     yield _if(
         not all(instance.has_preamble for instance in instances),

@@ -11,7 +11,8 @@ Kind = Literal["found", "repaired", "assumed", "decided", "left_out"]
 _OF_KIND: dict[Kind, str] = {
     "found": """
         dicom.at_detector dicom.burned_in dicom.color dicom.corners_differ dicom.empty_uids dicom.executable_preamble
-        dicom.frame_of_reference dicom.lossy dicom.may_show_text dicom.modality_lut dicom.monochrome1 dicom.quadruped
+        dicom.frame_of_reference dicom.lossy dicom.may_show_text dicom.mixed_series dicom.modality_lut
+        dicom.monochrome1 dicom.mosaic dicom.quadruped
         dicom.no_suv dicom.quantity_unknown dicom.split dicom.tilted
         nifti.analyze nifti.extension nifti.forms_differ nifti.orientation_unknown nifti.view_only
         nrrd.orientation_unknown

@@ -10,6 +10,7 @@ from napari_volseg.core import (
     Answers,
     CancelToken,
     DecisionNeededError,
+    PreviewCallback,
     Progress,
     ProgressCallback,
     RefusedError,
@@ -84,6 +85,7 @@ def load(
     orientation: str | None = None,
     form: str | None = None,
     answers: Answers | None = None,
+    preview: PreviewCallback | None = None,
 ) -> Volume:
     """Read the voxels of a found volume onto its display grid.
 
@@ -100,6 +102,9 @@ def load(
         For NIfTI whose sform and qform contradict each other: "sform" or "qform".
     answers
         To the decisions of a DICOM series.
+    preview
+        Told of a 3D volume as soon as its first slice is there, of DICOM the middle one; anew where the array
+        changes because values don't fit its type.
 
     Raises
     ------
@@ -109,10 +114,10 @@ def load(
         Where only the user can tell how the image lies; its ``keyword`` names the argument that answers.
     """
     if found.format == nifti.NAME:
-        return nifti.load(found, progress, cancel, orientation, form)
+        return nifti.load(found, progress, cancel, orientation, form, preview)
     if found.format in _RASTERS:
-        return _RASTERS[found.format](found, progress, cancel, orientation)
-    return dicom.load(found, progress, cancel, answers)
+        return _RASTERS[found.format](found, progress, cancel, orientation, preview)
+    return dicom.load(found, progress, cancel, answers, preview)
 
 
 def open_volume(

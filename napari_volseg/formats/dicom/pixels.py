@@ -17,6 +17,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from napari_volseg.core import (
     CancelToken,
     Geometry,
+    PreviewCallback,
     Progress,
     ProgressCallback,
     RefusedError,
@@ -24,6 +25,7 @@ from napari_volseg.core import (
     VolsegError,
     no_progress,
 )
+from napari_volseg.formats.arrivals import Arrivals, Describe
 from napari_volseg.formats.dicom.decoding import decode_apart
 from napari_volseg.formats.dicom.encoding import transfer_syntax
 from napari_volseg.formats.dicom.instances import Instance
@@ -63,6 +65,8 @@ def read_voxels(
     reorientation: Reorientation,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
+    describe: Describe | None = None,
+    preview: PreviewCallback | None = None,
 ) -> NDArray[Any]:
     """Return the rescaled voxels, (z, y, x) or (t, z, y, x), on the display grid.
 
@@ -79,6 +83,8 @@ def read_voxels(
         From the stored to the display grid.
     progress, cancel
         Called and looked at after each image.
+    describe, preview
+        Makes a volume of voxels under way, and is told of it; anew with each type that is tried.
 
     Raises
     ------
@@ -92,11 +98,13 @@ def read_voxels(
     times = len(stack.columns[0])
     for dtype in (*(INTEGER_TYPES if whole else ()), np.float32):
         shown, in_stored_order = allocate(stored, reorientation, dtype, (times,))
+        voxels = shown if stack.time is not None else shown[0]
+        arrivals = Arrivals(voxels, in_stored_order[0], reorientation, describe, preview if stack.is_even else None)
         try:
-            _fill(in_stored_order, stack, progress, cancel)
+            _fill(in_stored_order, stack, arrivals, progress, cancel)
         except OverflowError:
             continue
-        return shown if stack.time is not None else shown[0]
+        return voxels
     raise AssertionError("float32 never overflows")
 
 
@@ -110,17 +118,23 @@ def _refuse_mostly_empty(stack: Stack, stored: Geometry) -> None:
         )
 
 
-def _fill(target: NDArray[Any], stack: Stack, progress: ProgressCallback, cancel: CancelToken | None) -> None:
+def _fill(
+    target: NDArray[Any],
+    stack: Stack,
+    arrivals: Arrivals,
+    progress: ProgressCallback,
+    cancel: CancelToken | None,
+) -> None:
     """Fill ``target`` (t, z, y, x) with the images of a stack."""
     if stack.is_even:
         slots = [int(slot) for slot in stack.slots]
         cells = {(t, slots[column]): image for (t, column), image in fillings(stack)}
-        _decode_into(target, cells, progress, cancel)
+        _decode_into(target, cells, arrivals, progress, cancel)
         _leave_empty(target, set(cells))
         return
     native = np.empty((target.shape[0], len(stack.columns), *target.shape[2:]), target.dtype)
     cells = dict(fillings(stack))
-    _decode_into(native, cells, progress, cancel)
+    _decode_into(native, cells, arrivals, progress, cancel)
     _leave_empty(native, set(cells))
     _interpolate(target, native, np.asarray(stack.slots))
 
@@ -144,21 +158,30 @@ def _interpolate(target: NDArray[Any], native: NDArray[Any], slots: NDArray[np.f
 
 def _decode_into(
     target: NDArray[Any],
-    cells: Mapping[tuple[int, int], Instance],
+    cells: Mapping[Cell, Instance],
+    arrivals: Arrivals,
     progress: ProgressCallback,
     cancel: CancelToken | None,
 ) -> None:
+    batches = _batches(cells, arrivals)
+
     def read(batch: Batch) -> int:
         for cell, pixels in zip(batch, decode([cells[cell] for cell in batch]), strict=True):
             if cancel is not None:
                 cancel.check()
             rescale_into(target[cell], pixels, cells[cell].slope, cells[cell].intercept)
+            arrivals.add(cell[1])
         return len(batch)
+
+    def counts(pool: ThreadPoolExecutor) -> Iterator[int]:
+        if arrivals.wanted:
+            yield read(batches.pop(0))
+        yield from pool.map(read, batches)
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         try:
             done = 0
-            for count in pool.map(read, _batches(cells)):
+            for count in counts(pool):
                 done += count
                 progress(Progress(done, len(cells), "Reading slices"))
                 if cancel is not None:
@@ -167,12 +190,28 @@ def _decode_into(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-#: Cells (t, z) whose images come from one file.
-Batch = list[tuple[int, int]]
+#: Time and slice of an image.
+Cell = tuple[int, int]
+#: Cells whose images come from one file.
+Batch = list[Cell]
 
 
-def _batches(cells: Mapping[tuple[int, int], Instance]) -> list[Batch]:
-    """Return cells by file, those of a multi-frame file in the order of its frames and not too many at once."""
+def _batches(cells: Mapping[Cell, Instance], arrivals: Arrivals) -> list[Batch]:
+    """Return cells by file in the order in which they are to be read: from the middle slice outwards.
+
+    Those of a multi-frame file come in the order of its frames and not too many at once; the slice that is waited for
+    is a batch of its own.
+    """
+
+    def distance(cell: Cell) -> tuple[int, int]:
+        return cell[0], abs(cell[1] - arrivals.middle)
+
+    nearest = [min(cells, key=distance)] if arrivals.wanted else []
+    rest = _by_file({cell: image for cell, image in cells.items() if cell not in nearest})
+    return [*([nearest] if nearest else []), *sorted(rest, key=lambda batch: min(map(distance, batch)))]
+
+
+def _by_file(cells: Mapping[Cell, Instance]) -> list[Batch]:
     by_file: dict[Path, Batch] = {}
     for cell, image in cells.items():
         by_file.setdefault(image.path, []).append(cell)

@@ -39,7 +39,7 @@ from napari_volseg.core import (
     Window,
 )
 from napari_volseg.editing import Author, Plan
-from napari_volseg.formats import FoundVolume, Scan, load_labels, scan
+from napari_volseg.formats import FoundVolume, Scan, ScanMemory, load_labels, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,8 @@ class Application:
         Where long work runs.
     sessions
         Where the work on each image is kept; None keeps it in memory.
+    scans
+        Where it is remembered what scans found; None reads every file anew.
     """
 
     case_changed = Signal()
@@ -93,8 +95,14 @@ class Application:
     noticed = Signal(Notice)
     asked = Signal(Question)
 
-    def __init__(self, jobs: JobRunner | None = None, sessions: SessionStore | None = None) -> None:
+    def __init__(
+        self,
+        jobs: JobRunner | None = None,
+        sessions: SessionStore | None = None,
+        scans: ScanMemory | None = None,
+    ) -> None:
         self.jobs = jobs or JobRunner()
+        self._scans = scans
         self._sessions = sessions
         self._journal: SessionFile | None = None
         self._place: Path | None = None
@@ -118,7 +126,7 @@ class Application:
         answers = self._decided.answers
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Scan:
-            return scan(path, progress, cancel, answers)
+            return scan(path, progress, cancel, answers, self._scans)
 
         return self.jobs.submit(f"Looking into {path.name}", work, self._take_scan)
 

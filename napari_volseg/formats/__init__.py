@@ -7,6 +7,7 @@ from napari_volseg.formats.label_import import load_labels
 from napari_volseg.formats.nifti_export import save_labels_nifti, save_volume_nifti
 from napari_volseg.formats.raster_export import save_labels_metaimage, save_volume_metaimage, save_volume_nrrd
 from napari_volseg.formats.registry import choose, describe, load, open_volume, scan
+from napari_volseg.formats.remembering import ScanMemory
 from napari_volseg.formats.slicer import save_seg_nrrd
 from napari_volseg.formats.volume_export import save_volume
 
@@ -16,6 +17,7 @@ __all__ = [
     "FoundVolume",
     "RefusedFile",
     "Scan",
+    "ScanMemory",
     "choose",
     "describe",
     "load",

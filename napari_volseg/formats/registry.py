@@ -22,6 +22,7 @@ from napari_volseg.formats import dicom, metaimage, nifti, nrrd
 from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
 from napari_volseg.formats.files import PathLike, list_files
 from napari_volseg.formats.nifti_header import header_of_pair
+from napari_volseg.formats.remembering import Remembered, ScanMemory
 
 #: Formats of which each file is a volume: how to tell, and who looks at one.
 _SINGLE_FILES = (
@@ -37,6 +38,7 @@ def scan(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     answers: Answers | None = None,
+    memory: ScanMemory | None = None,
 ) -> Scan:
     """Look at a file or at everything under a folder, and list the volumes in it.
 
@@ -51,6 +53,8 @@ def scan(
         Called and looked at after each file.
     answers
         To decisions that DICOM series may need; what stays open is listed in the volumes' ``decisions``.
+    memory
+        Where earlier scans are remembered: DICOM files of the same size and time are not read again.
 
     Raises
     ------
@@ -58,13 +62,13 @@ def scan(
         For a path that does not exist.
     """
     files = _one_of_each_pair(list_files(path))
-    known = set(files)
+    known, remembered = set(files), Remembered(memory)
     parts: list[Scan] = []
     images: list[dicom.Instance] = []
     for number, file in enumerate(files):  # grows by what a DICOMDIR refers to
         if cancel is not None:
             cancel.check()
-        outcome = _examine(file)
+        outcome = _recall_or_examine(file, remembered)
         if isinstance(outcome, Scan):
             parts.append(outcome)
         elif isinstance(outcome, dicom.Directory):
@@ -74,6 +78,7 @@ def scan(
         else:
             images.extend(outcome)
         progress(Progress(number + 1, len(files), f"Reading headers: {file.name}"))
+    remembered.save()
     parts.append(dicom.assemble(images, [refused for part in parts for refused in part.refused], answers))
     return _merged(parts)
 
@@ -179,6 +184,16 @@ def describe(found: FoundVolume) -> str:
 def _one_of_each_pair(files: Sequence[Path]) -> list[Path]:
     present = set(files)
     return [file for file in files if header_of_pair(file) not in present]
+
+
+def _recall_or_examine(file: Path, remembered: Remembered) -> Scan | tuple[dicom.Instance, ...] | dicom.Directory:
+    images, version = remembered.recall(file)
+    if images is not None:
+        return images
+    outcome = _examine(file)
+    if isinstance(outcome, tuple):
+        remembered.note(file, version, outcome)
+    return outcome
 
 
 def _examine(file: Path) -> Scan | tuple[dicom.Instance, ...] | dicom.Directory:

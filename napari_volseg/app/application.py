@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.opening import Decided, Question, load_decided
 from napari_volseg.app.painting import Painter
+from napari_volseg.app.preview import READING, Preview
 from napari_volseg.app.session_file import SessionFile
 from napari_volseg.app.sessions import SessionStore, Work
 from napari_volseg.app.shelf import ModelShelf
@@ -35,9 +37,19 @@ from napari_volseg.core import (
     UsageError,
     VolsegError,
     Volume,
+    Window,
 )
 from napari_volseg.editing import Author, Plan
-from napari_volseg.formats import FoundVolume, ImportReport, RefusedFile, Scan, import_report, load_labels, scan
+from napari_volseg.formats import (
+    FoundVolume,
+    ImportReport,
+    RefusedFile,
+    Scan,
+    ScanMemory,
+    import_report,
+    load_labels,
+    scan,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,22 @@ class Notice:
     kind: Literal["info", "warning", "error"] = "info"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """An image that was read, ready to be worked on.
+
+    Parameters
+    ----------
+    case
+        The image and its segments.
+    work
+        Where the segments come from and go to; None where they stay in memory.
+    """
+
+    case: Case
+    work: Work | None = None
+
+
 class Application:
     """State and actions of the program; the window shows the former and calls the latter.
 
@@ -68,6 +96,8 @@ class Application:
         Where long work runs.
     sessions
         Where the work on each image is kept; None keeps it in memory.
+    scans
+        Where it is remembered what scans found; None reads every file anew.
     """
 
     case_changed = Signal()
@@ -75,8 +105,14 @@ class Application:
     noticed = Signal(Notice)
     asked = Signal(Question)
 
-    def __init__(self, jobs: JobRunner | None = None, sessions: SessionStore | None = None) -> None:
+    def __init__(
+        self,
+        jobs: JobRunner | None = None,
+        sessions: SessionStore | None = None,
+        scans: ScanMemory | None = None,
+    ) -> None:
         self.jobs = jobs or JobRunner()
+        self._scans = scans
         self._sessions = sessions
         self._journal: SessionFile | None = None
         self._place: Path | None = None
@@ -84,6 +120,7 @@ class Application:
         self._decided = Decided()
         self.view = ViewWishes()
         self.tools = ToolWishes()
+        self.preview = Preview(self.jobs, self.view)
         self.case: Case | None = None
         self.report: ImportReport | None = None
         self.clicks: Clicks | None = None
@@ -101,20 +138,23 @@ class Application:
         answers, room = self._decided.answers, self._room_for(path)
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Scan:
-            return scan(path, progress, cancel, answers, room)
+            return scan(path, progress, cancel, answers, room, self._scans)
 
         return self.jobs.submit(f"Looking into {path.name}", work, self._take_scan)
 
     def open_found(self, found: FoundVolume, decided: Decided | None = None) -> Job:
-        """Load one of the volumes that were found, and the work on it; what only the user can tell is asked."""
-        known = decided or Decided(self._decided.answers)
+        """Load one of the volumes that were found, and the work on it; what only the user can tell is asked.
 
-        def work(progress: ProgressCallback, cancel: CancelToken) -> tuple[Volume, Work | None] | DecisionNeededError:
+        Where that takes a moment, ``preview`` shows the image meanwhile, and the open case stays as it is.
+        """
+        known, asked_at = decided or Decided(self._decided.answers), time.monotonic()
+
+        def work(progress: ProgressCallback, cancel: CancelToken) -> Opened | DecisionNeededError:
             try:
-                volume = load_decided(found, known, progress, cancel)
+                volume = load_decided(found, known, progress, cancel, self.preview.listener(cancel, asked_at))
             except DecisionNeededError as error:
                 return error
-            return volume, self._find_work(volume)
+            return self._find_work(volume)
 
         return self.jobs.submit(
             f"Opening {found.description}", work, lambda outcome: self._take_loaded(found, known, outcome)
@@ -123,26 +163,22 @@ class Application:
     def open_volume(self, volume: Volume) -> Job:
         """Make a volume that is in memory the open case, with the work on it."""
 
-        def work(progress: ProgressCallback, cancel: CancelToken) -> tuple[Volume, Work | None]:
-            return volume, self._find_work(volume)
+        def work(progress: ProgressCallback, cancel: CancelToken) -> Opened:
+            return self._find_work(volume)
 
-        return self.jobs.submit(f"Opening {volume.name}", work, lambda found: self._take_volume(*found))
+        return self.jobs.submit(f"Opening {volume.name}", work, self._take_opened)
 
-    def adopt(self, volume: Volume, work: Work | None = None, refused: Sequence[RefusedFile] = ()) -> None:
-        """Make a volume the open case; ``refused`` are the files of its place that could not be used."""
-        self._leave_case()
-        self.report = import_report(volume, refused)
-        self.case = Case(volume)
-        if work is not None:
-            self.case = Case(volume, work.segmentation, work.journal, history=work.history, prompts=work.prompts)
-        self._journal = work.journal if work else None
-        self.clicks = Clicks(self.case, self.jobs, self.tools)
-        self.painter = Painter(self.case, self.tools)
-        self.volumes = SegmentVolumes(self.case, self.jobs)
-        self.tools.tool = "navigate"
-        self.view.window = self.case.first_window()
-        self.case_changed.emit()
-        self._warn(volume.origin_provenance.findings)
+    def adopt(self, volume: Volume, refused: Sequence[RefusedFile] = ()) -> None:
+        """Make a volume the open case, with nothing done on it yet.
+
+        Parameters
+        ----------
+        volume
+            The image.
+        refused
+            Files of its place that could not be used.
+        """
+        self._take_opened(Opened(Case(volume)), refused)
 
     def open_labels(self, path: Path) -> Job:
         """Load labels for the open case; they replace what is there, as one undoable step."""
@@ -227,8 +263,21 @@ class Application:
 
     # -- telling --------------------------------------------------------------------------------------------
 
+    @property
+    def shown_volume(self) -> Volume | None:
+        """The image that is looked at: one that is being read, or else that of the open case."""
+        if self.preview.arriving is not None:
+            return self.preview.arriving.volume
+        return self.case.volume if self.case is not None else None
+
+    def windows(self) -> dict[str, Window]:
+        """Return the windows on offer for the image that is looked at, by id."""
+        return self.preview.windows or (self.case.windows() if self.case is not None else {})
+
     def need_case(self) -> Case:
-        """Return the open case; refuse where there is none."""
+        """Return the open case; refuse where there is none, and while another image is looked at."""
+        if self.preview.arriving is not None:
+            raise UsageError(f"{READING}: wait until it is open, or cancel")
         if self.case is None:
             raise UsageError("no image is open: open a DICOM folder or a NIfTI file first")
         return self.case
@@ -263,11 +312,9 @@ class Application:
         elif not result.found:
             self.notice(refusal_sentence(result), "error")
 
-    def _take_loaded(
-        self, found: FoundVolume, decided: Decided, outcome: tuple[Volume, Work | None] | DecisionNeededError
-    ) -> None:
+    def _take_loaded(self, found: FoundVolume, decided: Decided, outcome: Opened | DecisionNeededError) -> None:
         if not isinstance(outcome, DecisionNeededError):
-            self._take_volume(*outcome, self._refused_beside(found))
+            self._take_opened(outcome, self._refused_beside(found))
             return
         if not len(self.asked):
             raise outcome
@@ -282,8 +329,13 @@ class Application:
         choices = {name: text for name, text in outcome.choices.items() if name != "refuse"}
         self.asked.emit(Question(str(outcome), choices, answer))
 
-    def _find_work(self, volume: Volume) -> Work | None:
-        return self._sessions.open(volume, self._tell_unwritable) if self._sessions else None
+    def _find_work(self, volume: Volume) -> Opened:
+        """Return a case with the work on an image; runs on a worker, so that nothing is left for the interface."""
+        if self._sessions is None:
+            return Opened(Case(volume).survey())
+        work = self._sessions.open(volume, self._tell_unwritable)
+        case = Case(volume, work.segmentation, work.journal, history=work.history, prompts=work.prompts)
+        return Opened(case.survey(), work)
 
     def _room_for(self, path: Path) -> Path | None:
         """Return the private folder in which an archive is unpacked, None for other paths."""
@@ -296,8 +348,20 @@ class Application:
         scan_result = self.scan_result
         return scan_result.refused if scan_result is not None and found in scan_result.found else ()
 
-    def _take_volume(self, volume: Volume, work: Work | None, refused: Sequence[RefusedFile] = ()) -> None:
-        self.adopt(volume, work, refused)
+    def _take_opened(self, opened: Opened, refused: Sequence[RefusedFile] = ()) -> None:
+        """Make a case the open one."""
+        self._leave_case()
+        self.report = import_report(opened.case.volume, refused)
+        self.case = case = opened.case
+        work = opened.work
+        self._journal = work.journal if work else None
+        self.clicks = Clicks(case, self.jobs, self.tools)
+        self.painter = Painter(case, self.tools)
+        self.volumes = SegmentVolumes(case, self.jobs)
+        self.tools.tool = "navigate"
+        self.view.window = self.preview.give_way() or case.first_window()
+        self.case_changed.emit()
+        self._warn(case.volume.origin_provenance.findings)
         if work is not None and work.told:
             self.notice(work.told, "info" if work.history else "warning")
 

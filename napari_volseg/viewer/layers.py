@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points
 from napari.utils.colormaps import DirectLabelColormap
-from numpy.typing import NDArray
 
 from napari_volseg.core import Segmentation, SegmentTable, Volume, Window
 
 SEGMENTS = "Segments"
 PROMPTS = "Prompts"
-
-#: Values that are looked at to find the range of the contrast sliders.
-RANGE_SAMPLES = 1_000_000
 
 _TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
 
@@ -41,8 +37,8 @@ def placement(spacing: Iterable[float], steps: Iterable[int] = (1, 1, 1)) -> dic
     }
 
 
-def image_layer(volume: Volume, window: Window) -> Image:
-    """Return a layer that shows a 3D volume through a window."""
+def image_layer(volume: Volume, window: Window, values: tuple[float, float]) -> Image:
+    """Return a layer that shows a 3D volume, whose lowest and highest value are given, through a window."""
     layer = Image(
         volume.voxels,
         name=volume.name,
@@ -51,25 +47,20 @@ def image_layer(volume: Volume, window: Window) -> Image:
         interpolation2d="linear",
         **placement(volume.geometry.spacing),
     )
+    show_window(layer, window, values)
     return layer
 
 
-def value_range(voxels: NDArray[Any], window: Window) -> tuple[float, float]:
-    """Return the lowest and highest value of the contrast sliders: those of the voxels and the window."""
-    sample = voxels.reshape(-1)[:: max(1, voxels.size // RANGE_SAMPLES)]
-    finite = sample[np.isfinite(sample)]
-    low, high = window.limits
-    if finite.size:
-        low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-    return low, high
+def show_window(layer: Image, window: Window, values: tuple[float, float] | None = None) -> None:
+    """Show an image layer through a window, widening the range of its sliders where needed.
 
-
-def show_window(layer: Image, window: Window) -> None:
-    """Show an image layer through a window, widening the range of its sliders where needed."""
+    Where the lowest and highest value of the image are given, the sliders begin and end there.
+    """
     low, high = window.limits
-    least, most = layer.contrast_limits_range
-    if low < least or high > most:
-        layer.contrast_limits_range = (min(low, least), max(high, most))
+    least, most = values or layer.contrast_limits_range
+    wanted = (min(low, least), max(high, most))
+    if wanted != tuple(layer.contrast_limits_range):
+        layer.contrast_limits_range = wanted
     layer.contrast_limits = (low, high)
 
 

@@ -8,6 +8,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_volseg.app import Application, Case
+from napari_volseg.app.preview import READING
 from napari_volseg.widgets.click_section import ClickSection
 from napari_volseg.widgets.correct_section import CorrectSection
 from napari_volseg.widgets.data_section import DataSection
@@ -74,6 +75,10 @@ class MainPanel(QWidget):
         if self.app.view.report_shown != self._report_shown:
             self._report_shown = self.app.view.report_shown
             self._area.ensureWidgetVisible(self.report)
+        reading = self.app.preview.arriving is not None
+        for section in self.sections[3:]:
+            section.body.setEnabled(not reading)
+            section.body.setToolTip(f"Not now: {READING}" if reading else "")
         self.hint.setText(next_step(self.app).text)
 
     def sizeHint(self) -> QSize:

@@ -95,6 +95,8 @@ class Remembered:
         """Remember the images of a file that had this size and time before it was read."""
         if version is None or not images or time.time_ns() - version[1] < SETTLED_NS:
             return
+        if any(image.uptake is not None for image in images):  # weight and dose of a patient: never on disk
+            return
         folder = self._folder(file.parent)
         rows = tuple(tuple(getattr(image, name) for name in _COLUMNS) for image in images)
         folder.known[_digest(file.name)] = _Known(version, rows)

@@ -19,6 +19,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from napari_volseg.core import RefusedError
 from napari_volseg.formats.catalog import RefusedFile
 from napari_volseg.formats.dicom import frames, palette
+from napari_volseg.formats.dicom.codestream import refuse_other_size
 from napari_volseg.formats.dicom.directory import Directory, read_directory
 from napari_volseg.formats.dicom.elements import Header, bad_value, number, numbers, size, text, texts
 from napari_volseg.formats.dicom.encoding import (
@@ -248,15 +249,15 @@ class _Opened:
         return self.start[128:_START_BYTES] == b"DICM"
 
 
-def _read(path: Path, raw: io.FileIO) -> tuple[Instance, ...] | Directory | RefusedFile | None:
+def _read(path: Path, raw: BinaryIO) -> tuple[Instance, ...] | Directory | RefusedFile | None:
     start = raw.read(START_BYTES)
     version = version_of(os.fstat(raw.fileno()))
     walked = walk(raw, start, _WALKED)
     if walked is not None and _is_plain(walked.header):
         pixels = PixelElement(walked.pixels_at, walked.head, version)
-        return _images(path, _Opened(walked.header, walked.syntax, start, pixels))
+        return _images(path, raw, _Opened(walked.header, walked.syntax, start, pixels))
     raw.seek(0)
-    with io.BufferedReader(raw) as stream:
+    with io.BufferedReader(raw) as stream:  # type: ignore[type-var]
         return _read_unusual(path, stream, version)
 
 
@@ -288,15 +289,16 @@ def _read_unusual(
         header.SOPClassUID = header.file_meta.get("MediaStorageSOPClassUID", "")
     at = stream.tell()
     pixels = PixelElement(at, stream.read(12), version)
-    return _images(path, _Opened(header, transfer_syntax(header), start, pixels))
+    return _images(path, stream, _Opened(header, transfer_syntax(header), start, pixels))
 
 
-def _images(path: Path, opened: _Opened) -> tuple[Instance, ...] | RefusedFile:
+def _images(path: Path, stream: BinaryIO, opened: _Opened) -> tuple[Instance, ...] | RefusedFile:
     header = opened.header
     try:
         _refuse_non_images(path, header)
         _refuse_unsupported_images(path, header)
         refuse_missing_pixels(path, header, opened.pixels, opened.syntax)
+        refuse_other_size(path, header, stream, opened.pixels, opened.syntax)
         native = find_native_pixels(header, opened.pixels, opened.syntax)
         singles = list(frames.single_frames(path, header)) if isinstance(header, Dataset) else [header]
         return without_mosaics(

@@ -176,7 +176,7 @@ def test_labels_are_the_same_bytes_and_keep_their_names(tmp_path: Path, highest:
     path = save_labels_metaimage(tmp_path / "labels.mha", segmentation, volume)
     voxels, _ = read_by_hand(path)
     assert np.array_equal(voxels, labels)
-    assert voxels.dtype == (np.uint8 if highest < 256 else np.uint16)
+    assert voxels.dtype == np.min_scalar_type(highest)
     again = load_labels(path, volume)
     assert np.array_equal(again.labels, segmentation.labels)
     assert again.table == table

@@ -16,13 +16,14 @@ from napari_volseg.app.preview import Sight
 from napari_volseg.core import Box, SegmentTable, Window
 from napari_volseg.viewer import keys
 from napari_volseg.viewer.layers import (
+    build_units,
     colors_of,
+    compile_colours,
     image_layer,
     labels_layer,
     prompts_layer,
     segment_colormap,
     show_window,
-    warm_up,
 )
 from napari_volseg.viewer.markers import markers_of, show_markers
 from napari_volseg.viewer.mouse import Mouse
@@ -120,7 +121,8 @@ class ViewerBinding:
         self._preview_links: list[Link] = []
         keys.bind(viewer, self._keys)
         viewer.scene.camera.synced = False
-        threading.Thread(target=warm_up, name="volseg-warm-up").start()
+        build_units()
+        threading.Thread(target=compile_colours, name="volseg-colours").start()
         self._link(self._links, self._wish_links())
         # ahead of napari, which slices all layers for two dimensions at once
         viewer.dims.events.ndisplay.connect(self._leave_3d, position="first")

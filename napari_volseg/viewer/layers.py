@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pint
 from napari.layers import Image, Labels, Layer, Points
 from napari.utils.colormaps import DirectLabelColormap
 
@@ -88,10 +89,15 @@ def segment_colormap(table: SegmentTable) -> DirectLabelColormap:
 
 
 @cache
-def warm_up() -> None:
-    """Have napari do what the first case would wait for: compile its mapping of colours, build its table of units."""
+def build_units() -> None:
+    """Have napari's table of units built, which two threads must not do at once: a layer needs it."""
+    pint.get_application_registry().parse_units("pixel")
+
+
+@cache
+def compile_colours() -> None:
+    """Have napari compile its mapping of colours, for which the first case would wait a second."""
     segment_colormap(SegmentTable()).map(np.zeros(1, np.uint16))
-    prompts_layer((1.0, 1.0, 1.0))
 
 
 def colors_of(table: SegmentTable) -> tuple[tuple[int, tuple[int, int, int], bool], ...]:

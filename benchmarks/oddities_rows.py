@@ -21,7 +21,7 @@ Times = tuple[Mapping[float, tuple[float, ...]], ...]
 #: Refused rows of NIfTI whose voxels and place are all there for a reader that looks past what is wrong.
 _STILL_THERE = ("N21-vector", "N26", "N29-nan", "N32", "N37")
 #: Rows whose files say nothing that could be right: loading them at all is wrong.
-_MEANINGLESS = ("D38", "D54", "D56", "D68b", "D69e", "D70c", "D71", "D74b")
+_MEANINGLESS = ("D38", "D54a", "D56", "D68b", "D69e", "D70c", "D71", "D74b")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,7 +47,7 @@ SERIES: dict[str, tuple[str, ...]] = {
     "dcm_qa_frag/In/6001_anat-T1w_acq-tfl": ("dcm_qa_frag/Ref/*.nii",),
     "dcm_qa_nih/In/20180918GE/mr_0004": ("dcm_qa_nih/Ref/DCM2NIIX_regression_test_4.nii",),
     "dcm_qa_nih/In/20180918Si/mr_0003": ("dcm_qa_nih/Ref/EPI_PE=AP_3.nii",),
-    "dcm_qa_ts/In": ("dcm_qa_ts/Ref/*.nii",),
+    **{f"dcm_qa_ts/In/{n}.dcm": (f"dcm_qa_ts/Ref/{n}.nii",) for n in range(1, 10)},
     "dcm_qa_xa30/In/5_anat-T1w_acq-tfl": ("dcm_qa_xa30/Ref/5_*.nii",),
     "dcm_qa_xa30/In/8_gre_field_mapping": ("dcm_qa_xa30/Ref/8_*.nii",),
     **{
@@ -131,7 +132,10 @@ def _millimetres(distance: float) -> str:
 
 
 def inflated(source: Path, work: Path) -> Path:
-    """Return the folder of a series, whose files may have been compressed to be kept."""
+    """Return the folder of a series, whose files may have been compressed to be kept, or may be one of several."""
+    if source.is_file():
+        shutil.copy(source, work)
+        return work
     packed = list(source.glob("*.dcm.gz"))
     for file in packed:
         (work / file.stem).write_bytes(gzip.decompress(file.read_bytes()))

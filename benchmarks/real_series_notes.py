@@ -51,8 +51,6 @@ _NOTES = (
         "positions are written with rounding; the reference takes the step of the first two, 2.0001 mm, for all 95, "
         "ours is fitted to all (2.0000 mm)",
     ),
-    ("dcm_qa_ts", "", "nine files of a Siemens mosaic in nine transfer syntaxes"),
-    ("20180918Si", "", "two times of a Siemens mosaic"),
 )
 
 

@@ -11,11 +11,22 @@ from napari_volseg.editing.delta import (
     TableChange,
     make_delta,
 )
+from napari_volseg.editing.fast import Connectivity
 from napari_volseg.editing.history import DEFAULT_BYTE_BUDGET, History
+from napari_volseg.editing.islands import (
+    count_islands,
+    fill_holes,
+    keep_island,
+    keep_largest,
+    remove_small,
+    split_islands,
+)
 from napari_volseg.editing.operations import fill_region, segment_mask
 from napari_volseg.editing.packing import PackedArray, pack
 from napari_volseg.editing.rules import AllOf, BackgroundOnly, Everywhere, Inside, OverwriteRule, WithinRange
+from napari_volseg.editing.scopes import InVolume, OnSlice, Scope, Slab, scope_box
 from napari_volseg.editing.session import EditSession, Plan
+from napari_volseg.editing.shapes import Relabelled, find_box, find_boxes, reshaped, shape_of
 from napari_volseg.editing.stroke import Stroke
 
 __all__ = [
@@ -23,27 +34,44 @@ __all__ = [
     "AllOf",
     "Author",
     "BackgroundOnly",
+    "Connectivity",
     "Delta",
     "Description",
     "EditSession",
     "Everywhere",
     "History",
+    "InVolume",
     "Inside",
     "Journal",
+    "OnSlice",
     "OverwriteRule",
     "PackedArray",
     "Plan",
     "PromptChange",
+    "Relabelled",
+    "Scope",
+    "Slab",
     "Step",
     "Stroke",
     "TableChange",
     "WithinRange",
+    "count_islands",
     "disc",
+    "fill_holes",
     "fill_region",
+    "find_box",
+    "find_boxes",
+    "keep_island",
+    "keep_largest",
     "make_delta",
     "pack",
     "path_discs",
     "path_spheres",
+    "remove_small",
+    "reshaped",
+    "scope_box",
     "segment_mask",
+    "shape_of",
     "sphere",
+    "split_islands",
 ]

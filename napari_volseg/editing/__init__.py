@@ -21,12 +21,14 @@ from napari_volseg.editing.islands import (
     remove_small,
     split_islands,
 )
+from napari_volseg.editing.morphology import Side, closing, hollow, margin, opening
 from napari_volseg.editing.operations import fill_region, segment_mask
 from napari_volseg.editing.packing import PackedArray, pack
 from napari_volseg.editing.rules import AllOf, BackgroundOnly, Everywhere, Inside, OverwriteRule, WithinRange
 from napari_volseg.editing.scopes import InVolume, OnSlice, Scope, Slab, scope_box
 from napari_volseg.editing.session import EditSession, Plan
 from napari_volseg.editing.shapes import Relabelled, find_box, find_boxes, reshaped, shape_of
+from napari_volseg.editing.smoothing import smooth_gaussian, smooth_jointly, smooth_median
 from napari_volseg.editing.stroke import Stroke
 
 __all__ = [
@@ -50,20 +52,25 @@ __all__ = [
     "PromptChange",
     "Relabelled",
     "Scope",
+    "Side",
     "Slab",
     "Step",
     "Stroke",
     "TableChange",
     "WithinRange",
+    "closing",
     "count_islands",
     "disc",
     "fill_holes",
     "fill_region",
     "find_box",
     "find_boxes",
+    "hollow",
     "keep_island",
     "keep_largest",
     "make_delta",
+    "margin",
+    "opening",
     "pack",
     "path_discs",
     "path_spheres",
@@ -72,6 +79,9 @@ __all__ = [
     "scope_box",
     "segment_mask",
     "shape_of",
+    "smooth_gaussian",
+    "smooth_jointly",
+    "smooth_median",
     "sphere",
     "split_islands",
 ]

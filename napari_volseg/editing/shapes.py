@@ -20,6 +20,9 @@ from napari_volseg.core import Box, BoxMask
 from napari_volseg.editing.delta import NO_BOX
 from napari_volseg.editing.rules import Everywhere, OverwriteRule, narrow
 
+#: The shape of a segment without voxels.
+NOTHING = BoxMask(NO_BOX, np.zeros((0, 0, 0), bool))
+
 
 class Relabelled(NamedTuple):
     """New labels of a box, as ``EditSession.plan_replace`` takes them.
@@ -94,7 +97,7 @@ def tightened(box: Box, mask: NDArray[np.bool_]) -> BoxMask:
     """Return a mask of a box's shape cut to the tight box of its true voxels."""
     tight = Box.of_mask(mask)
     if tight is None:
-        return BoxMask(NO_BOX, np.zeros((0, 0, 0), bool))
+        return NOTHING
     return BoxMask(tight.shift(box.start), np.ascontiguousarray(mask[tight.slices]))
 
 

@@ -30,6 +30,7 @@ from napari_volseg.editing.session import EditSession, Plan
 from napari_volseg.editing.shapes import Relabelled, find_box, find_boxes, reshaped, shape_of
 from napari_volseg.editing.smoothing import smooth_gaussian, smooth_jointly, smooth_median
 from napari_volseg.editing.stroke import Stroke
+from napari_volseg.editing.thresholds import suggest_range, threshold
 
 __all__ = [
     "DEFAULT_BYTE_BUDGET",
@@ -84,4 +85,6 @@ __all__ = [
     "smooth_median",
     "sphere",
     "split_islands",
+    "suggest_range",
+    "threshold",
 ]

@@ -80,7 +80,18 @@ def suggest_range(
     sample = sample[np.isfinite(sample)]
     if not sample.size or sample.min() == sample.max():
         raise UsageError("this region has a single intensity, which no threshold divides: choose a larger region")
-    return float(threshold_otsu(sample, nbins=_BINS)), float(values[np.isfinite(values)].max())
+    return _between_classes(sample), float(values[np.isfinite(values)].max())
+
+
+def _between_classes(sample: NDArray[np.float32]) -> float:
+    """Return the middle of the gap between the two classes that Otsu's threshold finds.
+
+    The threshold itself is the centre of the last bin of the dark class, whose brightest values lie above it.
+    """
+    half_bin = float(sample.max() - sample.min()) / _BINS / 2
+    edge = float(threshold_otsu(sample, nbins=_BINS)) + half_bin
+    dark, bright = sample[sample <= edge], sample[sample > edge]
+    return (float(dark.max()) + float(bright.min())) / 2
 
 
 def _area(voxels: NDArray[Any], scope: Scope, inside: BoxMask | None) -> Box:

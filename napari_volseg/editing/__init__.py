@@ -1,6 +1,9 @@
 """The only writer of label voxels: sessions, steps, history, brushes and pure operations."""
 
+from napari_volseg.editing.between_slices import fill_between
 from napari_volseg.editing.brushes import disc, path_discs, path_spheres, sphere
+from napari_volseg.editing.combine import copy_slice, intersect, merge, relabel, subtract, union
+from napari_volseg.editing.cuts import CutPlane, beyond_plane, mirrored
 from napari_volseg.editing.delta import (
     Author,
     Delta,
@@ -38,6 +41,7 @@ __all__ = [
     "Author",
     "BackgroundOnly",
     "Connectivity",
+    "CutPlane",
     "Delta",
     "Description",
     "EditSession",
@@ -59,22 +63,29 @@ __all__ = [
     "Stroke",
     "TableChange",
     "WithinRange",
+    "beyond_plane",
     "closing",
+    "copy_slice",
     "count_islands",
     "disc",
+    "fill_between",
     "fill_holes",
     "fill_region",
     "find_box",
     "find_boxes",
     "hollow",
+    "intersect",
     "keep_island",
     "keep_largest",
     "make_delta",
     "margin",
+    "merge",
+    "mirrored",
     "opening",
     "pack",
     "path_discs",
     "path_spheres",
+    "relabel",
     "remove_small",
     "reshaped",
     "scope_box",
@@ -85,6 +96,8 @@ __all__ = [
     "smooth_median",
     "sphere",
     "split_islands",
+    "subtract",
     "suggest_range",
     "threshold",
+    "union",
 ]

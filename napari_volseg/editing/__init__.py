@@ -15,6 +15,7 @@ from napari_volseg.editing.delta import (
     make_delta,
 )
 from napari_volseg.editing.fast import Connectivity
+from napari_volseg.editing.growing import Between, Tolerance, grow_from_seeds, grow_region, trace_level
 from napari_volseg.editing.history import DEFAULT_BYTE_BUDGET, History
 from napari_volseg.editing.islands import (
     count_islands,
@@ -26,8 +27,10 @@ from napari_volseg.editing.islands import (
 )
 from napari_volseg.editing.morphology import Side, closing, hollow, margin, opening
 from napari_volseg.editing.operations import fill_region, segment_mask
+from napari_volseg.editing.outlines import fill_outline, follow_edge
 from napari_volseg.editing.packing import PackedArray, pack
 from napari_volseg.editing.rules import AllOf, BackgroundOnly, Everywhere, Inside, OverwriteRule, WithinRange
+from napari_volseg.editing.scissors import ScreenView, column_of_sight, cut_out
 from napari_volseg.editing.scopes import InVolume, OnSlice, Scope, Slab, scope_box
 from napari_volseg.editing.session import EditSession, Plan
 from napari_volseg.editing.shapes import Relabelled, find_box, find_boxes, reshaped, shape_of
@@ -40,6 +43,7 @@ __all__ = [
     "AllOf",
     "Author",
     "BackgroundOnly",
+    "Between",
     "Connectivity",
     "CutPlane",
     "Delta",
@@ -57,22 +61,30 @@ __all__ = [
     "PromptChange",
     "Relabelled",
     "Scope",
+    "ScreenView",
     "Side",
     "Slab",
     "Step",
     "Stroke",
     "TableChange",
+    "Tolerance",
     "WithinRange",
     "beyond_plane",
     "closing",
+    "column_of_sight",
     "copy_slice",
     "count_islands",
+    "cut_out",
     "disc",
     "fill_between",
     "fill_holes",
+    "fill_outline",
     "fill_region",
     "find_box",
     "find_boxes",
+    "follow_edge",
+    "grow_from_seeds",
+    "grow_region",
     "hollow",
     "intersect",
     "keep_island",
@@ -99,5 +111,6 @@ __all__ = [
     "subtract",
     "suggest_range",
     "threshold",
+    "trace_level",
     "union",
 ]

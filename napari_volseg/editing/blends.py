@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,14 +41,24 @@ class Blend:
     shift: NDArray[np.float64]
 
     @classmethod
-    def of(cls, before: Mask, after: Mask, spacing: tuple[float, ...]) -> Blend:
+    def of(
+        cls,
+        before: Mask,
+        after: Mask,
+        spacing: tuple[float, ...],
+        known: Callable[[], tuple[Plane, Plane]] | None = None,
+    ) -> Blend:
         """Return the blend of two masks of one slice's shape, at least one of which is not empty.
 
-        A shape whose partner is empty shrinks and is gone half-way.
+        A shape whose partner is empty shrinks and is gone half-way. ``known`` gives the signed distances to both
+        masks, where the caller has them; it is asked if the shape stays in its place.
         """
         window = _window(before | after)
         first, second = before[window], after[window]
         shift = _shift(first, second) if first.any() and second.any() else np.zeros(2)
+        if known is not None and not shift.any():
+            near, far = (plane[window] for plane in known())
+            return cls(window, near, far, shift)
         pad = [(int(np.ceil(abs(d))), int(np.ceil(abs(d)))) for d in shift]
         near, far = (signed_distance(np.pad(mask, pad), spacing) for mask in (first, second))
         if not second.any():

@@ -72,7 +72,8 @@ class ScreenView:
     def project(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return where patient points (..., 3), mm, LPS are seen: (..., 2), (u, v); NaN behind the viewer."""
         seen = np.asarray(points, float) @ self.matrix[:, :3].T + self.matrix[:, 3]
-        return np.where(seen[..., 2:] > 0, seen[..., :2] / np.where(seen[..., 2:] > 0, seen[..., 2:], 1), np.nan)
+        depth = np.where(seen[..., 2:] > 0, seen[..., 2:], np.nan)
+        return np.asarray(seen[..., :2] / depth)
 
 
 def cut_out(
@@ -123,10 +124,11 @@ def _seen(shape: BoxMask, geometry: Geometry, view: ScreenView, lasso: _Lasso, p
     if not shape.mask.size:
         return NOTHING
     hit = np.zeros(shape.mask.shape, bool)
+    from_index = ScreenView(view.matrix @ geometry.matrix)
     for z, (plane, out) in enumerate(zip(shape.mask, hit, strict=True), shape.box.start[0]):
         rows, columns = np.nonzero(plane)
         index = np.column_stack([np.full(rows.size, z), rows + shape.box.start[1], columns + shape.box.start[2]])
-        seen = view.project(geometry.to_patient(index))
+        seen = from_index.project(index)
         inside = lasso.holds(seen)
         out[rows, columns] = inside if part == "inside" else ~inside & np.isfinite(seen[:, 0])
     return tightened(shape.box, hit)

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from napari_volseg.core import Box, BoxMask, Geometry, UsageError
 from napari_volseg.editing.fast import Connectivity, components
@@ -149,6 +148,8 @@ def grow_from_seeds(
     ----------
     Beucher and Meyer, in Mathematical Morphology in Image Processing, 1993.
     """
+    from skimage.segmentation import watershed
+
     found = kept_boxes(labels, values, boxes)
     if len(found) < 2:
         raise UsageError(

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from napari_volseg.core import Box, BoxMask, Geometry, UsageError
 from napari_volseg.editing.brushes import sphere
@@ -148,6 +147,8 @@ def _touched_by_ball(mask: NDArray[np.bool_], geometry: Geometry, mm: float) -> 
     The distance transform works axis by axis, which a shear does not allow; counting the true voxels of the ball
     around each voxel, as a convolution, needs no right angles.
     """
+    from scipy import signal  # takes longer to import than all else that the tools need
+
     size = tuple(2 * n + 1 for n in reach(geometry, mm))
     center = np.subtract(size, 1) // 2
     ball = sphere(Geometry((size[0], size[1], size[2]), geometry.matrix), center, mm * (1 + _ROUNDING)).expand(size)

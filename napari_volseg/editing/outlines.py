@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from skimage.draw import polygon
-from skimage.graph import MCP_Geometric
 
 from napari_volseg.core import Box, BoxMask, Geometry, UsageError
 from napari_volseg.editing.growing import edge_strength
@@ -43,6 +41,8 @@ def fill_outline(geometry: Geometry, vertices: ArrayLike, on: OnSlice) -> BoxMas
     UsageError
         For fewer than three vertices, or a slice outside the volume.
     """
+    from skimage.draw import polygon
+
     points = np.asarray(vertices, float)
     if points.ndim != 2 or len(points) < 3:
         raise UsageError(f"an outline of {len(points)} points encloses nothing: draw at least three")
@@ -88,6 +88,8 @@ def follow_edge(
     ----------
     Mortensen and Barrett, Graphical Models and Image Processing 60(5), 1998.
     """
+    from skimage.graph import MCP_Geometric
+
     limits = scope_box(on, geometry.shape)
     ends = np.clip([start, stop], limits.start, np.subtract(limits.stop, 1))
     plane = [axis for axis in range(3) if axis != on.axis]

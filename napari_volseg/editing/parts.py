@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import cdist
 
 from napari_volseg.editing.fast import plane_components
 
@@ -57,7 +54,8 @@ def _nearest(first: NDArray[Any], second: NDArray[Any], links: Numbers, spacing:
     lonely = [np.setdiff1d(np.arange(1, int(p.max()) + 1), links[:, i]) for i, p in enumerate((first, second))]
     if not lonely[0].size or not lonely[1].size:
         return np.empty((0, 2), np.intp)
-    distances = cdist(_centroids(first, lonely[0], spacing), _centroids(second, lonely[1], spacing))
+    ours, theirs = _centroids(first, lonely[0], spacing), _centroids(second, lonely[1], spacing)
+    distances = np.linalg.norm(ours[:, None] - theirs, axis=-1)
     pairs = []
     for _ in range(min(distances.shape)):
         i, j = divmod(int(np.argmin(distances)), distances.shape[1])
@@ -72,6 +70,9 @@ def _centroids(parts: NDArray[Any], numbers: Numbers, spacing: tuple[float, ...]
 
 def _groups(links: Numbers, m: int, n: int) -> Iterator[tuple[Numbers, Numbers]]:
     """Yield the numbers of the parts of either slice that are linked, directly or through others."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     ends = (links[:, 0] - 1, links[:, 1] - 1 + m)
     count, group = connected_components(coo_array((np.ones(len(links)), ends), shape=(m + n, m + n)), directed=False)
     for k in range(count):

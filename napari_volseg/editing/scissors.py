@@ -7,8 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from skimage.draw import polygon2mask
-from skimage.measure import points_in_poly
 
 from napari_volseg.core import Box, BoxMask, Geometry, UsageError
 from napari_volseg.editing.shapes import NOTHING, shape_of, tightened
@@ -156,6 +154,8 @@ class _Lasso:
 
     @classmethod
     def of(cls, lasso: ArrayLike) -> _Lasso:
+        from skimage.draw import polygon2mask
+
         vertices = np.asarray(lasso, float)
         if vertices.ndim != 2 or len(vertices) < 3:
             raise UsageError(f"a lasso of {len(vertices)} points encloses nothing: draw at least three")
@@ -167,6 +167,8 @@ class _Lasso:
 
     def holds(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which points (n, 2) lie inside; never those that are NaN."""
+        from skimage.measure import points_in_poly
+
         places = (points - self.low) / self.cell
         candidates = np.flatnonzero(((places >= 0) & (places <= _CELLS)).all(axis=1))
         cells = tuple(np.minimum(places[candidates].astype(int), _CELLS - 1).T)

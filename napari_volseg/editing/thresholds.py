@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.filters import threshold_otsu
 
 from napari_volseg.core import Box, BoxMask, GeometryError, UsageError
 from napari_volseg.editing.scopes import InVolume, Scope, scope_box
@@ -88,6 +87,8 @@ def _between_classes(sample: NDArray[np.float32]) -> float:
 
     The threshold itself is the centre of the last bin of the dark class, whose brightest values lie above it.
     """
+    from skimage.filters import threshold_otsu
+
     half_bin = float(sample.max() - sample.min()) / _BINS / 2
     edge = float(threshold_otsu(sample, nbins=_BINS)) + half_bin
     dark, bright = sample[sample <= edge], sample[sample > edge]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 from tool_phantoms import chiral, grid, moved, sheared
 
 from napari_volseg.core import Box, BoxMask, Geometry, UsageError
@@ -135,13 +136,18 @@ def test_mirrored_twice_is_the_same() -> None:
 
 
 def test_an_image_that_falls_between_voxels_is_shifted_as_one() -> None:
-    geometry = grid((30, 40, 50), (1.0, 1.0, 0.7))
-    labels = np.zeros(geometry.shape, np.uint8)
-    labels[3:27, 4:30, 5:18] = 1
-    plane = CutPlane.sagittal(float(geometry.to_patient((0, 0, 20.25))[0]))
-    found = mirrored(labels, 1, geometry, plane)
-    assert found.box.shape == (24, 26, 13)
-    assert found.mask.all()
+    """A mirror at a quarter of a voxel, on turned grids, whose matrices are not free of rounding."""
+    rng = np.random.default_rng(0)
+    labels = np.zeros((8, 9, 50), np.uint8)
+    labels[2:6, 3:8, 5:18] = 1
+    for turn in Rotation.random(100, random_state=0).as_matrix():
+        matrix = np.eye(4)
+        matrix[:3, :3] = turn @ np.fliplr(np.diag(rng.uniform(0.4, 2, 3)))
+        matrix[:3, 3] = rng.uniform(-300, 300, 3)
+        geometry = Geometry(labels.shape, matrix)
+        found = mirrored(labels, 1, geometry, CutPlane(geometry.to_patient((0, 0, 20.25)), matrix[:3, 2]))
+        assert found.box.shape == (4, 5, 13)
+        assert found.mask.all()
 
 
 def test_the_middle_of_a_segment() -> None:

@@ -56,6 +56,8 @@ class TestIslands:
         labels = np.zeros(SHAPE, np.uint8)
         labels[1, 8, 2:4] = labels[1, 2, 8:10] = labels[4, 0, 0:2] = 1
         assert keep_largest(labels, 1).box == Box((1, 2, 8), (2, 3, 10))
+        labels[1, 2, 9], labels[2, 2, 8] = 0, 1  # begins first, ends after the second one
+        assert keep_largest(labels, 1).box == Box((1, 2, 8), (3, 3, 9))
 
     def test_the_one_that_was_clicked(self) -> None:
         assert keep_island(islands(), 2, (5, 8, 9)).box == Box((4, 7, 8), (6, 9, 10))

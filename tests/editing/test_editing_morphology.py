@@ -78,12 +78,13 @@ def test_a_cut_surface_at_the_border_of_the_volume_stays() -> None:
     assert margin(np.ones_like(labels), 1, grid(labels.shape), -50).mask.all()
 
 
-def test_a_distance_of_whole_voxels_reaches_the_last_one() -> None:
-    labels = np.zeros((3, 11, 11), np.uint8)
-    labels[1, 5, 5] = 1
-    grown = margin(labels, 1, grid(labels.shape), 3 * 0.7)  # 2.0999999999999996
-    assert grown.box == Box((1, 3, 2), (2, 8, 9))
-    assert margin(labels, 1, grid(labels.shape), 2.1).box == grown.box
+@pytest.mark.parametrize("spacing", [0.7, 0.8, 0.977, 1.1])
+def test_a_distance_of_whole_voxels_reaches_the_last_one(spacing: float) -> None:
+    labels = np.zeros((1, 1, 99), np.uint8)
+    labels[0, 0, 49] = 1
+    for count in range(1, 40):
+        grown = margin(labels, 1, grid(labels.shape, (1.0, 1.0, spacing)), count * spacing)
+        assert grown.box == Box((0, 0, 49 - count), (1, 1, 50 + count))
 
 
 def test_no_margin_is_no_change() -> None:

@@ -46,7 +46,9 @@ def matching_parts(before: Mask, after: Mask, spacing: tuple[float, ...]) -> Ite
 def _overlaps(first: NDArray[Any], second: NDArray[Any]) -> Numbers:
     """Return the pairs of part numbers that share a pixel, (k, 2)."""
     both = (first != 0) & (second != 0)
-    return np.unique(np.stack([first[both], second[both]], 1).astype(np.intp), axis=0)
+    width = int(second.max()) + 1
+    pairs = first[both].astype(np.intp) * width + second[both]
+    return np.stack(np.divmod(np.flatnonzero(np.bincount(pairs)), width), 1)
 
 
 def _nearest(first: NDArray[Any], second: NDArray[Any], links: Numbers, spacing: tuple[float, ...]) -> Numbers:

@@ -14,6 +14,8 @@ from napari_volseg.spatial import apply_reorientation, invert_reorientation, reo
 
 #: Bytes from which on NumPy asks for huge pages.
 _LARGE = 1 << 22
+#: Memory of this process alone; Windows has no other.
+_OWN = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
 
 
 def allocate(
@@ -59,4 +61,5 @@ def _untouched(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     size = math.prod(shape) * dtype.itemsize
     if size < _LARGE:
         return np.empty(shape, dtype)
-    return np.frombuffer(mmap.mmap(-1, size), dtype).reshape(shape)
+    memory = mmap.mmap(-1, size, **({"flags": _OWN} if _OWN else {}))
+    return np.frombuffer(memory, dtype).reshape(shape)

@@ -33,9 +33,11 @@ class History:
     dropped: int = 0
 
     @classmethod
-    def of(cls, steps: Sequence[Delta], position: int, byte_budget: int = DEFAULT_BYTE_BUDGET) -> History:
+    def of(
+        cls, steps: Sequence[Delta], position: int, byte_budget: int = DEFAULT_BYTE_BUDGET, *, dropped: int = 0
+    ) -> History:
         """Return the history of recovered steps of which the first ``position`` are in effect."""
-        return cls(tuple(steps), position, byte_budget)._within_budget()
+        return cls(tuple(steps), position, byte_budget, dropped)._within_budget()
 
     @property
     def nbytes(self) -> int:

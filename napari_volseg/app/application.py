@@ -16,11 +16,12 @@ from napari_volseg.app import exporting, segmenting
 from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
+from napari_volseg.app.keeping import Keeper
 from napari_volseg.app.opening import Decided, Question, load_decided
 from napari_volseg.app.painting import Painter
-from napari_volseg.app.session_file import SessionFile
-from napari_volseg.app.sessions import SessionStore, Work
+from napari_volseg.app.sessions import Listener, SessionStore, Work
 from napari_volseg.app.shelf import ModelShelf
+from napari_volseg.app.view_state import ViewKeeper, restore_view
 from napari_volseg.app.volumes import SegmentVolumes
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import (
@@ -78,7 +79,8 @@ class Application:
     def __init__(self, jobs: JobRunner | None = None, sessions: SessionStore | None = None) -> None:
         self.jobs = jobs or JobRunner()
         self._sessions = sessions
-        self._journal: SessionFile | None = None
+        self._journal: Keeper | None = None
+        self._view_keeper = ViewKeeper(self)
         self._place: Path | None = None
         self._room: TemporaryDirectory[str] | None = None
         self._decided = Decided()
@@ -92,6 +94,7 @@ class Application:
         self.models = ModelShelf(self.jobs, self.tools)
         self.scan_result: Scan | None = None
         self.jobs.failed.connect(self._tell_failure)
+        self._view_keeper.connect()
 
     # -- opening --------------------------------------------------------------------------------------------
 
@@ -141,8 +144,36 @@ class Application:
         self.volumes = SegmentVolumes(self.case, self.jobs)
         self.tools.tool = "navigate"
         self.view.window = self.case.first_window()
+        self.view.index = None
+        if work is not None:
+            restore_view(work.view, self.case, self.view, self.tools)
         self.case_changed.emit()
+        self._view_keeper.follow(self.case, self._journal)
         self._warn(volume.origin_provenance.findings)
+
+    def open_other_session(self) -> Job:
+        """Go to the next session of the open image, where a branch was made or a damaged one was replaced."""
+        case, sessions, kept = self.need_case(), self._sessions, self._kept_sessions()
+        if sessions is None or self._journal is None or len(kept) < 2:
+            raise UsageError("there is no other session of this image: this is the only one")
+        other = kept[(kept.index(self._journal.path) + 1) % len(kept)]
+
+        def work(progress: ProgressCallback, cancel: CancelToken) -> Work:
+            return sessions.open(case.volume, self._listener, other)
+
+        return self.jobs.submit(
+            "Opening the other session", work, lambda found: self._take_volume(case.volume, found)
+        )
+
+    @property
+    def has_other_session(self) -> bool:
+        """Whether the open image has more than one session."""
+        return len(self._kept_sessions()) > 1
+
+    def _kept_sessions(self) -> list[Path]:
+        here = self._journal.path if self._journal is not None else None
+        kept = self._sessions.sessions(here) if self._sessions is not None and here is not None else []
+        return kept if here in kept else []
 
     def open_labels(self, path: Path) -> Job:
         """Load labels for the open case; they replace what is there, as one undoable step."""
@@ -283,7 +314,7 @@ class Application:
         self.asked.emit(Question(str(outcome), choices, answer))
 
     def _find_work(self, volume: Volume) -> Work | None:
-        return self._sessions.open(volume, self._tell_unwritable) if self._sessions else None
+        return self._sessions.open(volume, self._listener) if self._sessions else None
 
     def _room_for(self, path: Path) -> Path | None:
         """Return the private folder in which an archive is unpacked, None for other paths."""
@@ -303,13 +334,32 @@ class Application:
 
     def _leave_case(self) -> None:
         """Write what is left of the open case; its file is closed on the way."""
+        self._view_keeper.leave()
         if self._journal is not None:
             self._journal.close()
         self._journal = None
 
-    def _tell_unwritable(self, error: VolsegError) -> None:
-        """Called on the thread that writes."""
-        self.jobs.inbox.post(lambda: self.notice(str(error), "error"))
+    @property
+    def _listener(self) -> Listener:
+        """What writing threads call; the answers are given on the inbox's thread."""
+        post = self.jobs.inbox.post
+        return Listener(
+            lambda keeper, error: post(lambda: self._keep_elsewhere(keeper, error)),
+            lambda keeper: post(lambda: self._keep_at_home(keeper)),
+        )
+
+    def _keep_elsewhere(self, keeper: Keeper, error: VolsegError) -> None:
+        self.notice(str(error), "error")
+        if keeper is self._journal and self.case is not None:
+            spare = keeper.go_elsewhere(self.case.session)
+            if spare is not None:
+                self.notice(
+                    f"your work is kept in {spare} meanwhile and is found there when the image is opened again"
+                )
+
+    def _keep_at_home(self, keeper: Keeper) -> None:
+        keeper.come_home()
+        self.notice(f"your work is saved again in {keeper.path}")
 
     def _take_labels(self, case: Case, labels: Segmentation) -> None:
         if case is not self.case:

@@ -45,6 +45,12 @@ def _needs_model(app: Application) -> str | None:
     return None
 
 
+def _needs_other_session(app: Application) -> str | None:
+    if app.case is None:
+        return "open an image first"
+    return None if app.has_other_session else "this is the only session of the image"
+
+
 def _needs_job(app: Application) -> str | None:
     return None if app.jobs.shown else "nothing is running"
 
@@ -236,6 +242,14 @@ def _work() -> list[Command]:
         Command("edit.undo", "Undo", Application.undo, "Control-Z", _needs_undo, "Take the last step back"),
         Command("edit.redo", "Redo", Application.redo, "Control-Shift-Z", _needs_redo, "Do it again"),
         Command("segment.run", "Run model", Application.run_model, "R", _needs_model, "Run the chosen model"),
+        Command(
+            "session.other",
+            "Other session",
+            Application.open_other_session,
+            "",
+            _needs_other_session,
+            "Go to the next session of this image: a branch of another window, or one that was set aside",
+        ),
         Command("segment.cancel", "Cancel", cancel_jobs, "Escape", _needs_job, "Stop what runs"),
         Command("click.accept", "Accept", Application.accept_clicks, "Enter", _needs_clicks, "Finish this segment"),
         Command(

@@ -9,27 +9,11 @@ from typing import NamedTuple
 import psutil
 
 #: File systems whose files other machines, or another kernel, may have open at the same time.
-_SHARED = frozenset(
-    (
-        *(
-            "9p",
-            "acfs",
-            "afpfs",
-            "afs",
-            "beegfs",
-            "ceph",
-            "cifs",
-            "coda",
-            "davfs",
-            "drvfs",
-            "gfs",
-            "gfs2",
-            "glusterfs",
-        ),
-        *("gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs3", "nfs4", "ocfs2", "orangefs", "panfs", "prl_fs"),
-        *("pvfs2", "smb2", "smb3", "smbfs", "vboxsf", "virtiofs", "webdav"),
-    )
-)
+_SHARED = {
+    *("9p", "acfs", "afpfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "drvfs", "gfs", "gfs2", "glusterfs"),
+    *("gpfs", "lustre", "ncpfs", "nfs", "nfs3", "nfs4", "ocfs2", "orangefs", "panfs", "prl_fs", "pvfs2", "smb2"),
+    *("smb3", "smbfs", "vboxsf", "virtiofs", "webdav"),
+}
 
 
 class Mount(NamedTuple):

@@ -103,7 +103,8 @@ class Keeper:
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until every step so far was tried; return whether all of them are on disk, here or there."""
-        return any([file.flush(timeout) for file in self._files])
+        saved = [file.flush(timeout) for file in self._files]
+        return any(saved)
 
     def close(self) -> None:
         """Write what is left and let the files go; a spare one that is not needed any more is removed."""
@@ -124,9 +125,10 @@ class Keeper:
                 path = free_name(own_folder(folder) / self._file.path.name)
             except OSError:
                 continue
-            self._replace_spare(self._begin(path, session))
+            old, self._spare = self._spare, self._begin(path, session)
+            if old is not None:
+                old.close()
             return path
-        self._replace_spare(None)
         return None
 
     def come_home(self) -> None:
@@ -152,11 +154,6 @@ class Keeper:
             history=session.history,
             prompts=session.prompts,
         )
-
-    def _replace_spare(self, spare: SessionFile | None) -> None:
-        old, self._spare = self._spare, spare
-        if old is not None:
-            old.close()
 
 
 def free_name(path: Path) -> Path:

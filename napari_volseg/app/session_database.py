@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,7 +64,7 @@ class Base(NamedTuple):
 # -- opening ------------------------------------------------------------------------------------------------
 
 
-def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
     """Open a session file for this process alone; the lock goes with the process, however it ends.
 
     Committed is on disk: in write-ahead mode on disks of this machine, with a rollback journal on shares, where the
@@ -77,31 +77,62 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     sqlite3.Error
         Where it is no database or can't be opened; ``SQLITE_BUSY`` where another process has it open.
     """
-    if create:
-        create = _create_empty(path)
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)
+    connection = _open(path)
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        if not create:
-            _refuse_other_kinds(connection, path)
+        _refuse_other_kinds(connection, path)
         _make_durable(connection, shared=is_shared(path))
-        if create:
-            connection.executescript(_SCHEMA)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _create_empty(path: Path) -> bool:
-    """Make an empty file for its owner alone; return whether it is empty."""
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+@contextmanager
+def new_file(path: Path) -> Iterator[sqlite3.Connection]:
+    """Make a session file for its owner alone; it appears under its name when it is whole and on disk.
+
+    Raises
+    ------
+    FileExistsError
+        Where the name was taken meanwhile.
+    """
+    part = path.with_name(f"{path.name}.new")
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     try:
-        empty = os.fstat(descriptor).st_size == 0
-    finally:
-        os.close(descriptor)
-    sync_folder(path.parent)
-    return empty
+        with closing(_open(part)) as connection:
+            connection.execute("PRAGMA synchronous = EXTRA")
+            connection.executescript(_SCHEMA)
+            yield connection
+        _name_it(part, path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+    try:
+        sync_folder(path.parent)
+    except OSError:
+        path.unlink(missing_ok=True)  # a name that may be gone tomorrow: it is made anew
+        raise
+
+
+def _name_it(part: Path, path: Path) -> None:
+    """Give a file its name without taking that of another one."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if path.exists():
+            raise FileExistsError(17, "it was made by another program meanwhile", str(path)) from None
+        part.rename(path)
+    else:
+        part.unlink()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)
 
 
 def sync_folder(folder: Path) -> None:

@@ -28,6 +28,7 @@ from napari_volseg.app.session_database import (
     drop_steps,
     fact,
     insert_step,
+    new_file,
     put_dropped,
     put_fact,
     read_base,
@@ -65,6 +66,11 @@ class _Start:
 
 
 @dataclass(frozen=True, slots=True)
+class _Open:
+    """Lock the file and mark it as open, before there is anything to write."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Record:
     step: Step
 
@@ -86,7 +92,8 @@ class _Barrier:
     answer: queue.SimpleQueue[bool]
 
 
-_Write = _Start | _Record | _Move | _View
+_Change = _Open | _Record | _Move | _View
+_Write = _Start | _Change
 
 
 def _nothing() -> None:
@@ -162,7 +169,9 @@ class SessionFile:
         cls, path: str | Path, on_error: ErrorCallback, on_saved: Callable[[], None] = _nothing
     ) -> SessionFile:
         """Go on with a file after ``recover``."""
-        return cls(Path(path), on_error, on_saved)
+        file = cls(Path(path), on_error, on_saved)
+        file._writer.put(_Open())
+        return file
 
     @property
     def healthy(self) -> bool:
@@ -204,7 +213,8 @@ class _Writer:
         self._on_error = on_error
         self._on_saved = on_saved
         self._inbox: queue.SimpleQueue[_Write | _Barrier | None] = queue.SimpleQueue()
-        self._pending: list[_Write] = []
+        self._start: _Start | None = None
+        self._pending: list[_Change] = []
         self._view: _View | None = None
         self._file: _OpenFile | None = None
         self._position: int | None = None
@@ -220,6 +230,10 @@ class _Writer:
         self._inbox.put(None)
         self._thread.join()
 
+    @property
+    def _unsaved(self) -> bool:
+        return self._start is not None or bool(self._pending)
+
     def _run(self) -> None:
         open_for_more = True
         while open_for_more:
@@ -229,7 +243,7 @@ class _Writer:
             self._write_pending()
             for item in batch:
                 if isinstance(item, _Barrier):
-                    item.answer.put(not self._pending)
+                    item.answer.put(not self._unsaved)
             if not batch:
                 self._tidy()
         if self._file is not None:
@@ -248,7 +262,7 @@ class _Writer:
 
     def _patience(self) -> float | None:
         """Return for how long nothing may come before something of its own is done, seconds; None for ever."""
-        if self._pending:
+        if self._unsaved:
             return RETRY_SECONDS
         if self._view is not None:
             return VIEW_SECONDS
@@ -259,7 +273,9 @@ class _Writer:
         for item in batch:
             if isinstance(item, _View):
                 self._view = item
-            elif isinstance(item, _Start | _Record | _Move):
+            elif isinstance(item, _Start):
+                self._start = item
+            elif isinstance(item, _Open | _Record | _Move):
                 self._pending.append(item)
         rests = all(isinstance(item, _View) for item in batch) and batch
         if self._view is not None and not rests:
@@ -267,11 +283,12 @@ class _Writer:
             self._view = None
 
     def _write_pending(self) -> None:
-        if not self._pending:
+        if not self._unsaved:
             return
         try:
+            self._begin()
             if self._file is None:
-                self._file = _OpenFile(self._path, create=isinstance(self._pending[0], _Start))
+                self._file = _OpenFile(self._path)
             # Numbers count from the last success that was seen: a commit that went through unseen is made again.
             self._position = self._file.write(self._pending, self._position)
         except Exception as error:
@@ -284,10 +301,17 @@ class _Writer:
                 self.healthy = True
                 self._on_saved()
 
+    def _begin(self) -> None:
+        """Make the file, where that has not been done yet."""
+        if self._start is not None:
+            with new_file(self._path) as connection, sealed_transaction(connection):
+                _write_start(connection, self._start)
+            self._start = None
+
     def _tidy(self) -> None:
         """Do a piece of the work that keeps the file quick to open."""
         try:
-            if self._file is not None and not self._pending:
+            if self._file is not None and not self._unsaved:
                 self._file.tidy()
         except Exception:
             # Every step is on disk all the same; what hinders will hinder the next step, too, and is told then.
@@ -316,9 +340,9 @@ class _Writer:
 class _OpenFile:
     """A session file that is open for writing."""
 
-    def __init__(self, path: Path, *, create: bool) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = connect(path, create=create)
+        self._connection = connect(path)
         self._identity = _identity(path)
         self._base: int | None = None
         self._position = 0
@@ -341,12 +365,10 @@ class _OpenFile:
         except OSError:
             return False
 
-    def write(self, items: list[_Write], position: int | None) -> int:
+    def write(self, items: list[_Change], position: int | None) -> int:
         """Commit some changes behind a position (that of the file where absent); return the one after."""
         with sealed_transaction(self._connection):
-            if position is None and not isinstance(items[0], _Start):
-                position = int(fact(self._connection, "position"))
-            at = position or 0
+            at = int(fact(self._connection, "position")) if position is None else position
             for item in items:
                 at = self._write_one(item, at)
             put_fact(self._connection, "open", "1")
@@ -384,12 +406,9 @@ class _OpenFile:
             return False
         return self._position < self._base or self._position - max(self._base, self._put_off) >= BASE_EVERY
 
-    def _write_one(self, item: _Write, at: int) -> int:
+    def _write_one(self, item: _Change, at: int) -> int:
         connection = self._connection
         match item:
-            case _Start():
-                _write_start(connection, item)
-                return item.history.total_position
             case _Record(step=step):
                 self._make_way(at + 1)
                 void_steps(connection, at + 1)
@@ -401,6 +420,8 @@ class _OpenFile:
                     raise ValueError(f"step {position} is not kept any more")
                 put_fact(connection, "position", str(position))
                 return position
+            case _Open():
+                return at
             case _View(text=text):
                 put_fact(connection, "view", text)
                 return at
@@ -426,8 +447,6 @@ class _OpenFile:
 
 
 def _write_start(connection: sqlite3.Connection, start: _Start) -> None:
-    for table in ("meta", "steps", "tiles"):  # an attempt that went through unseen
-        connection.execute(f"DELETE FROM {table}")
     for key, value in start.facts.items():
         put_fact(connection, key, value)
     history = start.history

@@ -68,13 +68,13 @@ class SessionStore:
     folder
         Made where absent, readable by its owner alone.
     spares
-        Folders for work that can't be saved there, the best first; the user's cache and the system's temporary
-        folder where absent.
+        Folders for work that can't be saved there, the best first; where neither is given, the user's cache and
+        the system's temporary folder.
     """
 
     def __init__(self, folder: Path | None = None, spares: tuple[Path, ...] | None = None) -> None:
         self.folder = folder or platformdirs.user_data_path("napari-volseg") / "sessions"
-        self.spares = spare_folders() if spares is None else spares
+        self.spares = (() if folder else spare_folders()) if spares is None else spares
 
     def open(self, volume: Volume, listener: Listener, path: Path | None = None) -> Work:
         """Go on with the work on an image, or begin; may take as long as reading the image once.
@@ -145,7 +145,7 @@ class _Opening:
                 return self._go_on(path, told, len(paths) - 1)
             except RefusedError as error:
                 if error.code == "session.in_use":
-                    return self._branch(path, str(error))
+                    return self._branch(path, home, str(error))
                 told = _joined(told, f"{error}; another session is used in its place")
         return self._begin(free_name(home), told)
 
@@ -153,22 +153,23 @@ class _Opening:
         found = recover(path)
         segmentation = found.segmentation(self.volume.geometry)
         journal = self._keep(lambda failed, saved: SessionFile.resume(path, failed, saved))
+        journal.flush()  # from now on another window finds it in use
         told = _joined(told, _restored(found))
         if others:
             told = _joined(told, f'{others} more session{"s" * (others != 1)} can be opened with "Other session"')
         return Work(segmentation, journal, found.history(), found.prompts, found.view, told)
 
-    def _branch(self, path: Path, told: str) -> Work:
+    def _branch(self, path: Path, home: Path, told: str) -> Work:
         """Begin a session of its own from what another window has done so far."""
         try:
             found = recover_copy(path)
         except RefusedError as error:
-            return self._begin(free_name(path), _joined(told, f"{error}; this window begins anew"))
+            return self._begin(free_name(home), _joined(told, f"{error}; this window begins anew"))
         segmentation, history = found.segmentation(self.volume.geometry), found.history()
 
         def make(failed: Callable[[RefusedError], None], saved: Callable[[], None]) -> SessionFile:
             return SessionFile.create(
-                free_name(path),
+                free_name(home),
                 segmentation,
                 self.source,
                 failed,
@@ -178,36 +179,62 @@ class _Opening:
             )
 
         told = f"{told}; this window goes on with a copy, and what you do here is kept beside it"
-        return Work(segmentation, self._keep(make), history, found.prompts, found.view, told)
+        journal = self._keep(make)
+        journal.flush()
+        return Work(segmentation, journal, history, found.prompts, found.view, told)
 
     def _begin(self, path: Path, told: str) -> Work:
         empty = _empty(self.volume)
         journal = self._keep(lambda failed, saved: SessionFile.create(path, empty, self.source, failed, saved))
+        journal.flush()  # from now on another window finds it
         return Work(empty, journal, told=told)
 
-    def _keep(
-        self, make: Callable[[Callable[[RefusedError], None], Callable[[], None]], SessionFile]
-    ) -> Keeper:
+    def _keep(self, make: Callable[[Callable[[RefusedError], None], Callable[[], None]], SessionFile]) -> Keeper:
         return Keeper(make, self.source, self.spares, self.listener.trouble, self.listener.saved)
 
 
 def _take_in(stray: Path, home: Path) -> None:
     """Make a stray session the session of its image; one that was there becomes a branch, unless it holds as much."""
     found = recover(stray)
-    if home.exists() and _holds(recover(home), found):
+    if home.exists() and _is_held_by(home, found):
         stray.unlink()
         return
     copy = home.with_name(f"{home.name}.part")
+    copy.unlink(missing_ok=True)
     copy.touch(mode=0o600)
     shutil.copyfile(stray, copy)
-    with copy.open("rb") as file:
+    with copy.open("rb+") as file:
         os.fsync(file.fileno())
     recover(copy)
     if home.exists():
-        home.rename(free_name(home))
+        _rename(home, free_name(home))
     copy.rename(home)
     sync_folder(home.parent)
     stray.unlink()
+
+
+def _is_held_by(home: Path, found: Recovered) -> bool:
+    """Tell whether the session that is there holds all of another one; a damaged one holds nothing.
+
+    Raises
+    ------
+    RefusedError
+        Where it is open in another window.
+    """
+    try:
+        return _holds(recover(home), found)
+    except RefusedError as error:
+        if error.code == "session.in_use":
+            raise
+        return False
+
+
+def _rename(path: Path, name: Path) -> None:
+    """Give a session file another name, together with the journal that a killed program left beside it."""
+    for ending in ("-wal", "-journal", ""):
+        part = path.with_name(path.name + ending)
+        if part.exists():
+            part.rename(name.with_name(name.name + ending))
 
 
 def _holds(one: Recovered, other: Recovered) -> bool:

@@ -33,8 +33,14 @@ class ViewWishes(EventedModel):
         Whether segments are drawn.
     report_shown
         Whether the import report is unfolded.
+    history_shown
+        Whether the list of steps is unfolded.
     cursor_text
         What is under the cursor, for the status line.
+    cursor
+        The voxel (z, y, x) under the cursor, None where there is none.
+    index
+        The voxel (z, y, x) whose slices are shown, None for the middle.
     """
 
     plane: Plane = "axial"
@@ -43,7 +49,10 @@ class ViewWishes(EventedModel):
     labels_opacity: float = 0.5
     labels_visible: bool = True
     report_shown: bool = False
+    history_shown: bool = False
     cursor_text: str = ""
+    cursor: tuple[int, int, int] | None = None
+    index: tuple[int, int, int] | None = None
 
 
 class ToolWishes(EventedModel):

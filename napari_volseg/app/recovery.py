@@ -107,14 +107,14 @@ def recover(path: str | Path) -> Recovered:
             return _read(connection)
         finally:
             connection.close()
-    except RefusedError as error:
-        if error.code.startswith("session."):
-            raise
-        raise _damaged(path, error) from error
-    except (sqlite3.Error, KeyError, IndexError, TypeError, ValueError) as error:
+    except Exception as error:  # a damaged file may fail in any way; whatever it is, nothing of it is used
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             raise RefusedError(f"{path} is open in another program: close that first", "session.in_use") from error
-        raise _damaged(path, error) from error
+        if isinstance(error, RefusedError) and error.code.startswith("session."):
+            raise
+        raise RefusedError(
+            f"{path} is not a readable session file ({error}): restore it from a copy", "session.damaged"
+        ) from error
 
 
 def recover_copy(path: Path) -> Recovered:
@@ -139,10 +139,6 @@ def recover_copy(path: Path) -> Recovered:
             except RefusedError as error:
                 refused = error
     raise RefusedError(f"{path} changes all the time and can't be read ({refused}): close it first", "session.in_use")
-
-
-def _damaged(path: Path, error: Exception) -> RefusedError:
-    return RefusedError(f"{path} is not a readable session file ({error}): restore it from a copy", "session.damaged")
 
 
 def _read(connection: sqlite3.Connection) -> Recovered:

@@ -144,7 +144,7 @@ class Application:
         self.volumes = SegmentVolumes(self.case, self.jobs)
         self.tools.tool = "navigate"
         self.view.window = self.case.first_window()
-        self.view.index = None
+        self.view.index = self.view.marked_step = None
         if work is not None:
             restore_view(work.view, self.case, self.view, self.tools)
         self.case_changed.emit()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from napari_volseg.app.application import Application
+from napari_volseg.app.history_list import tell_who_set
 from napari_volseg.app.wishes import RADIUS_LIMITS, Plane, Tool
 from napari_volseg.core import CT_WINDOWS, UsageError
 
@@ -146,6 +147,11 @@ def toggle_report(app: Application) -> None:
     app.view.report_shown = not app.view.report_shown
 
 
+def toggle_history(app: Application) -> None:
+    """Unfold the list of steps and fold it away."""
+    app.view.history_shown = not app.view.history_shown
+
+
 def cancel_jobs(app: Application) -> None:
     """Ask everything that runs to stop at its next step."""
     app.jobs.cancel_all()
@@ -213,6 +219,9 @@ def _views() -> list[Command]:
             _needs_case,
             "What was found, repaired, assumed, decided and left out when this image was opened",
         ),
+        Command(
+            "view.history", "History", toggle_history, "Y", _needs_case, "Every step, who made it and when; go to any"
+        ),
     ]
 
 
@@ -241,6 +250,14 @@ def _work() -> list[Command]:
     return [
         Command("edit.undo", "Undo", Application.undo, "Control-Z", _needs_undo, "Take the last step back"),
         Command("edit.redo", "Redo", Application.redo, "Control-Shift-Z", _needs_redo, "Do it again"),
+        Command(
+            "history.who",
+            "Who set this voxel",
+            tell_who_set,
+            "W",
+            _needs_case,
+            "Tell which step set the voxel under the cursor last",
+        ),
         Command("segment.run", "Run model", Application.run_model, "R", _needs_model, "Run the chosen model"),
         Command(
             "session.other",

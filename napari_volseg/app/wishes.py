@@ -35,6 +35,8 @@ class ViewWishes(EventedModel):
         Whether the import report is unfolded.
     history_shown
         Whether the list of steps is unfolded.
+    marked_step
+        Position in the history that was asked for, None where nothing is marked.
     cursor_text
         What is under the cursor, for the status line.
     cursor
@@ -50,6 +52,7 @@ class ViewWishes(EventedModel):
     labels_visible: bool = True
     report_shown: bool = False
     history_shown: bool = False
+    marked_step: int | None = None
     cursor_text: str = ""
     cursor: tuple[int, int, int] | None = None
     index: tuple[int, int, int] | None = None

@@ -80,6 +80,17 @@ class History:
             raise UsageError(f"there is no position {position} in a history of {len(self.steps)} steps")
         return replace(self, position=position)
 
+    def last_set(self, index: Sequence[int]) -> int | None:
+        """Return the position right behind the step in effect that changed a voxel (z, y, x) last.
+
+        None where no step that is kept did; the voxel is then as it was at the beginning, or ``dropped`` steps
+        made it.
+        """
+        for position in range(self.position, 0, -1):
+            if self.steps[position - 1].changes(index):
+                return position
+        return None
+
     def _within_budget(self) -> History:
         """Drop the oldest steps in effect; steps that can only be redone, and the newest in effect, stay."""
         excess, drop = self.nbytes - self.byte_budget, 0

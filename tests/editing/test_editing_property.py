@@ -6,6 +6,7 @@ The same sequences are kept in a session file, which is closed and opened again 
 from __future__ import annotations
 
 import tempfile
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest import mock
@@ -261,6 +262,15 @@ def test_any_sequence_of_edits_equals_its_replay(sequence: list[tuple]) -> None:
     assert np.array_equal(labels, initial())
 
 
+#: Small steps, and rests in which the file keeps the labels whole, before some steps are taken back in one go.
+short = st.one_of(
+    st.tuples(st.just("rename"), st.integers(0, 3)),
+    st.tuples(st.just("erase"), patches(), st.integers(1, 2)),
+    st.tuples(st.just("click"), patches(), st.lists(st.integers(0, 9), max_size=2)),
+)
+rests = st.tuples(st.just("rest"), st.integers(0, 4))
+
+
 def unexpected(error: RefusedError) -> None:
     raise AssertionError(error)
 
@@ -274,7 +284,7 @@ def reopened(path: Path) -> tuple[EditSession, SessionFile]:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.one_of(actions, st.just(("reopen",)), st.just(("rest",))), min_size=4, max_size=24))
+@given(st.lists(st.one_of(actions, actions, short, rests, st.just(("reopen",))), min_size=8, max_size=30))
 def test_any_sequence_of_edits_is_in_the_session_file(sequence: list[tuple]) -> None:
     tidy_often = {"BASE_EVERY": 3, "BASE_BEHIND": 1, "IDLE_SECONDS": 0.0}
     with tempfile.TemporaryDirectory() as folder, mock.patch.multiple(session_file, **tidy_often):
@@ -286,8 +296,11 @@ def test_any_sequence_of_edits_is_in_the_session_file(sequence: list[tuple]) -> 
             if action == ("reopen",):
                 file.close()
                 session, file = reopened(path)
-            elif action == ("rest",):
+            elif action[0] == "rest":
                 assert file.flush()
+                time.sleep(0.004)
+                for _ in range(action[1]):
+                    do(("undo",), session, reference)
             else:
                 do(action, session, reference)
         file.close()

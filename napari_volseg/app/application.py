@@ -149,6 +149,8 @@ class Application:
             restore_view(work.view, self.case, self.view, self.tools)
         self.case_changed.emit()
         self._view_keeper.follow(self.case, self._journal)
+        if self._journal is not None and not self._journal.healthy:
+            self._begin_spare(self._journal)
         self._warn(volume.origin_provenance.findings)
 
     def open_other_session(self) -> Job:

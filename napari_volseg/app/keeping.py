@@ -82,9 +82,9 @@ class Keeper:
         return self._file.path
 
     @property
-    def spare_path(self) -> Path | None:
-        """The spare file, None where none is needed or to be had."""
-        return self._spare.path if self._spare else None
+    def healthy(self) -> bool:
+        """Whether the session file could be written the last time."""
+        return self._file.healthy
 
     def record(self, step: Step) -> None:
         """Keep a new step."""

@@ -64,12 +64,12 @@ class BaseMove:
         return self.base.number + (len(self._steps) if self.backwards else 0)
 
     def work(self) -> Iterator[None]:
-        """Work out the tiles, one for each turn; nothing is written."""
-        labels = [
-            (step.box, (step.before if self.backwards else step.after).unpack())
-            for step in self._steps
-            if step.box.size
-        ]
+        """Work out the tiles, one step or tile for each turn; nothing is written."""
+        labels: list[tuple[Box, NDArray[Any]]] = []
+        for step in self._steps:
+            if step.box.size:
+                labels.append((step.box, (step.before if self.backwards else step.after).unpack()))
+                yield
         for tile in sorted({t for box, _ in labels for t in tiles_of(box)}):
             whole = box_of(tile, self._shape)
             voxels = _read_tile(self._connection, tile, whole, self._dtype)

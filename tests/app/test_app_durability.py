@@ -210,6 +210,69 @@ def test_a_disk_that_is_really_full_is_told_with_its_path_and_work_goes_on_elsew
     assert len(again.case.session.history.steps) == 201
 
 
+@POSIX
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="mounting takes root")
+def test_a_folder_that_is_read_only_is_told_within_a_second_and_work_is_kept_elsewhere(windows):
+    windows.home.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(windows.home)], capture_output=True
+    ).returncode:
+        pytest.skip("this machine does not let a file system be mounted")
+    try:
+        app = windows.open()
+        assert pump(app, lambda: len(app.told) == 2) < 1.0
+        assert str(windows.home) in app.told[0]
+        assert "ead-only" in app.told[0]
+        assert str(windows.spare) in app.told[1]
+        paint(app, 3, 10, 10)
+        windows.close()
+    finally:
+        subprocess.run(["umount", str(windows.home)], check=True)
+    assert windows.open().case.segmentation.labels[3, 10, 10] == 1
+
+
+DAY = """
+import sys
+from pathlib import Path
+import numpy as np
+from napari_volseg.app import Application, SessionStore
+app = Application(sessions=SessionStore())
+app.noticed.connect(lambda notice: None)
+app.open_path(Path(sys.argv[1]))
+app.jobs.wait()
+app.tools.tool = "brush"
+app.painter.press(np.array((5.0, 10, 10)), 0)
+app.painter.release()
+app.jobs.wait(app.export("nifti", Path(sys.argv[2])))
+app.close()
+"""
+
+
+def test_no_name_of_a_patient_is_left_in_logs_settings_or_lists(tmp_path):
+    import nibabel
+
+    home, data = tmp_path / "home", tmp_path / "Mustermann^Erika"
+    home.mkdir()
+    data.mkdir()
+    image = nibabel.Nifti1Image(np.random.default_rng(1).integers(-99, 99, (20, 20, 10)).astype(np.int16), np.eye(4))
+    image.header["descrip"] = b"Mustermann^Erika"
+    nibabel.save(image, data / "Mustermann.nii.gz")
+    folders = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("DATA", "CACHE", "CONFIG", "STATE")}
+    done = subprocess.run(
+        [sys.executable, "-c", DAY, str(data / "Mustermann.nii.gz"), str(data / "out.nii.gz")],
+        env={**os.environ, **folders, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    written = [p for p in home.rglob("*") if p.is_file()]
+    assert any(p.suffix == ".volseg" for p in written)
+    for path in written:
+        assert b"ustermann" not in path.read_bytes() + str(path).encode(), path
+    assert "ustermann" not in done.stdout + done.stderr
+
+
 class TestTwoWindows:
     def test_the_second_goes_on_with_a_branch(self, windows):
         first = windows.open()

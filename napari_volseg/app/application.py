@@ -352,12 +352,13 @@ class Application:
 
     def _keep_elsewhere(self, keeper: Keeper, error: VolsegError) -> None:
         self.notice(str(error), "error")
-        if keeper is self._journal and self.case is not None:
-            spare = keeper.go_elsewhere(self.case.session)
-            if spare is not None:
-                self.notice(
-                    f"your work is kept in {spare} meanwhile and is found there when the image is opened again"
-                )
+        if keeper is self._journal:
+            self._begin_spare(keeper)
+
+    def _begin_spare(self, keeper: Keeper) -> None:
+        spare = keeper.go_elsewhere(self.need_case().session)
+        if spare is not None:
+            self.notice(f"your work is kept in {spare} meanwhile; it is found there when you open this image again")
 
     def _keep_at_home(self, keeper: Keeper) -> None:
         keeper.come_home()

@@ -8,7 +8,6 @@ at.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import queue
 import sqlite3
@@ -19,25 +18,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_volseg.app.session_database import (
-    Base,
     connect,
     drop_steps,
     fact,
     insert_step,
     new_file,
-    put_dropped,
     put_fact,
     read_base,
     read_dropped,
     sealed_transaction,
     void_steps,
 )
-from napari_volseg.app.session_tiles import NO_TILES, BaseMove, pack_tiles, write_base
-from napari_volseg.core import Prompt, RefusedError, Segmentation, SegmentTable, Volume
+from napari_volseg.app.session_start import Start, source_reference, start_from, write_start
+from napari_volseg.app.session_tiles import BaseMove
+from napari_volseg.core import Prompt, RefusedError, Segmentation
 from napari_volseg.editing import DEFAULT_BYTE_BUDGET, History, Step
 
 #: After a failed write the next attempt comes with the next step, or after so many seconds.
@@ -51,18 +46,9 @@ BASE_BEHIND = 8
 #: Compressed bytes of steps that a file keeps: twice what memory does, so that whatever can be undone is there.
 FILE_BYTE_BUDGET = 2 * DEFAULT_BYTE_BUDGET
 
+__all__ = ["ErrorCallback", "SessionFile", "source_reference"]
+
 ErrorCallback = Callable[[RefusedError], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Start:
-    """The facts of a new file, and the state it starts from."""
-
-    facts: Mapping[str, str]
-    labels: NDArray[Any]
-    table: SegmentTable
-    prompts: tuple[Prompt, ...]
-    history: History
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +79,7 @@ class _Barrier:
 
 
 _Change = _Open | _Record | _Move | _View
-_Write = _Start | _Change
+_Write = Start | _Change
 
 
 def _nothing() -> None:
@@ -158,10 +144,7 @@ class SessionFile:
         if path.exists():
             raise RefusedError(f"{path} exists: recover it or choose another name", "session.exists")
         file = cls(path, on_error, on_saved)
-        labels = segmentation.labels
-        kept = labels.copy() if labels.any() else labels[:0].copy()
-        start = _Start(_facts(segmentation, source), kept, segmentation.table, prompts, history or History())
-        file._writer.put(start)
+        file._writer.put(start_from(segmentation, source, history or History(), prompts))
         return file
 
     @classmethod
@@ -213,7 +196,7 @@ class _Writer:
         self._on_error = on_error
         self._on_saved = on_saved
         self._inbox: queue.SimpleQueue[_Write | _Barrier | None] = queue.SimpleQueue()
-        self._start: _Start | None = None
+        self._start: Start | None = None
         self._pending: list[_Change] = []
         self._view: _View | None = None
         self._file: _OpenFile | None = None
@@ -273,7 +256,7 @@ class _Writer:
         for item in batch:
             if isinstance(item, _View):
                 self._view = item
-            elif isinstance(item, _Start):
+            elif isinstance(item, Start):
                 self._start = item
             elif isinstance(item, _Open | _Record | _Move):
                 self._pending.append(item)
@@ -305,7 +288,7 @@ class _Writer:
         """Make the file, where that has not been done yet."""
         if self._start is not None:
             with new_file(self._path) as connection, sealed_transaction(connection):
-                _write_start(connection, self._start)
+                write_start(connection, self._start)
             self._start = None
 
     def _tidy(self) -> None:
@@ -446,38 +429,6 @@ class _OpenFile:
         self._base = move.base.number
 
 
-def _write_start(connection: sqlite3.Connection, start: _Start) -> None:
-    for key, value in start.facts.items():
-        put_fact(connection, key, value)
-    history = start.history
-    put_dropped(connection, history.dropped)
-    for number, step in enumerate(history.steps, history.dropped + 1):
-        insert_step(connection, number, step)
-    put_fact(connection, "position", str(history.total_position))
-    base = Base(history.total_position, start.table, start.prompts, NO_TILES)
-    write_base(connection, base, pack_tiles(start.labels) if start.labels.size else {})
-
-
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
-
-
-def _facts(segmentation: Segmentation, source: Mapping[str, str]) -> dict[str, str]:
-    geometry = segmentation.geometry
-    return {
-        "shape": json.dumps(geometry.shape),
-        "matrix": json.dumps(geometry.matrix.tolist()),
-        "dtype": segmentation.labels.dtype.str,
-        "source": json.dumps(dict(source)),
-    }
-
-
-def source_reference(volume: Volume) -> dict[str, str]:
-    """Return what recognizes an image again and tells nothing about a patient: a checksum of voxels and grid."""
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr((volume.voxels.shape, volume.voxels.dtype.str)).encode())
-    digest.update(volume.geometry.matrix.tobytes())
-    for part in volume.voxels:
-        digest.update(np.ascontiguousarray(part).tobytes())
-    return {"blake2b": digest.hexdigest()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-FORKS = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs a system that forks")
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
 
 
 def run(script: str, *arguments: str) -> dict:

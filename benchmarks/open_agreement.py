@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from itertools import product
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ def corners(shape: Sequence[int], matrix: NDArray[np.float64]) -> list[list[floa
 def fingerprint(array: NDArray[Any], matrix: NDArray[np.float64]) -> str:
     """Return a digest of the voxels in the order (S, P, L); "not int16" where values are no such integers."""
     digest = hashlib.blake2b(digest_size=16)
-    for plane in _upright(array, matrix):
+    for plane in upright(array, matrix):
         whole = plane.astype(np.int16)
         if not np.array_equal(whole, plane):
             return "not int16"
@@ -36,8 +36,24 @@ def fingerprint(array: NDArray[Any], matrix: NDArray[np.float64]) -> str:
     return digest.hexdigest()
 
 
-def _upright(array: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[Any]:
-    rows = matrix[[2, 1, 0], :3]
-    axes = [int(np.abs(row).argmax()) for row in rows]
-    flips = [slice(None, None, -1 if row[axis] < 0 else 1) for row, axis in zip(rows, axes, strict=True)]
-    return array.transpose(axes)[tuple(flips)]
+def upright(array: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[Any]:
+    """Return a view of an array whose axes run as nearly as they can towards (S, P, L)."""
+    axes, signs = _order(matrix)
+    return array.transpose(axes)[tuple(slice(None, None, sign) for sign in signs)]
+
+
+def upright_matrix(shape: Sequence[int], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the 4×4 of the view that ``upright`` gives of an array of this shape."""
+    axes, signs = _order(matrix)
+    turned = np.eye(4)
+    turned[:3, :3] = matrix[:3, axes] * signs
+    ends = [shape[axis] - 1 if sign < 0 else 0 for axis, sign in zip(axes, signs, strict=True)]
+    turned[:3, 3] = matrix[:3, 3] + matrix[:3, axes] @ ends
+    return turned
+
+
+def _order(matrix: NDArray[np.float64]) -> tuple[list[int], list[int]]:
+    """Return the axis that runs along S, P and L each, and 1 or -1 for the sense in which it does."""
+    rows = (matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0))[[2, 1, 0]]
+    axes = max(permutations(range(3)), key=lambda order: np.abs(rows[range(3), order]).sum())
+    return list(axes), [-1 if row[axis] < 0 else 1 for row, axis in zip(rows, axes, strict=True)]

@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DecisionNeededError as error:
         choices = "; ".join(f"{name}: {meaning}" for name, meaning in error.choices.items())
         flag = f" Give --{error.keyword.replace('_', '-')}." if error.keyword else ""
-        return _complain(f"{error} Choices: {choices}.{flag}", UNDECIDED)
+        return _complain(f"{error}. Choices: {choices}.{flag}", UNDECIDED)
     except UsageError as error:
         return _complain(str(error), USAGE)
     except RefusedError as error:
@@ -134,20 +134,26 @@ def _describe(found: Any, report: Any) -> dict[str, Any]:
         "shape": list(found.shape),
         "spacing": list(found.spacing),
         "calibrated": not found.uncalibrated,
-        "axis_codes": geometry.axis_codes,
+        "axis_codes": None if _is_unoriented(found) else geometry.axis_codes,
         "affine": geometry.matrix.tolist(),
         "nifti_affine": geometry.to_ras_ijk().tolist(),
         "warnings": [asdict(finding) for finding in found.findings],
-        "decisions": [{**asdict(decision), "choices": CHOICES[decision.keyword]} for decision in found.decisions],
+        "decisions": [asdict(decision) for decision in found.decisions],
         "report": report.as_dict(),
     }
+
+
+def _is_unoriented(found: Any) -> bool:
+    """Whether the letters of a found volume are still to be decided."""
+    return any(decision.keyword == "orientation" for decision in found.decisions)
 
 
 def _print_info(volumes: list[dict[str, Any]], refused: list[dict[str, str]]) -> None:
     for v in volumes:
         size = " × ".join(str(n) for n in v["shape"])
         step = " × ".join(f"{s:.4g}" for s in v["spacing"])
-        grid = f"{step} mm (z, y, x), {v['axis_codes']}" if v["calibrated"] else "no physical size known"
+        letters = v["axis_codes"] or "orientation unknown"
+        grid = f"{step} mm (z, y, x), {letters}" if v["calibrated"] else "no physical size known"
         print(f"{v['id']}  {v['modality']}  {v['description']}  {size} voxels, {grid}")
         for kind in ("decided", "left_out", "assumed", "repaired", "found"):
             for entry in v["report"][kind]:

@@ -10,6 +10,7 @@ from napari_volseg.app.jobs import Inbox, Job, JobRunner, error_sentence
 from napari_volseg.app.opening import Question
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.samples import SAMPLES, sample_path
+from napari_volseg.app.scan_store import ScanStore
 from napari_volseg.app.sessions import SessionStore
 from napari_volseg.app.shelf import ModelShelf, ShelvedModel
 from napari_volseg.app.sniff import looks_medical
@@ -35,6 +36,7 @@ __all__ = [
     "Notice",
     "Painter",
     "Question",
+    "ScanStore",
     "SegmentVolumes",
     "SessionStore",
     "ShelvedModel",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,9 @@ from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.keeping import Keeper
-from napari_volseg.app.opening import Decided, Question, load_decided
+from napari_volseg.app.opening import Decided, Question, load_decided, refusal_sentence
 from napari_volseg.app.painting import Painter
+from napari_volseg.app.preview import READING, Preview
 from napari_volseg.app.sessions import Listener, SessionStore, Work
 from napari_volseg.app.shelf import ModelShelf
 from napari_volseg.app.view_state import ViewKeeper, restore_view
@@ -36,9 +38,19 @@ from napari_volseg.core import (
     UsageError,
     VolsegError,
     Volume,
+    Window,
 )
 from napari_volseg.editing import Author, Plan
-from napari_volseg.formats import FoundVolume, ImportReport, RefusedFile, Scan, import_report, load_labels, scan
+from napari_volseg.formats import (
+    FoundVolume,
+    ImportReport,
+    RefusedFile,
+    Scan,
+    ScanMemory,
+    import_report,
+    load_labels,
+    scan,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,22 @@ class Notice:
     kind: Literal["info", "warning", "error"] = "info"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """An image that was read, ready to be worked on.
+
+    Parameters
+    ----------
+    case
+        The image and its segments.
+    work
+        Where the segments come from and go to; None where they stay in memory.
+    """
+
+    case: Case
+    work: Work | None = None
+
+
 class Application:
     """State and actions of the program; the window shows the former and calls the latter.
 
@@ -69,6 +97,8 @@ class Application:
         Where long work runs.
     sessions
         Where the work on each image is kept; None keeps it in memory.
+    scans
+        Where it is remembered what scans found; None reads every file anew.
     """
 
     case_changed = Signal()
@@ -76,16 +106,23 @@ class Application:
     noticed = Signal(Notice)
     asked = Signal(Question)
 
-    def __init__(self, jobs: JobRunner | None = None, sessions: SessionStore | None = None) -> None:
+    def __init__(
+        self,
+        jobs: JobRunner | None = None,
+        sessions: SessionStore | None = None,
+        scans: ScanMemory | None = None,
+    ) -> None:
         self.jobs = jobs or JobRunner()
+        self._scans = scans
         self._sessions = sessions
         self._journal: Keeper | None = None
-        self._view_keeper = ViewKeeper(self)
         self._place: Path | None = None
         self._room: TemporaryDirectory[str] | None = None
         self._decided = Decided()
         self.view = ViewWishes()
         self.tools = ToolWishes()
+        self._view_keeper = ViewKeeper(self)
+        self.preview = Preview(self.jobs, self.view)
         self.case: Case | None = None
         self.report: ImportReport | None = None
         self.clicks: Clicks | None = None
@@ -94,7 +131,6 @@ class Application:
         self.models = ModelShelf(self.jobs, self.tools)
         self.scan_result: Scan | None = None
         self.jobs.failed.connect(self._tell_failure)
-        self._view_keeper.connect()
 
     # -- opening --------------------------------------------------------------------------------------------
 
@@ -104,20 +140,23 @@ class Application:
         answers, room = self._decided.answers, self._room_for(path)
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Scan:
-            return scan(path, progress, cancel, answers, room)
+            return scan(path, progress, cancel, answers, room, self._scans)
 
         return self.jobs.submit(f"Looking into {path.name}", work, self._take_scan)
 
     def open_found(self, found: FoundVolume, decided: Decided | None = None) -> Job:
-        """Load one of the volumes that were found, and the work on it; what only the user can tell is asked."""
-        known = decided or Decided(self._decided.answers)
+        """Load one of the volumes that were found, and the work on it; what only the user can tell is asked.
 
-        def work(progress: ProgressCallback, cancel: CancelToken) -> tuple[Volume, Work | None] | DecisionNeededError:
+        Where that takes a moment, ``preview`` shows the image meanwhile, and the open case stays as it is.
+        """
+        known, asked_at = decided or Decided(self._decided.answers), time.monotonic()
+
+        def work(progress: ProgressCallback, cancel: CancelToken) -> Opened | DecisionNeededError:
             try:
-                volume = load_decided(found, known, progress, cancel)
+                volume = load_decided(found, known, progress, cancel, self.preview.listener(cancel, asked_at))
             except DecisionNeededError as error:
                 return error
-            return volume, self._find_work(volume)
+            return self.find_work(volume)
 
         return self.jobs.submit(
             f"Opening {found.description}", work, lambda outcome: self._take_loaded(found, known, outcome)
@@ -126,56 +165,22 @@ class Application:
     def open_volume(self, volume: Volume) -> Job:
         """Make a volume that is in memory the open case, with the work on it."""
 
-        def work(progress: ProgressCallback, cancel: CancelToken) -> tuple[Volume, Work | None]:
-            return volume, self._find_work(volume)
+        def work(progress: ProgressCallback, cancel: CancelToken) -> Opened:
+            return self.find_work(volume)
 
-        return self.jobs.submit(f"Opening {volume.name}", work, lambda found: self._take_volume(*found))
+        return self.jobs.submit(f"Opening {volume.name}", work, self.take_opened)
 
-    def adopt(self, volume: Volume, work: Work | None = None, refused: Sequence[RefusedFile] = ()) -> None:
-        """Make a volume the open case; ``refused`` are the files of its place that could not be used."""
-        self._leave_case()
-        self.report = import_report(volume, refused)
-        self.case = Case(volume)
-        if work is not None:
-            self.case = Case(volume, work.segmentation, work.journal, history=work.history, prompts=work.prompts)
-        self._journal = work.journal if work else None
-        self.clicks = Clicks(self.case, self.jobs, self.tools)
-        self.painter = Painter(self.case, self.tools)
-        self.volumes = SegmentVolumes(self.case, self.jobs)
-        self.tools.tool = "navigate"
-        self.view.window = self.case.first_window()
-        self.view.index = self.view.marked_step = None
-        if work is not None:
-            restore_view(work.view, self.case, self.view, self.tools)
-        self.case_changed.emit()
-        self._view_keeper.follow(self.case, self._journal)
-        if self._journal is not None and not self._journal.healthy:
-            self._begin_spare(self._journal)
-        self._warn(volume.origin_provenance.findings)
+    def adopt(self, volume: Volume, refused: Sequence[RefusedFile] = ()) -> None:
+        """Make a volume the open case, with nothing done on it yet.
 
-    def open_other_session(self) -> Job:
-        """Go to the next session of the open image, where a branch was made or a damaged one was replaced."""
-        case, sessions, kept = self.need_case(), self._sessions, self._kept_sessions()
-        if sessions is None or self._journal is None or len(kept) < 2:
-            raise UsageError("there is no other session of this image: this is the only one")
-        other = kept[(kept.index(self._journal.path) + 1) % len(kept)]
-
-        def work(progress: ProgressCallback, cancel: CancelToken) -> Work:
-            return sessions.open(case.volume, self._listener, other)
-
-        return self.jobs.submit(
-            "Opening the other session", work, lambda found: self._take_volume(case.volume, found)
-        )
-
-    @property
-    def has_other_session(self) -> bool:
-        """Whether the open image has more than one session."""
-        return len(self._kept_sessions()) > 1
-
-    def _kept_sessions(self) -> list[Path]:
-        here = self._journal.path if self._journal is not None else None
-        kept = self._sessions.sessions(here) if self._sessions is not None and here is not None else []
-        return kept if here in kept else []
+        Parameters
+        ----------
+        volume
+            The image.
+        refused
+            Files of its place that could not be used.
+        """
+        self.take_opened(Opened(Case(volume)), refused)
 
     def open_labels(self, path: Path) -> Job:
         """Load labels for the open case; they replace what is there, as one undoable step."""
@@ -260,8 +265,26 @@ class Application:
 
     # -- telling --------------------------------------------------------------------------------------------
 
+    @property
+    def shown_volume(self) -> Volume | None:
+        """The image that is looked at: one that is being read, or else that of the open case."""
+        if self.preview.arriving is not None:
+            return self.preview.arriving.volume
+        return self.case.volume if self.case is not None else None
+
+    def windows(self) -> dict[str, Window]:
+        """Return the windows on offer for the image that is looked at, by id."""
+        return self.preview.windows or (self.case.windows() if self.case is not None else {})
+
+    def kept_sessions(self) -> list[Path]:
+        """Return the sessions of the open image from the open one on; none where nothing is kept."""
+        sessions, journal = self._sessions, self._journal
+        return sessions.sessions(journal.path) if sessions is not None and journal is not None else []
+
     def need_case(self) -> Case:
-        """Return the open case; refuse where there is none."""
+        """Return the open case; refuse where there is none, and while another image is looked at."""
+        if self.preview.arriving is not None:
+            raise UsageError(f"{READING}: wait until it is open, or cancel")
         if self.case is None:
             raise UsageError("no image is open: open a DICOM folder or a NIfTI file first")
         return self.case
@@ -283,9 +306,8 @@ class Application:
         busy = self.jobs.active
         self._leave_case()
         self.jobs.close()
-        if (
-            self._room is not None and not busy
-        ):  # else it goes at the exit of the program, which waits for the threads
+        # else it goes at the exit of the program, which waits for the threads
+        if self._room is not None and not busy:
             self._room.cleanup()
 
     def _take_scan(self, result: Scan) -> None:
@@ -296,11 +318,9 @@ class Application:
         elif not result.found:
             self.notice(refusal_sentence(result), "error")
 
-    def _take_loaded(
-        self, found: FoundVolume, decided: Decided, outcome: tuple[Volume, Work | None] | DecisionNeededError
-    ) -> None:
+    def _take_loaded(self, found: FoundVolume, decided: Decided, outcome: Opened | DecisionNeededError) -> None:
         if not isinstance(outcome, DecisionNeededError):
-            self._take_volume(*outcome, self._refused_beside(found))
+            self.take_opened(outcome, self._refused_beside(found))
             return
         if not len(self.asked):
             raise outcome
@@ -315,8 +335,13 @@ class Application:
         choices = {name: text for name, text in outcome.choices.items() if name != "refuse"}
         self.asked.emit(Question(str(outcome), choices, answer))
 
-    def _find_work(self, volume: Volume) -> Work | None:
-        return self._sessions.open(volume, self._listener) if self._sessions else None
+    def find_work(self, volume: Volume, path: Path | None = None) -> Opened:
+        """Return a case with the work on an image, or with one of its sessions; runs on a worker."""
+        if self._sessions is None:
+            return Opened(Case(volume).survey())
+        work = self._sessions.open(volume, self._listener, path)
+        case = Case(volume, work.segmentation, work.journal, history=work.history, prompts=work.prompts)
+        return Opened(case.survey(), work)
 
     def _room_for(self, path: Path) -> Path | None:
         """Return the private folder in which an archive is unpacked, None for other paths."""
@@ -329,8 +354,25 @@ class Application:
         scan_result = self.scan_result
         return scan_result.refused if scan_result is not None and found in scan_result.found else ()
 
-    def _take_volume(self, volume: Volume, work: Work | None, refused: Sequence[RefusedFile] = ()) -> None:
-        self.adopt(volume, work, refused)
+    def take_opened(self, opened: Opened, refused: Sequence[RefusedFile] = ()) -> None:
+        """Make a case the open one."""
+        self._leave_case()
+        self.report = import_report(opened.case.volume, refused)
+        self.case, work = (case := opened.case), opened.work
+        self._journal = work.journal if work else None
+        self.clicks = Clicks(case, self.jobs, self.tools)
+        self.painter = Painter(case, self.tools)
+        self.volumes = SegmentVolumes(case, self.jobs)
+        self.tools.tool = "navigate"
+        chosen = self.preview.give_way()
+        self.view.window = case.first_window()
+        self.view.index = self.view.marked_step = None
+        restore_view(work.view if work else {}, case, self.view, self.tools)
+        self.view.window = chosen or self.view.window
+        self.case_changed.emit()
+        self._view_keeper.follow(case, self._journal)
+        self._begin_spare()
+        self._warn(case.volume.origin_provenance.findings)
         if work is not None and work.told:
             self.notice(work.told, "info" if work.history else "warning")
 
@@ -344,19 +386,19 @@ class Application:
     @property
     def _listener(self) -> Listener:
         """What writing threads call; the answers are given on the inbox's thread."""
-        post = self.jobs.inbox.post
         return Listener(
-            lambda keeper, error: post(lambda: self._keep_elsewhere(keeper, error)),
-            lambda keeper: post(lambda: self._keep_at_home(keeper)),
+            lambda keeper, error: self.jobs.inbox.post(lambda: self._keep_elsewhere(keeper, error)),
+            lambda keeper: self.jobs.inbox.post(lambda: self._keep_at_home(keeper)),
         )
 
     def _keep_elsewhere(self, keeper: Keeper, error: VolsegError) -> None:
         self.notice(str(error), "error")
         if keeper is self._journal:
-            self._begin_spare(keeper)
+            self._begin_spare()
 
-    def _begin_spare(self, keeper: Keeper) -> None:
-        spare = keeper.go_elsewhere(self.need_case().session)
+    def _begin_spare(self) -> None:
+        journal = self._journal
+        spare = journal.go_elsewhere(self.need_case().session) if journal and not journal.healthy else None
         if spare is not None:
             self.notice(f"your work is kept in {spare} meanwhile; it is found there when you open this image again")
 
@@ -406,13 +448,3 @@ class Application:
     def _tell_failure(self, job: Job) -> None:
         if job.error is not None:
             self.notice(error_sentence(job.error), "error")
-
-
-def refusal_sentence(result: Scan) -> str:
-    """Return one sentence on why nothing could be opened."""
-    if not result.refused:
-        return "no image was found there: choose a folder with a DICOM series or a NIfTI file"
-    first = result.refused[0]
-    more = f" ({len(result.refused) - 1} more were refused)" if len(result.refused) > 1 else ""
-    reason = first.reason if first.path.name in first.reason else f"{first.path.name} was refused: {first.reason}"
-    return f"{reason}{more}"

@@ -39,6 +39,9 @@ from napari_volseg.editing import (
 #: Label arrays hold up to 65535 segments in two bytes, which graphics cards take without conversion.
 LABEL_TYPE = np.uint16
 
+#: Voxels that are looked at to find the range of their values.
+SAMPLED = 1_000_000
+
 
 class Case:
     """A volume that is being segmented.
@@ -152,20 +155,45 @@ class Case:
 
     def windows(self) -> dict[str, Window]:
         """Return the windows on offer by id: presets for CT, the file's own, and an automatic one."""
-        offered = dict(CT_WINDOWS) if self.volume.modality == "CT" else {}
-        details = self.volume.origin_provenance.details
-        for number, (center, width, name) in enumerate(details.get("windows", ())):
-            offered[f"file-{number}"] = Window(center, width, name or "From file")
-        offered["auto"] = self._auto_window
-        return offered
+        return windows_of(self.volume, self._auto_window)
 
     def first_window(self) -> Window:
         """Return the window to open with: soft tissue for CT, else the automatic one."""
-        return CT_WINDOWS["soft-tissue"] if self.volume.modality == "CT" else self._auto_window
+        return opening_window(self.volume, self._auto_window)
+
+    def survey(self) -> Case:
+        """Look through the voxels now, which takes a moment and need not be done again; return itself."""
+        _ = self._auto_window, self.values
+        return self
+
+    @cached_property
+    def values(self) -> tuple[float, float]:
+        """Lowest and highest value of the image, from a sample of its voxels."""
+        return values_between(self.volume.voxels)
 
     @cached_property
     def _auto_window(self) -> Window:
         return auto_window(self.volume.voxels)
+
+
+def windows_of(volume: Volume, auto: Window) -> dict[str, Window]:
+    """Return the windows on offer for an image by id: presets for CT, the file's own, and the automatic one."""
+    offered = dict(CT_WINDOWS) if volume.modality == "CT" else {}
+    for number, (center, width, name) in enumerate(volume.origin_provenance.details.get("windows", ())):
+        offered[f"file-{number}"] = Window(center, width, name or "From file")
+    return {**offered, "auto": auto}
+
+
+def opening_window(volume: Volume, auto: Window) -> Window:
+    """Return the window to open an image with: soft tissue for CT, else the automatic one."""
+    return CT_WINDOWS["soft-tissue"] if volume.modality == "CT" else auto
+
+
+def values_between(voxels: NDArray[Any]) -> tuple[float, float]:
+    """Return the lowest and highest finite value of a sample of voxels; infinity to minus infinity where none is."""
+    sample = voxels.reshape(-1)[:: max(1, voxels.size // SAMPLED)]
+    finite = sample[np.isfinite(sample)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (np.inf, -np.inf)
 
 
 def replace_segment(case: Case, value: int, mask: BoxMask) -> tuple[Box, np.ndarray]:

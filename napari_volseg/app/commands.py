@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from napari_volseg.app.application import Application
+from napari_volseg.app.application import Application, Opened
 from napari_volseg.app.history_list import tell_who_set
+from napari_volseg.app.preview import READING
 from napari_volseg.app.wishes import RADIUS_LIMITS, Plane, Tool
-from napari_volseg.core import CT_WINDOWS, UsageError
+from napari_volseg.core import CT_WINDOWS, CancelToken, ProgressCallback, UsageError
 
 #: One press of "larger" multiplies the brush radius by this, "smaller" divides by it.
 RADIUS_STEP = 1.25
@@ -19,27 +20,32 @@ def _always(_: Application) -> str | None:
     return None
 
 
+def _needs_image(app: Application) -> str | None:
+    return "open an image first" if app.shown_volume is None else None
+
+
 def _needs_case(app: Application) -> str | None:
-    return None if app.case else "open an image first"
+    return READING if app.preview.arriving is not None else _needs_image(app)
 
 
 def _needs_undo(app: Application) -> str | None:
-    can = app.case is not None and app.case.session.history.can_undo
+    can = app.case is not None and app.preview.arriving is None and app.case.session.history.can_undo
     return None if can else "there is nothing to undo"
 
 
 def _needs_redo(app: Application) -> str | None:
-    can = app.case is not None and app.case.session.history.can_redo
+    can = app.case is not None and app.preview.arriving is None and app.case.session.history.can_redo
     return None if can else "there is nothing to redo"
 
 
 def _needs_clicks(app: Application) -> str | None:
-    return None if app.clicks is not None and app.clicks.prompts else "click into a structure first"
+    can = app.clicks is not None and app.preview.arriving is None and app.clicks.prompts
+    return None if can else "click into a structure first"
 
 
 def _needs_model(app: Application) -> str | None:
-    if app.case is None:
-        return "open an image first"
+    if app.case is None or app.preview.arriving is not None:
+        return _needs_case(app)
     chosen, modality = app.models.chosen, app.case.volume.modality
     if chosen is not None and chosen.card.channels == ("CT",) and modality in ("MR", "PT"):
         return f"{chosen.card.title} needs a CT and this is {modality}"
@@ -49,7 +55,7 @@ def _needs_model(app: Application) -> str | None:
 def _needs_other_session(app: Application) -> str | None:
     if app.case is None:
         return "open an image first"
-    return None if app.has_other_session else "this is the only session of the image"
+    return None if len(app.kept_sessions()) > 1 else "this is the only session of the image"
 
 
 def _needs_job(app: Application) -> str | None:
@@ -98,8 +104,8 @@ class Command:
 
 
 def set_window(app: Application, window_id: str) -> None:
-    """Show the open case in one of its windows."""
-    offered = app.need_case().windows()
+    """Show the image in one of its windows."""
+    offered = app.windows()
     if window_id not in offered:
         raise UsageError(f'"{window_id}" is not a window of this image: choose one of {", ".join(offered)}')
     app.view.window = offered[window_id]
@@ -147,6 +153,16 @@ def toggle_report(app: Application) -> None:
     app.view.report_shown = not app.view.report_shown
 
 
+def open_other_session(app: Application) -> object:
+    """Go to the next session of the open image, where a branch was made or a damaged one was replaced."""
+    case, other = app.need_case(), app.kept_sessions()[1]
+
+    def work(progress: ProgressCallback, cancel: CancelToken) -> Opened:
+        return app.find_work(case.volume, other)
+
+    return app.jobs.submit("Opening the other session", work, app.take_opened)
+
+
 def toggle_history(app: Application) -> None:
     """Unfold the list of steps and fold it away."""
     app.view.history_shown = not app.view.history_shown
@@ -183,28 +199,26 @@ def _windows() -> list[Command]:
         "Automatic window",
         partial(set_window, window_id="auto"),
         "8",
-        _needs_case,
+        _needs_image,
         "A window fitted to the values of this image",
     )
     return [*presets, file_window, auto]
 
 
 def _needs_ct(app: Application) -> str | None:
-    if app.case is None:
-        return "open an image first"
-    return None if app.case.volume.modality == "CT" else "HU windows need a CT"
+    if app.shown_volume is None:
+        return _needs_image(app)
+    return None if app.shown_volume.modality == "CT" else "HU windows need a CT"
 
 
 def _needs_file_window(app: Application) -> str | None:
-    if app.case is None:
-        return "open an image first"
-    return None if "file-0" in app.case.windows() else "the file holds no window"
+    return _needs_image(app) or (None if "file-0" in app.windows() else "the file holds no window")
 
 
 def _views() -> list[Command]:
     planes: tuple[tuple[Plane, str], ...] = (("axial", "A"), ("coronal", "C"), ("sagittal", "S"))
     shown = [
-        Command(f"view.{p}", f"{p.capitalize()} view", partial(show_plane, plane=p), k, _needs_case)
+        Command(f"view.{p}", f"{p.capitalize()} view", partial(show_plane, plane=p), k, _needs_image)
         for p, k in planes
     ]
     return [
@@ -262,7 +276,7 @@ def _work() -> list[Command]:
         Command(
             "session.other",
             "Other session",
-            Application.open_other_session,
+            open_other_session,
             "",
             _needs_other_session,
             "Go to the next session of this image: a branch of another window, or one that was set aside",

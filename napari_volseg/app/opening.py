@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from napari_volseg.app.headless import at_time
-from napari_volseg.core import Answers, CancelToken, ProgressCallback, Volume
-from napari_volseg.formats import FoundVolume, load
+from napari_volseg.core import Answers, CancelToken, PreviewCallback, ProgressCallback, Volume
+from napari_volseg.formats import FoundVolume, Scan, load
 
 #: Decisions after which a folder may hold other volumes than before.
 _OF_THE_SCAN = frozenset(f.name for f in fields(Answers))
@@ -65,7 +65,13 @@ class Decided:
         return keyword in _OF_THE_SCAN
 
 
-def load_decided(found: FoundVolume, decided: Decided, progress: ProgressCallback, cancel: CancelToken) -> Volume:
+def load_decided(
+    found: FoundVolume,
+    decided: Decided,
+    progress: ProgressCallback,
+    cancel: CancelToken,
+    preview: PreviewCallback | None = None,
+) -> Volume:
     """Read a found volume as the user decided.
 
     Raises
@@ -73,5 +79,15 @@ def load_decided(found: FoundVolume, decided: Decided, progress: ProgressCallbac
     DecisionNeededError
         Where something is still open; its ``keyword`` goes to ``Decided.with_answer``.
     """
-    volume = load(found, progress, cancel, decided.orientation, decided.form, decided.answers)
+    volume = load(found, progress, cancel, decided.orientation, decided.form, decided.answers, preview)
     return at_time(volume, decided.time)
+
+
+def refusal_sentence(result: Scan) -> str:
+    """Return one sentence on why nothing could be opened."""
+    if not result.refused:
+        return "no image was found there: choose a folder with a DICOM series or a NIfTI file"
+    first = result.refused[0]
+    more = f" ({len(result.refused) - 1} more were refused)" if len(result.refused) > 1 else ""
+    reason = first.reason if first.path.name in first.reason else f"{first.path.name} was refused: {first.reason}"
+    return f"{reason}{more}"

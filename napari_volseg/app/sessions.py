@@ -101,8 +101,10 @@ class SessionStore:
         return opening.first_of([path] if path else self._files(home), home)
 
     def sessions(self, path: Path) -> list[Path]:
-        """Return all sessions of the image that one session file belongs to."""
-        return self._files(path.with_name(path.stem.split("-")[0] + ENDING))
+        """Return all sessions of the image that a session file belongs to, from that one on."""
+        kept = self._files(path.with_name(path.stem.split("-")[0] + ENDING))
+        start = kept.index(path) if path in kept else 0
+        return [*kept[start:], *kept[:start]]
 
     def _open_elsewhere(self, opening: _Opening, error: OSError) -> Work:
         """Go on, or begin, in a spare folder: that of the sessions can't be had."""

@@ -65,11 +65,8 @@ class ViewKeeper:
         self._case: Case | None = None
         self._journal: Keeper | None = None
         self._kept: dict[str, Any] = {}
-
-    def connect(self) -> None:
-        """Follow the application's wishes from now on."""
-        self._app.view.events.connect(self.keep)
-        self._app.tools.events.connect(self.keep)
+        app.view.events.connect(self.keep)
+        app.tools.events.connect(self.keep)
 
     def follow(self, case: Case, journal: Keeper | None) -> None:
         """Keep the view of another case from now on."""

@@ -1,5 +1,6 @@
 """What things are: geometry, volumes, segments, windows, prompts, jobs, cards and errors."""
 
+from napari_volseg.core.arriving import Arriving, PreviewCallback
 from napari_volseg.core.boxes import Box, BoxMask
 from napari_volseg.core.cards import ModelCard
 from napari_volseg.core.decisions import CHOICES, Answers, Decision, Inquiry
@@ -40,6 +41,7 @@ __all__ = [
     "SAME_GRID_MM",
     "TISSUE",
     "Answers",
+    "Arriving",
     "Box",
     "BoxMask",
     "CancelToken",
@@ -56,6 +58,7 @@ __all__ = [
     "ModelCard",
     "Point",
     "PointPrompt",
+    "PreviewCallback",
     "Progress",
     "ProgressCallback",
     "Prompt",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from napari_volseg.core.errors import DecisionNeededError, RefusedError, UsageError
@@ -85,21 +86,23 @@ class Decision:
     Parameters
     ----------
     keyword
-        One of ``CHOICES``.
+        Name under which the answer is given, such as one of ``CHOICES``.
     code
         Stable identifier of what was found, such as ``"dicom.missing_slices"``.
     question
         One sentence that says what was found.
+    choices
+        Answer to the sentence that explains it.
     """
 
     keyword: str
     code: str
     question: str
+    choices: Mapping[str, str] = field(hash=False)
 
     def error(self) -> DecisionNeededError:
         """Return the error that asks the user."""
-        choices = CHOICES[self.keyword]
-        return DecisionNeededError(f"{self.question}: choose {' or '.join(choices)}", choices, self.keyword)
+        return DecisionNeededError(f"{self.question}: choose {' or '.join(self.choices)}", self.choices, self.keyword)
 
 
 @dataclass(slots=True)
@@ -132,7 +135,7 @@ class Inquiry:
         if answer == "refuse":
             raise RefusedError(f"{question}: refused, as {keyword} says", code)
         if answer is None:
-            self.unanswered.append(Decision(keyword, code, question))
+            self.unanswered.append(Decision(keyword, code, question, CHOICES[keyword]))
             return next(iter(CHOICES[keyword]))
         text = f"{question}; decided: {CHOICES[keyword][answer]}, as {keyword} = {answer} says"
         self.decided.append(Finding(f"decided.{keyword}", text, "note"))

@@ -11,21 +11,22 @@ Kind = Literal["found", "repaired", "assumed", "decided", "left_out"]
 _OF_KIND: dict[Kind, str] = {
     "found": """
         dicom.at_detector dicom.burned_in dicom.color dicom.corners_differ dicom.empty_uids dicom.executable_preamble
-        dicom.frame_of_reference dicom.lossy dicom.may_show_text dicom.modality_lut dicom.monochrome1 dicom.quadruped
-        dicom.quantity_unknown dicom.split dicom.tilted
+        dicom.frame_of_reference dicom.lossy dicom.may_show_text dicom.mixed_series dicom.modality_lut
+        dicom.monochrome1 dicom.mosaic dicom.quadruped
+        dicom.no_suv dicom.quantity_unknown dicom.split dicom.tilted
         nifti.analyze nifti.extension nifti.forms_differ nifti.orientation_unknown nifti.view_only
         nrrd.orientation_unknown
         """,
     "repaired": """
         dicom.cosines dicom.empty_slices dicom.jitter dicom.orientation_varies dicom.resampled dicom.spacing_differs
-        dicom.thickness_differs
+        dicom.suv dicom.thickness_differs
         labels.rounded labels.scaled
         nifti.bitpix nifti.narrowed nifti.negative_spacing nifti.offset nifti.qfac nifti.scaling
         nifti.spacing_differs nifti.unit_converted
         nrrd.unit_converted
         """,
     "assumed": """
-        dicom.no_preamble dicom.thickness_unknown dicom.time_assumed dicom.uncalibrated
+        dicom.no_preamble dicom.suv_type dicom.thickness_unknown dicom.time_assumed dicom.uncalibrated
         metaimage.assumed_ct metaimage.assumed_place metaimage.byte_order
         nifti.assumed_ct nifti.form_code nifti.unit_unknown
         nrrd.assumed_ct nrrd.no_origin

@@ -18,7 +18,7 @@ Status = Literal["not started", "in progress", "done", "flagged"]
 Color = tuple[int, int, int]
 
 #: Largest label value that the label arrays of the program hold.
-MAX_LABEL = 65535
+MAX_LABEL = 2**31 - 1
 
 #: Colour-blind-safe colours (Okabe and Ito, 2008), in the order in which new segments take them.
 PALETTE: tuple[Color, ...] = (
@@ -72,7 +72,7 @@ class Segment:
     Parameters
     ----------
     value
-        Label value in the array, 1 to 65535; DICOM's Segment Number is given at export.
+        Label value in the array, 1 to 2³¹ - 1; DICOM's Segment Number is given at export.
     name
         Segment Label.
     color

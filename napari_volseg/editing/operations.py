@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_volseg.core import Box, BoxMask, UsageError
+from napari_volseg.editing.fast import components
 
 
 def segment_mask(labels: NDArray[Any], value: int) -> BoxMask:
@@ -41,7 +39,8 @@ def fill_region(labels: NDArray[Any], seed_index: tuple[int, int, int], axis: in
     seed = tuple(i - s for i, s in zip(seed_index, searched.start, strict=True))
     equal = BoxMask.of(view == view[seed])
     seed = tuple(i - s for i, s in zip(seed, equal.box.start, strict=True))
-    region = BoxMask.of(_component(equal.mask, seed))
+    found, _ = components(equal.mask)
+    region = BoxMask.of(found == found[seed])
     return BoxMask(region.box.shift(equal.box.start).shift(searched.start), region.mask)
 
 
@@ -50,14 +49,3 @@ def _slab(shape: tuple[int, ...], seed_index: tuple[int, int, int], axis: int | 
     if axis is not None:
         start[axis], stop[axis] = seed_index[axis], seed_index[axis] + 1
     return Box.of(start, stop)
-
-
-def _component(mask: NDArray[np.bool_], seed: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return the face-connected component of a mask (z, y, x) that holds ``seed``."""
-    if find_spec("cc3d") is not None:
-        import cc3d
-
-        components = cc3d.connected_components(mask, connectivity=6)
-    else:
-        components, _ = ndimage.label(mask)
-    return np.asarray(components == components[seed])

@@ -8,6 +8,7 @@ from napari_volseg.formats.label_import import load_labels
 from napari_volseg.formats.nifti_export import save_labels_nifti, save_volume_nifti
 from napari_volseg.formats.raster_export import save_labels_metaimage, save_volume_metaimage, save_volume_nrrd
 from napari_volseg.formats.registry import choose, describe, load, open_volume, scan
+from napari_volseg.formats.remembering import ScanMemory
 from napari_volseg.formats.slicer import save_seg_nrrd
 from napari_volseg.formats.volume_export import save_volume
 
@@ -18,6 +19,7 @@ __all__ = [
     "ImportReport",
     "RefusedFile",
     "Scan",
+    "ScanMemory",
     "choose",
     "describe",
     "import_report",

@@ -62,12 +62,19 @@ def as_labels(voxels: NDArray[Any], name: str) -> NDArray[Any]:
     return voxels.astype(np.min_scalar_type(high))
 
 
+#: Label values below this are looked up in a table instead of being sorted, which takes far longer.
+TABLE_SIZE = 1 << 16
+
+
 def present_values(labels: NDArray[Any]) -> tuple[int, ...]:
     """Return the label values that occur, without 0, in rising order."""
-    counts = np.zeros(MAX_LABEL + 1, bool)
+    highest = int(labels.max(initial=0))
+    if highest >= TABLE_SIZE:
+        return tuple(int(value) for value in np.unique(labels) if value)
+    seen = np.zeros(highest + 1, bool)
     for plane in labels:
-        counts[plane] = True
-    return tuple(int(value) for value in np.flatnonzero(counts) if value)
+        seen[plane] = True
+    return tuple(int(value) for value in np.flatnonzero(seen) if value)
 
 
 def with_unnamed(table: SegmentTable, labels: NDArray[Any]) -> SegmentTable:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_volseg.core import (
     CancelToken,
     Finding,
+    PreviewCallback,
     ProgressCallback,
     RefusedError,
     TimeAxis,
@@ -74,9 +75,10 @@ def load(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     orientation: str | None = None,
+    preview: PreviewCallback | None = None,
 ) -> Volume:
     """Read the voxels of a file that was scanned; parameters and errors as in ``read_raster``."""
-    return read_raster(read_header(found.paths[0]), progress, cancel, orientation)
+    return read_raster(read_header(found.paths[0]), progress, cancel, orientation, preview)
 
 
 def read_header(path: Path, data: Path | None = None) -> Raster:

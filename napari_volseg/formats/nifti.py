@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 from napari_volseg.core import (
     CancelToken,
     Finding,
+    PreviewCallback,
     Progress,
     ProgressCallback,
     Provenance,
     RefusedError,
+    Reorientation,
     TimeAxis,
     Volume,
     no_progress,
 )
+from napari_volseg.formats.arrivals import Arrivals
 from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
 from napari_volseg.formats.filling import allocate
 from napari_volseg.formats.nifti_header import (
@@ -73,6 +76,7 @@ def scan_file(path: Path) -> Scan:
         modality="OT",
         geometry=header.geometry,
         findings=header.findings,
+        decisions=header.placement.decisions,
     )
     return Scan(found=(found,))
 
@@ -83,6 +87,7 @@ def load(
     cancel: CancelToken | None = None,
     orientation: str | None = None,
     form: str | None = None,
+    preview: PreviewCallback | None = None,
 ) -> Volume:
     """Read the voxels of a file that was scanned.
 
@@ -96,6 +101,8 @@ def load(
         For a file without qform and sform: where its index (i, j, k) runs, one of ``ORIENTATIONS``.
     form
         For a file whose sform and qform contradict each other: "sform" or "qform".
+    preview
+        Told of a 3D volume that is under way.
 
     Raises
     ------
@@ -105,7 +112,7 @@ def load(
         Where the file doesn't say, or says twice, how it lies in the patient and the caller doesn't choose.
     """
     # The header is read again because the file may have been written anew since the scan.
-    return read_volume(placed(read_header(found.paths[0]), orientation, form), progress, cancel)
+    return read_volume(placed(read_header(found.paths[0]), orientation, form), progress, cancel, preview)
 
 
 def placed(header: NiftiHeader, orientation: str | None = None, form: str | None = None) -> NiftiHeader:
@@ -115,13 +122,19 @@ def placed(header: NiftiHeader, orientation: str | None = None, form: str | None
 
 
 def read_volume(
-    header: NiftiHeader, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None
+    header: NiftiHeader,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+    preview: PreviewCallback | None = None,
 ) -> Volume:
     """Read the voxels that a header describes; parameters and errors as in ``load``."""
     stored = header.geometry
     reorientation = display_reorientation(stored)
     lead = (header.volumes,) if header.volumes > 1 else ()
     shown, in_stored_order = allocate(stored, reorientation, _value_type(header), lead)
+    arrivals = Arrivals(
+        shown, in_stored_order, reorientation, lambda voxels: _volume(header, reorientation, voxels), preview
+    )
     places = list(np.ndindex(in_stored_order.shape[:-2]))
     scratch = _scratch(header)
     as_they_are = not header.has_scaling and header.dtype == shown.dtype
@@ -134,7 +147,14 @@ def read_volume(
             rescale_into(in_stored_order[place], plane, header.slope, header.intercept)
         elif not direct:
             in_stored_order[place] = _shown(plane)
+        arrivals.add(place[-1])
         progress(Progress(number + 1, len(places), f"Reading {header.image_path.name}"))
+    return _volume(header, reorientation, shown)
+
+
+def _volume(header: NiftiHeader, reorientation: Reorientation, shown: NDArray[Any]) -> Volume:
+    """Return the volume of voxels on the display grid, as their values tell that they are HU or not."""
+    stored = header.geometry
     findings = (*header.findings, *_value_findings(header, shown))
     is_ct = any(finding.code == "nifti.assumed_ct" for finding in findings)
     return Volume(

@@ -9,7 +9,7 @@ import numpy as np
 from nibabel.quaternions import quat2mat
 from numpy.typing import NDArray
 
-from napari_volseg.core import Finding, Geometry, RefusedError
+from napari_volseg.core import Decision, Finding, Geometry, RefusedError
 from napari_volseg.formats.placement import Placement, grid_of, without_orientation
 
 #: Largest corner distance, mm, at which sform and qform are taken to say the same.
@@ -42,8 +42,9 @@ def place(path: Path, header: Any, shape: tuple[int, int, int], findings: list[F
     qform = _qform(path, header, scale, shape, findings, sform is not None)
     if sform is None and qform is None:
         message = f"{path.name} has neither a qform nor an sform: its orientation is unknown"
-        findings.append(Finding("nifti.orientation_unknown", message))
-        return without_orientation(path, shape, header["pixdim"][1:4].astype(float) * scale[0, 0], message)
+        unknown = Finding("nifti.orientation_unknown", message)
+        findings.append(unknown)
+        return without_orientation(path, shape, header["pixdim"][1:4].astype(float) * scale[0, 0], unknown)
     if sform is None or qform is None or not _contradict(sform, qform, header):
         return Placement(next(form for form in (sform, qform) if form is not None))
     return _contradiction(path, header, sform, qform, findings)
@@ -180,7 +181,7 @@ def _contradiction(path: Path, header: Any, sform: Geometry, qform: Geometry, fi
     findings.append(Finding("nifti.forms_differ", message))
     readings = {"sform": sform, "qform": qform}
     choices = {name: _form_in_words(name, int(header[f"{name}_code"]), grid) for name, grid in readings.items()}
-    return Placement(sform, "form", message, readings, choices)
+    return Placement(sform, Decision("form", "nifti.forms_differ", message, choices), readings)
 
 
 def _form_in_words(name: str, code: int, grid: Geometry) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_volseg.core import (
     CancelToken,
     Finding,
+    PreviewCallback,
     ProgressCallback,
     RefusedError,
     TimeAxis,
@@ -92,9 +93,10 @@ def load(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     orientation: str | None = None,
+    preview: PreviewCallback | None = None,
 ) -> Volume:
     """Read the voxels of a file that was scanned; parameters and errors as in ``read_raster``."""
-    return read_raster(_image_header(found.paths[0]), progress, cancel, orientation)
+    return read_raster(_image_header(found.paths[0]), progress, cancel, orientation, preview)
 
 
 def _image_header(path: Path) -> Raster:
@@ -287,9 +289,10 @@ def _placement(
         raise _bad(path, "space directions", text.fields["space directions"], "vectors of three numbers are needed")
     if space not in _TO_RAS or axes is None:
         message = f"{path.name} gives no anatomical space (space: {space or 'none'}): its orientation is unknown"
-        findings.append(Finding("nrrd.orientation_unknown", message))
+        unknown = Finding("nrrd.orientation_unknown", message)
+        findings.append(unknown)
         lengths = np.linalg.norm(vectors, axis=1) if vectors else _spacings(path, text, first)
-        return without_orientation(path, shape, lengths * unit, message)
+        return without_orientation(path, shape, lengths * unit, unknown)
     affine = np.eye(4)
     affine[:3, :3] = np.column_stack(vectors)
     affine[:3, 3] = _origin(path, text, findings)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import DecisionNeededError, Finding, Geometry, GeometryError, UsageError, Volume
+from napari_volseg.core import Decision, Finding, Geometry, GeometryError, UsageError, Volume
 
 #: Farther from the origin, mm, there is no patient: one kilometre.
 FARTHEST_MM = 1e6
@@ -30,21 +30,20 @@ class Placement:
     ----------
     geometry
         The stored grid (k, j, i); where there are several readings, the first.
-    keyword
-        Name of the argument that chooses a reading, ``"orientation"`` or ``"form"``; empty where the file is clear.
-    question
-        One sentence that says what is unclear.
+    decision
+        What chooses a reading, by ``"orientation"`` or ``"form"``; None where the file is clear.
     readings
-        Answer to grid, where there is a question.
-    choices
-        Answer to the sentence that explains it.
+        Answer to grid, where there is a decision.
     """
 
     geometry: Geometry
-    keyword: str = ""
-    question: str = ""
+    decision: Decision | None = None
     readings: Mapping[str, Geometry] = field(default_factory=dict)
-    choices: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What only the user can decide."""
+        return () if self.decision is None else (self.decision,)
 
 
 def decide(
@@ -59,15 +58,15 @@ def decide(
     UsageError
         For an answer that is none of the choices.
     """
-    keyword, choices = placement.keyword, placement.choices
-    if not keyword:
+    decision = placement.decision
+    if decision is None:
         return placement, ()
-    answer = {"orientation": orientation, "form": form}[keyword]
+    answer = {"orientation": orientation, "form": form}[decision.keyword]
     if answer is None:
-        raise DecisionNeededError(f"{placement.question}: choose one of {', '.join(choices)}", choices, keyword)
-    if answer not in choices:
-        raise UsageError(f"{keyword} {answer!r} is unknown: choose one of {', '.join(choices)}")
-    chosen = Finding(f"place.{keyword}_chosen", f"{placement.question}; {answer} was chosen")
+        raise decision.error()
+    if answer not in decision.choices:
+        raise UsageError(f"{decision.keyword} {answer!r} is unknown: choose one of {', '.join(decision.choices)}")
+    chosen = Finding(f"place.{decision.keyword}_chosen", f"{decision.question}; {answer} was chosen")
     return Placement(placement.readings[answer]), (chosen,)
 
 
@@ -81,7 +80,7 @@ def as_image(placement: Placement, volume: Volume, name: str) -> Placement:
     GeometryError
         Where no reading is.
     """
-    if not placement.keyword:
+    if placement.decision is None:
         return placement
     for reading in placement.readings.values():
         if reading.same_grid(volume.origin_provenance.source_geometry):
@@ -93,12 +92,13 @@ def as_image(placement: Placement, volume: Volume, name: str) -> Placement:
     )
 
 
-def without_orientation(path: Path, shape_ijk: tuple[int, int, int], spacing_ijk: Any, question: str) -> Placement:
-    """Return the placement of a file that gives spacings, mm, and no directions."""
+def without_orientation(path: Path, shape_ijk: tuple[int, int, int], spacing_ijk: Any, unknown: Finding) -> Placement:
+    """Return the placement of a file that gives spacings, mm, and no directions, as the finding says."""
     readings = {
         codes: grid_of(path, orientation_affine(codes, shape_ijk, spacing_ijk), shape_ijk) for codes in ORIENTATIONS
     }
-    return Placement(readings["LAS"], "orientation", question, readings, ORIENTATIONS)
+    decision = Decision("orientation", unknown.code, unknown.message, ORIENTATIONS)
+    return Placement(next(iter(readings.values())), decision, readings)
 
 
 def orientation_affine(codes: str, shape_ijk: tuple[int, int, int], spacing_ijk: Any) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,14 +16,17 @@ from napari_volseg.core import (
     CancelToken,
     Finding,
     Geometry,
+    PreviewCallback,
     Progress,
     ProgressCallback,
     Provenance,
     RefusedError,
+    Reorientation,
     TimeAxis,
     Volume,
     no_progress,
 )
+from napari_volseg.formats.arrivals import Arrivals
 from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
 from napari_volseg.formats.filling import allocate
 from napari_volseg.formats.placement import Placement, decide
@@ -162,6 +165,7 @@ def scan_raster(path: Path, read_header: Any) -> Scan:
         modality=raster.modality,
         geometry=raster.geometry,
         findings=raster.findings,
+        decisions=raster.placement.decisions,
     )
     return Scan(found=(found,))
 
@@ -171,6 +175,7 @@ def read_raster(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     orientation: str | None = None,
+    preview: PreviewCallback | None = None,
 ) -> Volume:
     """Read the voxels that a header describes.
 
@@ -182,6 +187,8 @@ def read_raster(
         Called and looked at after each slice.
     orientation
         For a file without directions: "RAS", "LAS" or "LPS".
+    preview
+        Told of a 3D volume that is under way.
 
     Returns
     -------
@@ -200,27 +207,41 @@ def read_raster(
     reorientation = display_reorientation(stored)
     count = raster.layers * raster.volumes
     shown, in_stored_order = allocate(stored, reorientation, raster.dtype.newbyteorder("="), (count,))
+    result = shown if count > 1 else shown[0]
+
+    def describe(voxels: NDArray[Any]) -> Volume:
+        return _volume(raster, stored, reorientation, voxels, chosen)
+
+    arrivals = Arrivals(result, in_stored_order[0], reorientation, describe, preview)
     total = stored.shape[0] * raster.volumes
     for number, plane in enumerate(_stored_planes(raster)):
         if cancel is not None:
             cancel.check()
         volume, k = divmod(number, stored.shape[0])
         in_stored_order[volume * raster.layers : (volume + 1) * raster.layers, k] = np.moveaxis(plane, -1, 0)
+        arrivals.add(k)
         progress(Progress(number + 1, total, f"Reading {raster.data_path.name}"))
+    return describe(result)
+
+
+def _volume(
+    raster: Raster, stored: Geometry, reorientation: Reorientation, voxels: NDArray[Any], chosen: Sequence[Finding]
+) -> Volume:
+    """Return the volume of voxels on the display grid, as their values tell that they are HU or not."""
     findings = [*raster.findings, *chosen]
-    is_ct = raster.modality == "CT" or looks_like_ct(shown)
+    is_ct = raster.modality == "CT" or looks_like_ct(voxels)
     if is_ct and raster.modality != "CT":
         message = f"{raster.path.name} doesn't name its modality; its values look like CT in HU"
         findings.append(Finding(f"{raster.format.lower()}.assumed_ct", message, "note"))
     return Volume(
-        voxels=shown if count > 1 else shown[0],
+        voxels=voxels,
         geometry=reorient_geometry(stored, reorientation),
         modality="CT" if is_ct else raster.modality,
         quantity="HU" if is_ct else "arbitrary",
         unit="HU" if is_ct else "",
         name=raster.name,
         provenance=Provenance(raster.format, stored, reorientation, (raster.path,), {}, {}, tuple(findings)),
-        time=raster.time if count > 1 else None,
+        time=raster.time if voxels.ndim == 4 else None,
     )
 
 

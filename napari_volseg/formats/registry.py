@@ -11,6 +11,7 @@ from napari_volseg.core import (
     Answers,
     CancelToken,
     DecisionNeededError,
+    PreviewCallback,
     Progress,
     ProgressCallback,
     RefusedError,
@@ -22,6 +23,7 @@ from napari_volseg.formats import archives, dicom, metaimage, nifti, nrrd
 from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
 from napari_volseg.formats.files import PathLike, list_files
 from napari_volseg.formats.nifti_header import header_of_pair
+from napari_volseg.formats.remembering import Remembered, ScanMemory
 
 #: Formats of which each file is a volume: how to tell, and who looks at one.
 _SINGLE_FILES = (
@@ -38,6 +40,7 @@ def scan(
     cancel: CancelToken | None = None,
     answers: Answers | None = None,
     room: Path | None = None,
+    memory: ScanMemory | None = None,
 ) -> Scan:
     """Look at a file or at everything under a folder, and list the volumes in it.
 
@@ -55,6 +58,8 @@ def scan(
     room
         Private folder into which zip archives at ``path`` itself are unpacked; the caller removes it once nothing
         is read from it any more, exports included. Without it archives are refused.
+    memory
+        Where earlier scans are remembered: DICOM files of the same size and time are not read again.
 
     Raises
     ------
@@ -66,12 +71,12 @@ def scan(
     tried = {one.archive for one in unpacked} | {file.path for file in parts[0].refused}
     files = [file for file in listed if file not in tried]
     files = _one_of_each_pair([*files, *(file for one in unpacked for file in one.files)])
-    known = set(files)
+    known, remembered = set(files), Remembered(memory)
     images: list[dicom.Instance] = []
     for number, file in enumerate(files):  # grows by what a DICOMDIR refers to
         if cancel is not None:
             cancel.check()
-        outcome = _examine(file)
+        outcome = _recall_or_examine(file, remembered)
         if isinstance(outcome, Scan):
             parts.append(outcome)
         elif isinstance(outcome, dicom.Directory):
@@ -81,6 +86,7 @@ def scan(
         else:
             images.extend(outcome)
         progress(Progress(number + 1, len(files), f"Reading headers: {file.name}"))
+    remembered.save()
     parts.append(dicom.assemble(images, [refused for part in parts for refused in part.refused], answers))
     return archives.named_after(unpacked, _merged(parts))
 
@@ -92,6 +98,7 @@ def load(
     orientation: str | None = None,
     form: str | None = None,
     answers: Answers | None = None,
+    preview: PreviewCallback | None = None,
 ) -> Volume:
     """Read the voxels of a found volume onto its display grid.
 
@@ -108,6 +115,9 @@ def load(
         For NIfTI whose sform and qform contradict each other: "sform" or "qform".
     answers
         To the decisions of a DICOM series.
+    preview
+        Told of a 3D volume as soon as its first slice is there, of DICOM the middle one; anew where the array
+        changes because values don't fit its type.
 
     Raises
     ------
@@ -117,11 +127,11 @@ def load(
         Where only the user can tell how the image lies; its ``keyword`` names the argument that answers.
     """
     if found.format == nifti.NAME:
-        volume = nifti.load(found, progress, cancel, orientation, form)
+        volume = nifti.load(found, progress, cancel, orientation, form, preview)
     elif found.format in _RASTERS:
-        volume = _RASTERS[found.format](found, progress, cancel, orientation)
+        volume = _RASTERS[found.format](found, progress, cancel, orientation, preview)
     else:
-        volume = dicom.load(found, progress, cancel, answers)
+        volume = dicom.load(found, progress, cancel, answers, preview)
     if found.archive is None:
         return volume
     return replace(volume, provenance=replace(volume.origin_provenance, archive=found.archive))
@@ -207,6 +217,16 @@ def _unpacked(
 def _one_of_each_pair(files: Sequence[Path]) -> list[Path]:
     present = set(files)
     return [file for file in files if header_of_pair(file) not in present]
+
+
+def _recall_or_examine(file: Path, remembered: Remembered) -> Scan | tuple[dicom.Instance, ...] | dicom.Directory:
+    images, version = remembered.recall(file)
+    if images is not None:
+        return images
+    outcome = _examine(file)
+    if isinstance(outcome, tuple):
+        remembered.note(file, version, outcome)
+    return outcome
 
 
 def _examine(file: Path) -> Scan | tuple[dicom.Instance, ...] | dicom.Directory:

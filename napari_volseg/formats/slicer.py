@@ -28,7 +28,7 @@ from napari_volseg.core import (
 )
 from napari_volseg.core.segments import AlgorithmType, Status
 from napari_volseg.formats.files import PathLike
-from napari_volseg.formats.labels import as_labels, require_same_grid, table_for, with_unnamed
+from napari_volseg.formats.labels import TABLE_SIZE, as_labels, require_same_grid, table_for, with_unnamed
 from napari_volseg.formats.nrrd import read_header
 from napari_volseg.formats.placement import as_image
 from napari_volseg.formats.publishing import Draft, publish, require_same_voxels
@@ -121,25 +121,28 @@ def read_seg_nrrd(raster: Raster, volume: Volume) -> Segmentation:
         entries_to = {(e.layer, e.value): number for number, e in enumerate(entries, 1)}
     else:
         entries_to = {(e.layer, e.value): e.value for e in entries}
-    labels = np.zeros(volume.geometry.shape, np.uint16)
+    labels = np.zeros(volume.geometry.shape, np.uint32)
     part = labels[_place_within(read, volume, raster.path.name)]
     for number, layer in enumerate(layers):
-        lookup = _lookup(layer, number, entries_to)
-        _add(part, lookup[layer], raster.path.name)
+        targets = {value: target for (of_layer, value), target in entries_to.items() if of_layer == number}
+        _add(part, _relabelled(layer, targets), raster.path.name)
     table = SegmentTable(tuple(replace(e.segment, value=entries_to[(e.layer, e.value)]) for e in entries))
     return Segmentation(smallest(labels), volume.geometry, with_unnamed(table, labels))
 
 
-def _lookup(layer: NDArray[Any], number: int, targets: Mapping[tuple[int, int], int]) -> NDArray[np.uint16]:
-    """Return, by value in the layer, the label value that it gets; values without a segment stay what they are."""
-    lookup = np.arange(max(int(layer.max(initial=0)), *(value for _, value in targets), 0) + 1).astype(np.uint16)
-    for (of_layer, value), target in targets.items():
-        if of_layer == number:
-            lookup[value] = target
-    return lookup
+def _relabelled(layer: NDArray[Any], targets: Mapping[int, int]) -> NDArray[np.uint32]:
+    """Return a layer with its values replaced by ``targets``; values without one stay what they are."""
+    if int(layer.max(initial=0)) < TABLE_SIZE:
+        table = np.arange(TABLE_SIZE, dtype=np.uint32)
+        known = {value: target for value, target in targets.items() if value < TABLE_SIZE}
+        table[[*known]] = [*known.values()]
+        return table[layer]
+    values, where = np.unique(layer, return_inverse=True)
+    new = np.array([targets.get(value, value) for value in values.tolist()], np.uint32)
+    return new[where].reshape(layer.shape)
 
 
-def _add(part: NDArray[np.uint16], labels: NDArray[np.uint16], name: str) -> None:
+def _add(part: NDArray[np.uint32], labels: NDArray[np.uint32], name: str) -> None:
     if ((part > 0) & (labels > 0)).any():
         raise RefusedError(
             f"{name} has segments that overlap, which one label array can't hold: load a segmentation without "

@@ -12,21 +12,23 @@ from napari.layers import Image, Labels, Layer, Points
 from numpy.typing import NDArray
 
 from napari_volseg.app import Application, Case
+from napari_volseg.app.preview import Sight
 from napari_volseg.core import Box, SegmentTable, Window
 from napari_volseg.viewer import keys
 from napari_volseg.viewer.layers import (
+    build_units,
     colors_of,
+    compile_colours,
     image_layer,
     labels_layer,
     prompts_layer,
     segment_colormap,
     show_window,
-    value_range,
-    warm_up,
 )
 from napari_volseg.viewer.markers import markers_of, show_markers
 from napari_volseg.viewer.mouse import Mouse
 from napari_volseg.viewer.planes import plane_of, show_plane, show_volume, true_shape
+from napari_volseg.viewer.preview import Aside, PreviewLayer
 from napari_volseg.viewer.proxies import SegmentsProxy, VolumeProxy
 from napari_volseg.viewer.readout import readout
 
@@ -43,12 +45,13 @@ class Shown:
         Its case is shown.
     case
         The case.
+    image
+        A layer that shows its image already; a new one is made where absent.
     """
 
-    def __init__(self, app: Application, case: Case) -> None:
+    def __init__(self, app: Application, case: Case, image: Image | None = None) -> None:
         self.case = case
-        self.image: Image = image_layer(case.volume, app.view.window)
-        self.image.contrast_limits_range = value_range(case.volume.voxels, app.view.window)
+        self.image: Image = image or image_layer(case.volume, app.view.window, case.values)
         self.labels: Labels = labels_layer(case.segmentation)
         self.prompts: Points = prompts_layer(case.volume.geometry.spacing)
         self.volume_3d: VolumeProxy | None = None
@@ -108,14 +111,18 @@ class ViewerBinding:
         self._app = app
         self._viewer = viewer
         self._shown: Shown | None = None
+        self._preview: PreviewLayer | None = None
+        self._aside: Aside | None = None
         self._dirty: Box | None = None
         self._mouse = Mouse(app, viewer, self._to_index, self._show_prompts)
         self._keys = {**keys.command_keys(app), "Space": self._mouse.hold, "Control-R": self._reset_view}
         self._links: list[Link] = []
         self._case_links: list[Link] = []
+        self._preview_links: list[Link] = []
         keys.bind(viewer, self._keys)
         viewer.scene.camera.synced = False
-        threading.Thread(target=warm_up, name="volseg-warm-up").start()
+        build_units()
+        threading.Thread(target=compile_colours, name="volseg-colours").start()
         self._link(self._links, self._wish_links())
         # ahead of napari, which slices all layers for two dimensions at once
         viewer.dims.events.ndisplay.connect(self._leave_3d, position="first")
@@ -124,7 +131,9 @@ class ViewerBinding:
 
     @property
     def image(self) -> Image | None:
-        """The layer of the open case's image in 2D."""
+        """The layer of the image in 2D: that of the open case, or of one that is being read."""
+        if self._preview is not None:
+            return self._preview.image
         return self._shown.image if self._shown else None
 
     @property
@@ -145,6 +154,7 @@ class ViewerBinding:
     def close(self) -> None:
         """Take the layers away and give keys and mouse back to napari."""
         self._unlink(self._links)
+        self._drop_preview()
         self._drop_case()
         self._mouse.close()
         keys.unbind(self._viewer, self._keys)
@@ -155,6 +165,7 @@ class ViewerBinding:
         view, tools, viewer = self._app.view.events, self._app.tools.events, self._viewer
         return [
             (self._app.case_changed, self._show_case),
+            (self._app.preview.changed, self._show_preview),
             (view.plane, self._show_view),
             (view.three_d, self._show_view),
             (view.window, self._show_window),
@@ -194,17 +205,69 @@ class ViewerBinding:
     # -- the application changed ----------------------------------------------------------------------------
 
     def _show_case(self) -> None:
-        self._drop_case()
+        """Show the open case; the layer of its image may be there from when it was read."""
         case = self._app.case
+        seen = self._preview.image if self._preview and case and self._preview.shows(case.volume) else None
+        self._drop_preview(keep_layer=seen is not None)
+        self._aside = None
+        self._drop_case()
         if case is None:
             return
-        self._shown = shown = Shown(self._app, case)
+        self._shown = shown = Shown(self._app, case, seen)
         self._link_case(shown)
-        index = self._app.view.index or tuple(n // 2 for n in case.volume.geometry.shape)
+        kept = self._app.view.index
         self._add(shown.flat)
-        self._viewer.dims.set_current_step(range(3), index)
+        if seen is None or kept is not None:
+            self._viewer.dims.set_current_step(range(3), kept or [n // 2 for n in case.volume.geometry.shape])
         self._show_view()
-        self._viewer.fit_to_view(layers=[shown.image])
+        if seen is None:
+            self._viewer.fit_to_view(layers=[shown.image])
+        else:
+            self._show_window()
+            seen.refresh(extent=False)
+        self._show_prompts()
+
+    def _show_preview(self) -> None:
+        """Show what has arrived of an image that is being read, or the open case again where its reading failed."""
+        sight = self._app.preview.sight
+        if sight is not None and (self._preview is None or not self._preview.shows(sight.arriving.volume)):
+            self._begin_preview(sight)
+        if sight is not None and self._preview is not None:
+            self._preview.go_on(self._viewer)
+        elif self._preview is not None:
+            self._drop_preview()
+            self._show_aside()
+
+    def _begin_preview(self, sight: Sight) -> None:
+        again = self._preview is not None
+        self._mouse.finish()
+        self._drop_preview()
+        if self._shown is not None:
+            self._aside, self._shown = Aside(self._viewer, self._shown.layers, self._shown), None
+        self._preview = PreviewLayer(sight, self._app.view.window)
+        self._link(self._preview_links, [(self._preview.image.events.contrast_limits, self._follow_contrast)])
+        self._add((self._preview.image,))
+        self._show_view()
+        if not again:
+            self._viewer.fit_to_view(layers=[self._preview.image])
+
+    def _drop_preview(self, keep_layer: bool = False) -> None:
+        self._unlink(self._preview_links)
+        preview, self._preview = self._preview, None
+        if preview is not None and not keep_layer and preview.image in self._viewer.layers:
+            self._viewer.layers.remove(preview.image)
+
+    def _show_aside(self) -> None:
+        """Show the case again that was put aside, which may have been worked on by what ran meanwhile."""
+        aside, self._aside = self._aside, None
+        if aside is None:
+            return
+        self._shown = aside.shown
+        self._add(aside.layers)
+        self._show_view()
+        aside.put_back()
+        self._show_table(self._shown.case.table)
+        self._take_box(Box.whole(self._shown.case.segmentation.labels.shape))
         self._show_prompts()
 
     def _drop_case(self) -> None:
@@ -216,14 +279,18 @@ class ViewerBinding:
 
     def _add(self, layers: tuple[Layer, ...]) -> None:
         for layer in layers:
-            keys.bind(layer, self._keys)
-            self._viewer.add_layer(layer)
-            layer.help = ""  # napari's, set when a layer is added, names keys that mean something else here
-        if self._shown is not None:
-            self._viewer.layers.selection.active = self._shown.image
+            if layer not in self._viewer.layers:
+                keys.bind(layer, self._keys)
+                self._viewer.add_layer(layer)
+                layer.help = ""  # napari's, set when a layer is added, names keys that mean something else here
+        if self.image is not None:
+            self._viewer.layers.selection.active = self.image
 
     def _show_view(self) -> None:
         shown = self._shown
+        if self._preview is not None:
+            show_plane(self._viewer, self._app.view.plane, self._preview.image)
+            self._mouse.follow_tool()
         if shown is None:
             return
         if self._app.view.three_d:
@@ -244,6 +311,8 @@ class ViewerBinding:
         self._show_view()
         if self._shown is not None and not self._app.view.three_d:
             self._viewer.fit_to_view(layers=[self._shown.image])
+        elif self._shown is None and self.image is not None:
+            self._viewer.fit_to_view(layers=[self.image])
 
     def _hide(self, layers: tuple[Layer, ...]) -> None:
         """Hide the layers of the view that is left, lest napari slices full volumes for the other one."""
@@ -265,13 +334,14 @@ class ViewerBinding:
                 layer.visible = wanted
 
     def _show_window(self) -> None:
-        if self._shown is None:
+        image, shown = self.image, self._shown
+        if image is None:
             return
         # napari's slider answers a new range with limits of its own
-        with self._shown.image.events.contrast_limits.blocker(self._follow_contrast):
-            show_window(self._shown.image, self._app.view.window)
-        if self._shown.volume_3d is not None:
-            self._shown.volume_3d.show_window(self._app.view.window)
+        with image.events.contrast_limits.blocker(self._follow_contrast):
+            show_window(image, self._app.view.window, shown.case.values if shown else None)
+        if shown is not None and shown.volume_3d is not None:
+            shown.volume_3d.show_window(self._app.view.window)
 
     def _show_prompts(self) -> None:
         app, shown = self._app, self._shown
@@ -341,7 +411,9 @@ class ViewerBinding:
             self._shown.place(in_3d=False)
 
     def _follow_ndisplay(self) -> None:
-        if self._shown is not None:
+        if self._preview is not None:
+            self._viewer.dims.ndisplay = 2  # a whole volume is not there yet
+        elif self._shown is not None:
             self._app.view.three_d = self._viewer.dims.ndisplay == 3
 
     def _follow_order(self) -> None:
@@ -363,8 +435,8 @@ class ViewerBinding:
         return z, y, x
 
     def _follow_contrast(self) -> None:
-        if self._shown is None:
+        if self.image is None:
             return
-        limits = self._shown.image.contrast_limits
+        limits = self.image.contrast_limits
         if not np.allclose(limits, self._app.view.window.limits):
             self._app.view.window = Window.between(*limits)

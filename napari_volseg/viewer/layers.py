@@ -7,17 +7,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pint
 from napari.layers import Image, Labels, Layer, Points
 from napari.utils.colormaps import DirectLabelColormap
-from numpy.typing import NDArray
 
 from napari_volseg.core import Segmentation, SegmentTable, Volume, Window
 
 SEGMENTS = "Segments"
 PROMPTS = "Prompts"
-
-#: Values that are looked at to find the range of the contrast sliders.
-RANGE_SAMPLES = 1_000_000
 
 _TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
 
@@ -41,8 +38,8 @@ def placement(spacing: Iterable[float], steps: Iterable[int] = (1, 1, 1)) -> dic
     }
 
 
-def image_layer(volume: Volume, window: Window) -> Image:
-    """Return a layer that shows a 3D volume through a window."""
+def image_layer(volume: Volume, window: Window, values: tuple[float, float]) -> Image:
+    """Return a layer that shows a 3D volume, whose lowest and highest value are given, through a window."""
     layer = Image(
         volume.voxels,
         name=volume.name,
@@ -51,25 +48,20 @@ def image_layer(volume: Volume, window: Window) -> Image:
         interpolation2d="linear",
         **placement(volume.geometry.spacing),
     )
+    show_window(layer, window, values)
     return layer
 
 
-def value_range(voxels: NDArray[Any], window: Window) -> tuple[float, float]:
-    """Return the lowest and highest value of the contrast sliders: those of the voxels and the window."""
-    sample = voxels.reshape(-1)[:: max(1, voxels.size // RANGE_SAMPLES)]
-    finite = sample[np.isfinite(sample)]
-    low, high = window.limits
-    if finite.size:
-        low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-    return low, high
+def show_window(layer: Image, window: Window, values: tuple[float, float] | None = None) -> None:
+    """Show an image layer through a window, widening the range of its sliders where needed.
 
-
-def show_window(layer: Image, window: Window) -> None:
-    """Show an image layer through a window, widening the range of its sliders where needed."""
+    Where the lowest and highest value of the image are given, the sliders begin and end there.
+    """
     low, high = window.limits
-    least, most = layer.contrast_limits_range
-    if low < least or high > most:
-        layer.contrast_limits_range = (min(low, least), max(high, most))
+    least, most = values or layer.contrast_limits_range
+    wanted = (min(low, least), max(high, most))
+    if wanted != tuple(layer.contrast_limits_range):
+        layer.contrast_limits_range = wanted
     layer.contrast_limits = (low, high)
 
 
@@ -97,10 +89,15 @@ def segment_colormap(table: SegmentTable) -> DirectLabelColormap:
 
 
 @cache
-def warm_up() -> None:
-    """Have napari do what the first case would wait for: compile its mapping of colours, build its table of units."""
+def build_units() -> None:
+    """Have napari's table of units built, which two threads must not do at once: a layer needs it."""
+    pint.get_application_registry().parse_units("pixel")
+
+
+@cache
+def compile_colours() -> None:
+    """Have napari compile its mapping of colours, for which the first case would wait a second."""
     segment_colormap(SegmentTable()).map(np.zeros(1, np.uint16))
-    prompts_layer((1.0, 1.0, 1.0))
 
 
 def colors_of(table: SegmentTable) -> tuple[tuple[int, tuple[int, int, int], bool], ...]:

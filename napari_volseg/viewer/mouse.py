@@ -78,7 +78,8 @@ class Mouse:
     def tool_in_hand(self) -> bool:
         """Whether the left button works on the case instead of moving the view."""
         app = self._app
-        return app.case is not None and not app.view.three_d and not self._paused and app.tools.tool != "navigate"
+        works = app.case is not None and app.preview.arriving is None and not app.view.three_d
+        return works and not self._paused and app.tools.tool != "navigate"
 
     def hold(self, _: object) -> Iterator[None]:
         """Put the tool aside while a key is held, so that the left button moves the view."""
@@ -90,7 +91,7 @@ class Mouse:
 
     def follow_tool(self) -> None:
         """Set napari's mouse and cursor to what is in hand."""
-        flat = self._app.case is not None and not self._app.view.three_d
+        flat = self._app.shown_volume is not None and not self._app.view.three_d
         self._set_camera(pan=not self.tool_in_hand, zoom=not flat)
         cursor = self._viewer.cursor
         cursor.scaled = True
@@ -99,8 +100,8 @@ class Mouse:
 
     def drag(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
         """Follow a press of any button to its release."""
-        self._finish()
-        if self._app.case is None or self._app.view.three_d:
+        self.finish()
+        if self._app.shown_volume is None or self._app.view.three_d:
             return
         if event.button == RIGHT:
             yield from self._drag_window(event)
@@ -113,7 +114,7 @@ class Mouse:
 
     def wheel(self, viewer: ViewerModel, event: Any) -> None:
         """Scroll through slices; zoom about the cursor with Control. In 3D napari's camera zooms."""
-        if self._app.case is None or self._app.view.three_d:
+        if self._app.shown_volume is None or self._app.view.three_d:
             return
         turn = float(event.delta[1])
         if "Control" in event.modifiers:
@@ -158,9 +159,9 @@ class Mouse:
                 self._app.attempt(painter.move, self._to_index(event.position))
                 self._scribbled()
             yield
-        self._finish()
+        self.finish()
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
         """End the drag in hand; napari forgets it where another button is pressed before the first is released."""
         finish, self._unfinished = self._unfinished, None
         if finish is not None:
@@ -189,7 +190,7 @@ class Mouse:
             self._app.view.window = dragged_window(start, float(dx), float(dy))
             event.handled = True
             yield
-        self._finish()
+        self.finish()
 
     def _drag_view(self, event: Any) -> Iterator[None]:
         last = np.array(event.pos, float)

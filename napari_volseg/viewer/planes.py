@@ -104,6 +104,7 @@ def plane_of(order: tuple[int, ...]) -> Plane | None:
 
 def letters(app: Application) -> Letters | None:
     """Return the letters at the edges of what is shown now; None in 3D and where no letter is known."""
-    if app.case is None or app.view.three_d or not app.case.volume.is_calibrated:
+    volume = app.shown_volume
+    if volume is None or app.view.three_d or not volume.is_calibrated:
         return None
-    return edge_letters(app.case.volume.geometry, app.view.plane)
+    return edge_letters(volume.geometry, app.view.plane)

@@ -25,6 +25,8 @@ class Hint:
 
 def next_step(app: Application) -> Hint:
     """Return the next sensible action for where the user stands."""
+    if app.preview.arriving is not None:
+        return Hint("Look at what is there; tools can be taken in hand once the image is read")
     return _before_case(app) if app.case is None else _within_case(app)
 
 

@@ -8,6 +8,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_volseg.app import Application, Case
+from napari_volseg.app.preview import READING
 from napari_volseg.widgets.click_section import ClickSection
 from napari_volseg.widgets.correct_section import CorrectSection
 from napari_volseg.widgets.data_section import DataSection
@@ -84,6 +85,10 @@ class MainPanel(QWidget):
         if self.app.view.history_shown != self._history_shown:
             self._history_shown = self.app.view.history_shown
             self._area.ensureWidgetVisible(self.history)
+        reading = self.app.preview.arriving is not None
+        for section in self.sections[3:]:
+            section.body.setEnabled(not reading)
+            section.body.setToolTip(f"Not now: {READING}" if reading else "")
         self.hint.setText(next_step(self.app).text)
 
     def sizeHint(self) -> QSize:

@@ -43,7 +43,7 @@ class LettersOverlay(QObject):
         self.invitation.setStyleSheet(INVITATION_STYLE)
         self.invitation.setText(INVITATION)
         canvas.installEventFilter(self)
-        for signal in (app.case_changed, app.view.events.plane, app.view.events.three_d):
+        for signal in (app.case_changed, app.preview.changed, app.view.events.plane, app.view.events.three_d):
             signal.connect(self.refresh)
         self.refresh()
 
@@ -54,7 +54,7 @@ class LettersOverlay(QObject):
             label.setVisible(shown is not None)
             label.setText(getattr(shown, edge) if shown else "")
             label.adjustSize()
-        self.invitation.setVisible(self._app.case is None)
+        self.invitation.setVisible(self._app.shown_volume is None)
         self.invitation.adjustSize()
         self._place()
 

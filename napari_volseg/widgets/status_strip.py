@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolic
 
 from napari_volseg.app import Application, Job, Notice
 from napari_volseg.widgets.buttons import ActionButton
+from napari_volseg.widgets.events import GATHER_MS
 from napari_volseg.widgets.wording import as_sentence
 
 #: Jobs that end sooner are not shown, lest the strip flickers with every click, milliseconds.
@@ -40,8 +41,17 @@ class JobStrip(QWidget):
         self._patience.setSingleShot(True)
         self._patience.setInterval(PATIENCE_MS)
         self._patience.timeout.connect(self._appear)
+        # A progress bar paints at once, and the canvas with it, which must not happen while layers come and go.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(GATHER_MS)
+        self._soon.timeout.connect(self.refresh)
         self.hide()
-        app.jobs.changed.connect(self.refresh)
+        app.jobs.changed.connect(self._mark)
+
+    def _mark(self) -> None:
+        if not self._soon.isActive():
+            self._soon.start()
 
     def refresh(self) -> None:
         """Show the oldest job that is not finished."""

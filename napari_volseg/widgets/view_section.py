@@ -55,14 +55,14 @@ class ViewSection(Section):
         """Show window, plane and opacity."""
         for button in self._buttons:
             button.refresh()
-        view, case = self.app.view, self.app.case
+        view, volume = self.app.view, self.app.shown_volume
         window = view.window
-        unit = f" {case.volume.unit}" if case and case.volume.unit else ""
+        unit = f" {volume.unit}" if volume and volume.unit else ""
         self.window_text.setText(
-            f"{window.name}: centre {window.center:.4g}, width {window.width:.4g}{unit}" if case else ""
+            f"{window.name}: centre {window.center:.4g}, width {window.width:.4g}{unit}" if volume else ""
         )
-        self.window_text.setVisible(case is not None)
-        self.opacity.setEnabled(case is not None)
+        self.window_text.setVisible(volume is not None)
+        self.opacity.setEnabled(self.app.case is not None)
         percent = round(100 * view.labels_opacity)
         self.opacity.setValue(percent)
         self.percent.setText(f"{percent} %")
@@ -75,8 +75,8 @@ class ViewSection(Section):
 def _shown(command_id: str, app: Application) -> bool:
     """Whether what a command of this section would show is shown already."""
     kind, name = command_id.split(".", 1)
-    if app.case is None or COMMANDS[command_id].why_not(app):
+    if COMMANDS[command_id].why_not(app):
         return False
     if kind == "window":
-        return app.view.window == app.case.windows()[name]
+        return app.view.window == app.windows()[name]
     return app.view.three_d if name == "3d" else (app.view.plane == name and not app.view.three_d)

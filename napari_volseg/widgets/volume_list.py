@@ -69,4 +69,8 @@ def _tooltip(entry: Entry) -> str:
     size = " × ".join(str(n) for n in entry.shape)
     source = entry.archive or entry.paths[0]
     lines = [f"Click to open {entry.description}", f"{entry.format}, {size} voxels (z, y, x)", str(source)]
-    return "\n".join([*lines, *(f.message for f in entry.findings)])
+    told = [f.message for f in entry.findings]
+    # What is unclear is told and asked in the same words: once is enough.
+    asked = [f"You will be asked: {d.question}" for d in entry.decisions]
+    open_questions = {d.question for d in entry.decisions}
+    return "\n".join([*lines, *(text for text in told if text not in open_questions), *asked])

@@ -81,6 +81,16 @@ def test_an_orientation_that_no_file_tells_is_asked_for(tmp_path, capsys):
     image.set_sform(None, code=0)
     image.set_qform(None, code=0)
     nib.save(image, path)
+    assert main(["info", str(path), "--json"]) == DONE
+    (volume,) = json.loads(capsys.readouterr().out)["volumes"]
+    (decision,) = volume["decisions"]
+    assert (decision["keyword"], decision["code"]) == ("orientation", "nifti.orientation_unknown")
+    assert list(decision["choices"]) == ["RAS", "LAS", "LPS"]
+    assert volume["axis_codes"] is None
+    assert main(["info", str(path)]) == DONE
+    listed = capsys.readouterr().out
+    assert "--orientation RAS|LAS|LPS" in listed
+    assert "mm (z, y, x), orientation unknown" in listed
     assert main(["convert", str(path), str(out)]) == UNDECIDED
     assert "RAS" in capsys.readouterr().err
     assert not out.exists()
@@ -94,6 +104,10 @@ def test_forms_that_contradict_each_other_are_asked_for(tmp_path, capsys):
     image.set_sform(np.diag([1, 1, 1, 1]), code=2)
     image.set_qform(np.diag([-1, 1, 1, 1]), code=1)
     nib.save(image, path)
+    assert main(["info", str(path), "--json"]) == DONE
+    (decision,) = json.loads(capsys.readouterr().out)["volumes"][0]["decisions"]
+    assert (decision["keyword"], decision["code"]) == ("form", "nifti.forms_differ")
+    assert set(decision["choices"]) == {"sform", "qform"}
     assert main(["convert", str(path), str(out)]) == UNDECIDED
     assert "qform with code 1 (scanner)" in capsys.readouterr().err
     for form, sign in (("sform", 1), ("qform", -1)):

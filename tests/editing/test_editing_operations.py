@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 
@@ -17,16 +15,7 @@ def ring() -> np.ndarray:
     return labels
 
 
-@pytest.fixture(params=["cc3d", "scipy"])
-def _either_labeller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "scipy":
-        monkeypatch.setattr("napari_volseg.editing.operations.find_spec", lambda name: None)
-        monkeypatch.setitem(sys.modules, "cc3d", None)
-    else:
-        pytest.importorskip("cc3d")
-
-
-@pytest.mark.usefixtures("_either_labeller")
+@pytest.mark.usefixtures("either_library")
 class TestFill:
     def test_the_hole_of_a_slice(self) -> None:
         region = fill_region(ring(), (2, 4, 5), 0)

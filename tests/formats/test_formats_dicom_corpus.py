@@ -69,7 +69,9 @@ def codes(volume: Volume, severity: str | None = None) -> set[str]:
 
 
 def one_sentence(error: Exception) -> bool:
-    return "\n" not in str(error) and 20 < len(str(error)) < 600
+    """Whether an error says what is wrong, and after a colon or semicolon what is needed or to be done."""
+    says_more = any(mark in str(error).removeprefix("series 'Chest': ") for mark in (": ", "; "))
+    return "\n" not in str(error) and 20 < len(str(error)) < 600 and says_more
 
 
 @pytest.mark.parametrize("name", named("R"))
@@ -101,6 +103,7 @@ def test_refused(tmp_path: Path, name: str) -> None:
         open_volume(tmp_path / truth.entry)
     assert caught.value.code == row.code
     assert one_sentence(caught.value)
+    assert not scan(tmp_path / truth.entry).found
 
 
 @pytest.mark.parametrize("name", named("A"))
@@ -124,6 +127,7 @@ def test_asked(tmp_path: Path, name: str) -> None:
             continue
         for volume in (open_it(tmp_path, truth, answers), load(listed[0], answers=answers)):
             judge_beads(volume, outcome(truth), row.tolerance)
+            assert codes(volume, "warning")
 
 
 def judge_blocks(found: Sequence[FoundVolume], truth: Truth) -> None:

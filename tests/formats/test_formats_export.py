@@ -168,12 +168,18 @@ def test_labels_without_a_table_are_named_by_value(tmp_path: Path) -> None:
     assert [(segment.value, segment.name) for segment in table] == [(2, "Segment 2"), (9, "Segment 9")]
 
 
-def test_large_label_values_take_a_wider_type(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("highest", "dtype"),
+    [(255, np.uint8), (256, np.uint16), (65535, np.uint16), (65536, np.uint32), (2**31 - 1, np.uint32)],
+)
+def test_large_label_values_take_a_wider_type(tmp_path: Path, highest: int, dtype: type) -> None:
     volume = open_volume(write(tmp_path / "image.nii"))
-    segmentation = some_labels(volume, 2, 40000)
+    labels = some_labels(volume, 2, 7).labels.astype(np.uint32)
+    labels[labels == 7] = highest
+    segmentation = Segmentation(labels, volume.geometry, SegmentTable((LIVER,)))
     image = nib.load(save_labels_nifti(tmp_path / "a.nii", segmentation, volume))
-    assert image.get_data_dtype() == np.uint16
-    assert load_labels(tmp_path / "a.nii", volume).labels.max() == 40000
+    assert image.get_data_dtype() == dtype
+    np.testing.assert_array_equal(load_labels(tmp_path / "a.nii", volume).labels, labels)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.int64, np.float32])
@@ -204,7 +210,7 @@ def test_time_series_keep_their_axis(tmp_path: Path) -> None:
     [
         (np.full((5, 6, 7), 0.5, np.float32), "labels.not_integers"),
         (np.full((5, 6, 7), -1, np.int16), "labels.range"),
-        (np.full((5, 6, 7), 70000, np.int32), "labels.range"),
+        (np.full((5, 6, 7), 2**31, np.uint32), "labels.range"),
         (np.full((5, 6, 7), np.nan, np.float32), "labels.not_integers"),
         (np.zeros((5, 6, 7, 2), np.uint8), "labels.not_3d"),
     ],

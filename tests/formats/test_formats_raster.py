@@ -86,7 +86,7 @@ def read_by_hand(path: Path) -> tuple[np.ndarray, np.ndarray]:
         axes = np.array(fields["TransformMatrix"].split(), float).reshape(3, 3).T
         axes = axes * np.array(fields["ElementSpacing"].split(), float)
         origin = np.array(fields["Offset"].split(), float)
-        dtype = {"MET_USHORT": "uint16", "MET_UCHAR": "uint8"}[fields["ElementType"]]
+        dtype = {"MET_USHORT": "uint16", "MET_UCHAR": "uint8", "MET_UINT": "uint32"}[fields["ElementType"]]
         sizes = [int(n) for n in fields["DimSize"].split()]
         data = zlib.decompress(body)
     affine = np.eye(4)
@@ -164,19 +164,19 @@ def test_other_endings_are_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("highest", [1, 254, 255, 256, 65535])
+@pytest.mark.parametrize("highest", [1, 254, 255, 256, 65535, 65536])
 def test_labels_are_the_same_bytes_and_keep_their_names(tmp_path: Path, highest: int) -> None:
     affine = affine_towards("PIR", 9, 0.4)
-    stored = values()
+    stored = values().astype(np.int64)
     stored[3, 2, 1] = highest
-    labels = np.where(stored == highest, highest, 0).astype(np.uint16)
+    labels = np.where(stored == highest, highest, 0).astype(np.uint32)
     volume = volume_on(affine, values("i2"))
     table = SegmentTable((Segment(highest, "Liver, left"),))
     segmentation = Segmentation(volume_on(affine, labels).voxels, volume.geometry, table)
     path = save_labels_metaimage(tmp_path / "labels.mha", segmentation, volume)
     voxels, _ = read_by_hand(path)
     assert np.array_equal(voxels, labels)
-    assert voxels.dtype == (np.uint8 if highest < 256 else np.uint16)
+    assert voxels.dtype == np.min_scalar_type(highest)
     again = load_labels(path, volume)
     assert np.array_equal(again.labels, segmentation.labels)
     assert again.table == table
@@ -367,6 +367,7 @@ def test_without_anatomical_space_the_user_decides(tmp_path: Path, space: str) -
     with pytest.raises(DecisionNeededError) as caught:
         open_volume(path)
     assert caught.value.keyword == "orientation"
+    assert [decision.code for decision in scan(path).found[0].decisions] == ["nrrd.orientation_unknown"]
     volume = open_volume(path, orientation="LPS")
     assert volume.origin_provenance.source_geometry.axis_codes == "SPL"
     np.testing.assert_allclose(volume.geometry.spacing, (2.5, 1.2, 0.8))

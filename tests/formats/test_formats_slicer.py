@@ -165,7 +165,7 @@ def test_overlap_is_refused(tmp_path: Path, volume: Volume) -> None:
     "segments",
     [
         [named(1, 0)],
-        [named(1, 70000)],
+        [named(1, 2**31)],
         [named(1, 1, 5)],
         [named(1, 1), named(2, 1)],
         [named(1, 1) | {"LabelValue": "one"}],

@@ -15,6 +15,7 @@ def own_surroundings(tmp_path_factory):
     folder = tmp_path_factory.mktemp("surroundings")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(folder / "data"))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.setenv("NAPARI_CONFIG", str(folder / "settings.yaml"))
         yield
 

@@ -14,6 +14,7 @@ from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
 from napari_volseg.formats.dicom.grid import Spread, along_normal, even_runs, fit_grid, spread_of
 from napari_volseg.formats.dicom.instances import Instance
 from napari_volseg.formats.dicom.marks import KEYWORDS
+from napari_volseg.formats.dicom.pixels import refuse_missing_decoders
 from napari_volseg.formats.dicom.series import (
     by_patient,
     common_findings,
@@ -23,6 +24,7 @@ from napari_volseg.formats.dicom.series import (
     without_copies,
 )
 from napari_volseg.formats.dicom.stack import Column, Stack, columns_of, first_of, images_of
+from napari_volseg.formats.dicom.suv import in_suv
 
 NAME = "DICOM"
 
@@ -108,7 +110,7 @@ def _volumes_of_series(
         return
     for half in halves:
         try:
-            parts = split_series(half)
+            parts = split_series(in_suv(half))
         except RefusedError as error:
             yield half, error
             continue
@@ -141,6 +143,7 @@ def _by_patient_if_wanted(series: Sequence[Instance], inquiry: Inquiry) -> list[
 
 
 def _volumes_of_part(part: Sequence[Instance], parts: int, inquiry: Inquiry) -> list[FoundVolume]:
+    refuse_missing_decoders(part)
     placed, findings = _placed(part, inquiry)
     uncalibrated = bool(placed[0].missing)
     slices, copies = without_copies(sort_slices(placed))

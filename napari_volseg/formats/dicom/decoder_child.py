@@ -13,8 +13,9 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
+import numpy as np
 import pydicom
-from pydicom.pixels import apply_modality_lut, iter_pixels  # type: ignore[attr-defined]
+from pydicom.pixels import apply_color_lut, apply_modality_lut, iter_pixels  # type: ignore[attr-defined]
 from pydicom.uid import UID
 
 #: Address space for the work on one image, bytes: several copies of the largest that is accepted.
@@ -47,6 +48,9 @@ def _answer(request: Mapping[str, Any], answers: IO[bytes]) -> None:
 
 def _decoded(request: Mapping[str, Any]) -> Iterator[Any]:
     path, frames = request["path"], request["frames"]
+    if request["palette"]:
+        yield from _coloured(request)
+        return
     if frames and not request["bare"]:
         yield from iter_pixels(path, indices=frames, raw=request["raw"])
         return
@@ -56,6 +60,24 @@ def _decoded(request: Mapping[str, Any]) -> Iterator[Any]:
         yield from iter_pixels(dataset, indices=frames, raw=request["raw"])
     else:
         yield apply_modality_lut(dataset.pixel_array, dataset) if request["lut"] else dataset.pixel_array
+
+
+def _coloured(request: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield red, green and blue (y, x, 3) of palette images.
+
+    Indices outside a table mean its ends (PS3.3 C.7.6.3.1.5), and are put there before pydicom makes them as narrow
+    as the table's entries.
+    """
+    dataset = pydicom.dcmread(request["path"], force=request["bare"])
+    dataset.file_meta.TransferSyntaxUID = UID(request["syntax"])
+    entries, first, bits = dataset.RedPaletteColorLookupTableDescriptor
+    entries = entries or 1 << 16
+    wide = bits > 8 or len(dataset.get("RedPaletteColorLookupTableData", b"")) >= 2 * entries
+    if not dataset.file_meta.TransferSyntaxUID.is_little_endian or (entries > 256 and not wide):
+        raise ValueError("a palette in big endian, or of more than 256 entries of one byte")
+    for pixels in iter_pixels(dataset, indices=request["frames"] or None, raw=True):
+        inside = np.clip(pixels.astype(np.int32), first, first + entries - 1)
+        yield apply_color_lut(inside, dataset)[..., :3]
 
 
 def _limit_memory() -> None:

@@ -1,4 +1,4 @@
-"""Compressed pixels, decoded in child processes with limits of memory and time.
+"""Compressed pixels and palettes, decoded in child processes with limits of memory and time.
 
 Codecs are written in C, C++ and Rust, and damaged data makes some of them abort the process that they run in.
 """
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_volseg.formats.dicom.instances import Instance
+from napari_volseg.formats.dicom.palette import PALETTE
 
 #: Longest time for one image, s; the largest radiographs take a tenth of it.
 SECONDS_PER_IMAGE = 9.0
@@ -90,6 +91,7 @@ def _request(images: Sequence[Instance]) -> dict[str, Any]:
         "bare": not first.has_preamble,
         "lut": first.has_lut,
         "raw": not first.colour,
+        "palette": first.photometric == PALETTE,
     }
 
 

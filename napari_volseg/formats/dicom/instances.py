@@ -18,7 +18,8 @@ from pydicom.uid import MediaStorageDirectoryStorage
 
 from napari_volseg.core import RefusedError
 from napari_volseg.formats.catalog import RefusedFile
-from napari_volseg.formats.dicom import frames
+from napari_volseg.formats.dicom import frames, palette
+from napari_volseg.formats.dicom.codestream import refuse_other_size
 from napari_volseg.formats.dicom.directory import Directory, read_directory
 from napari_volseg.formats.dicom.elements import Header, bad_value, number, numbers, size, text, texts
 from napari_volseg.formats.dicom.encoding import (
@@ -33,7 +34,12 @@ from napari_volseg.formats.dicom.encoding import (
 )
 from napari_volseg.formats.dicom.marks import KEYWORDS as MARK_KEYWORDS
 from napari_volseg.formats.dicom.marks import Mark, read_marks
+from napari_volseg.formats.dicom.mosaic import Tile, without_mosaics
 from napari_volseg.formats.dicom.native import NativePixels, find_native_pixels
+from napari_volseg.formats.dicom.suv import Suv
+from napari_volseg.formats.dicom.uptake import KEYWORDS as UPTAKE_KEYWORDS
+from napari_volseg.formats.dicom.uptake import PRIVATE_TAGS as UPTAKE_PRIVATE_TAGS
+from napari_volseg.formats.dicom.uptake import Uptake, read_uptake
 from napari_volseg.formats.dicom.walker import START_BYTES, packed, walk
 from napari_volseg.formats.placement import FARTHEST_MM
 
@@ -46,13 +52,14 @@ _KEYWORDS = (
     "PixelPaddingValue", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "RescaleIntercept",
     "RescaleSlope", "RescaleType", "ModalityLUTSequence", "Units", "BurnedInAnnotation",
     "LossyImageCompression", "AnatomicalOrientationType", "PatientID", "PatientName", "PatientBirthDate", "StackID",
-    *frames.KEYWORDS, *MARK_KEYWORDS,
+    *frames.KEYWORDS, *MARK_KEYWORDS, *UPTAKE_KEYWORDS, *palette.KEYWORDS,
 )  # fmt: skip
 #: The preamble and "DICM" (PS3.10 7.1).
 _START_BYTES = 132
 _OVERLAY_ROWS = Tag(0x6000, 0x0010)
-_TAGS = [*(Tag(keyword) for keyword in _KEYWORDS), _OVERLAY_ROWS]
-_WALKED = packed(_TAGS)
+_PUBLIC_TAGS = [*(Tag(keyword) for keyword in _KEYWORDS), _OVERLAY_ROWS]
+_TAGS = [*_PUBLIC_TAGS, *UPTAKE_PRIVATE_TAGS]
+_WALKED = packed(_PUBLIC_TAGS)
 #: Endings of names that promise DICOM.
 _ENDINGS = (".dcm", ".dicom", ".ima")
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
@@ -114,7 +121,7 @@ class Instance:
     oblique_by
         How far the orientation is from two orthogonal unit vectors, as written.
     photometric, colour
-        Photometric Interpretation, and whether a pixel has three samples.
+        Photometric Interpretation, and whether a pixel has three samples, be it by a palette.
     has_lut
         Whether stored values become values through a modality lookup table instead of slope and intercept.
     overlays
@@ -128,7 +135,7 @@ class Instance:
     patient
         Digest of what identifies the patient, empty where nothing does.
     frame
-        Index in a multi-frame file, None in a file of a single image.
+        Index in a multi-frame file or a mosaic, None in a file of a single image.
     stack
         Stack ID of a frame.
     marks
@@ -137,6 +144,12 @@ class Instance:
         Keywords of PixelSpacing, ImageOrientationPatient and ImagePositionPatient that are absent.
     native
         Where the pixels stand, if they can be read without a decoder.
+    tile
+        Its place in a Siemens mosaic, from whose pixels it is cut; None for other images.
+    uptake
+        What the file says of a PET image's uptake, as long as nothing has been made of it.
+    suv
+        What was made of it.
     """
 
     path: Path
@@ -183,6 +196,9 @@ class Instance:
     marks: tuple[Mark | None, ...]
     missing: tuple[str, ...]
     native: NativePixels | None
+    tile: Tile | None = None
+    uptake: Uptake | None = None
+    suv: Suv | None = None
 
 
 def has_preamble(path: Path) -> bool:
@@ -233,21 +249,26 @@ class _Opened:
         return self.start[128:_START_BYTES] == b"DICM"
 
 
-def _read(path: Path, raw: io.FileIO) -> tuple[Instance, ...] | Directory | RefusedFile | None:
+def _read(path: Path, raw: BinaryIO) -> tuple[Instance, ...] | Directory | RefusedFile | None:
     start = raw.read(START_BYTES)
     version = version_of(os.fstat(raw.fileno()))
     walked = walk(raw, start, _WALKED)
     if walked is not None and _is_plain(walked.header):
         pixels = PixelElement(walked.pixels_at, walked.head, version)
-        return _images(path, _Opened(walked.header, walked.syntax, start, pixels))
+        return _images(path, raw, _Opened(walked.header, walked.syntax, start, pixels))
     raw.seek(0)
-    with io.BufferedReader(raw) as stream:
+    with io.BufferedReader(raw) as stream:  # type: ignore[type-var]
         return _read_unusual(path, stream, version)
 
 
 def _is_plain(header: Header) -> bool:
-    """Whether the header alone describes one image."""
-    return bool(text(header, "SOPClassUID")) and header.get("NumberOfFrames") in (None, 1)
+    """Whether the header, without sequences and private elements, is enough to read one image."""
+    return (
+        bool(text(header, "SOPClassUID"))
+        and header.get("NumberOfFrames") in (None, 1)
+        and text(header, "Modality") != "PT"
+        and text(header, "PhotometricInterpretation") != palette.PALETTE
+    )
 
 
 def _read_unusual(
@@ -268,20 +289,23 @@ def _read_unusual(
         header.SOPClassUID = header.file_meta.get("MediaStorageSOPClassUID", "")
     at = stream.tell()
     pixels = PixelElement(at, stream.read(12), version)
-    return _images(path, _Opened(header, transfer_syntax(header), start, pixels))
+    return _images(path, stream, _Opened(header, transfer_syntax(header), start, pixels))
 
 
-def _images(path: Path, opened: _Opened) -> tuple[Instance, ...] | RefusedFile:
+def _images(path: Path, stream: BinaryIO, opened: _Opened) -> tuple[Instance, ...] | RefusedFile:
     header = opened.header
     try:
         _refuse_non_images(path, header)
         _refuse_unsupported_images(path, header)
         refuse_missing_pixels(path, header, opened.pixels, opened.syntax)
+        refuse_other_size(path, header, stream, opened.pixels, opened.syntax)
         native = find_native_pixels(header, opened.pixels, opened.syntax)
         singles = list(frames.single_frames(path, header)) if isinstance(header, Dataset) else [header]
-        return tuple(
-            _interpret(path, opened, single, n if len(singles) > 1 else None, native)
-            for n, single in enumerate(singles)
+        return without_mosaics(
+            tuple(
+                _interpret(path, opened, single, n if len(singles) > 1 else None, native)
+                for n, single in enumerate(singles)
+            )
         )
     except RefusedError as error:
         return RefusedFile(path, error.code, str(error), text(header, "SeriesInstanceUID"))
@@ -316,15 +340,11 @@ def _refuse_non_images(path: Path, header: Header) -> None:
 
 
 def _refuse_unsupported_images(path: Path, header: Header) -> None:
-    if "MOSAIC" in texts(header, "ImageType"):
-        raise RefusedError(
-            f"{path.name} is a Siemens mosaic (many slices tiled in one image), which can't be opened yet: "
-            "convert it to NIfTI",
-            "dicom.mosaic",
-        )
     photometric = text(header, "PhotometricInterpretation")
     samples = number(path, header, "SamplesPerPixel") or 1
-    if (samples, photometric) not in [*((1, grey) for grey in _GREY), *((3, colour) for colour in _COLOURS)]:
+    if (samples, photometric) == (1, palette.PALETTE):
+        palette.refuse_bad_palette(path, header)
+    elif (samples, photometric) not in [*((1, grey) for grey in _GREY), *((3, colour) for colour in _COLOURS)]:
         raise RefusedError(
             f"{path.name} is a colour image ({photometric}) of a kind that can't be shown: "
             "grey CT or MR images are needed",
@@ -381,7 +401,7 @@ def _interpret(
         lossy=text(header, "LossyImageCompression") == "01" or is_lossy(syntax),
         oblique_by=oblique_by,
         photometric=text(header, "PhotometricInterpretation"),
-        colour=text(header, "PhotometricInterpretation") in _COLOURS,
+        colour=text(header, "PhotometricInterpretation") in (*_COLOURS, palette.PALETTE),
         has_lut="ModalityLUTSequence" in header,
         overlays=_OVERLAY_ROWS in header,
         at_detector=at_detector,
@@ -401,6 +421,7 @@ def _interpret(
             if value is None
         ),
         native=native,
+        uptake=read_uptake(header) if isinstance(header, Dataset) and text(header, "Modality") == "PT" else None,
     )
 
 
@@ -408,7 +429,7 @@ def _spacing(path: Path, header: Header) -> tuple[tuple[float, float] | None, bo
     """Return the spacing, None where the file has none, and whether it is that at the detector."""
     keyword = "PixelSpacing"
     values = numbers(path, header, keyword)
-    screenshot = text(header, "PhotometricInterpretation") in _COLOURS
+    screenshot = text(header, "PhotometricInterpretation") in (*_COLOURS, palette.PALETTE)
     if values is None and text(header, "Modality") in _VOLUMETRIC and not screenshot:
         raise RefusedError(
             f"{path.name} has no Pixel Spacing, so its size in mm is unknown: re-export it from the scanner or PACS",

@@ -19,6 +19,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from napari_volseg.core import (
     CancelToken,
     Geometry,
+    PreviewCallback,
     Progress,
     ProgressCallback,
     RefusedError,
@@ -26,10 +27,13 @@ from napari_volseg.core import (
     VolsegError,
     no_progress,
 )
+from napari_volseg.formats.arrivals import Arrivals, Describe
 from napari_volseg.formats.dicom.decoding import decode_apart
 from napari_volseg.formats.dicom.encoding import transfer_syntax
 from napari_volseg.formats.dicom.instances import Instance
+from napari_volseg.formats.dicom.mosaic import cut_tiles, mosaic_of
 from napari_volseg.formats.dicom.native import NativePixels
+from napari_volseg.formats.dicom.palette import PALETTE
 from napari_volseg.formats.dicom.stack import Stack, fillings
 from napari_volseg.formats.filling import allocate
 from napari_volseg.formats.rescale import INTEGER_TYPES, keeps_integers, rescale_into
@@ -68,6 +72,8 @@ def read_voxels(
     reorientation: Reorientation,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
+    describe: Describe | None = None,
+    preview: PreviewCallback | None = None,
 ) -> NDArray[Any]:
     """Return the rescaled voxels, (z, y, x) or (t, z, y, x), on the display grid.
 
@@ -84,6 +90,8 @@ def read_voxels(
         From the stored to the display grid.
     progress, cancel
         Called and looked at after each image.
+    describe, preview
+        Makes a volume of voxels under way, and is told of it; anew with each type that is tried.
 
     Raises
     ------
@@ -97,11 +105,13 @@ def read_voxels(
     times = len(stack.columns[0])
     for dtype in (*(INTEGER_TYPES if whole else ()), np.float32):
         shown, in_stored_order = allocate(stored, reorientation, dtype, (times,))
+        voxels = shown if stack.time is not None else shown[0]
+        arrivals = Arrivals(voxels, in_stored_order[0], reorientation, describe, preview if stack.is_even else None)
         try:
-            _fill(in_stored_order, stack, progress, cancel)
+            _fill(in_stored_order, stack, arrivals, progress, cancel)
         except OverflowError:
             continue
-        return shown if stack.time is not None else shown[0]
+        return voxels
     raise AssertionError("float32 never overflows")
 
 
@@ -115,17 +125,23 @@ def _refuse_mostly_empty(stack: Stack, stored: Geometry) -> None:
         )
 
 
-def _fill(target: NDArray[Any], stack: Stack, progress: ProgressCallback, cancel: CancelToken | None) -> None:
+def _fill(
+    target: NDArray[Any],
+    stack: Stack,
+    arrivals: Arrivals,
+    progress: ProgressCallback,
+    cancel: CancelToken | None,
+) -> None:
     """Fill ``target`` (t, z, y, x) with the images of a stack."""
     if stack.is_even:
         slots = [int(slot) for slot in stack.slots]
         cells = {(t, slots[column]): image for (t, column), image in fillings(stack)}
-        _decode_into(target, cells, progress, cancel)
+        _decode_into(target, cells, arrivals, progress, cancel)
         _leave_empty(target, set(cells))
         return
     native = np.empty((target.shape[0], len(stack.columns), *target.shape[2:]), target.dtype)
     cells = dict(fillings(stack))
-    _decode_into(native, cells, progress, cancel)
+    _decode_into(native, cells, arrivals, progress, cancel)
     _leave_empty(native, set(cells))
     _interpolate(target, native, np.asarray(stack.slots))
 
@@ -149,21 +165,31 @@ def _interpolate(target: NDArray[Any], native: NDArray[Any], slots: NDArray[np.f
 
 def _decode_into(
     target: NDArray[Any],
-    cells: Mapping[tuple[int, int], Instance],
+    cells: Mapping[Cell, Instance],
+    arrivals: Arrivals,
     progress: ProgressCallback,
     cancel: CancelToken | None,
 ) -> None:
+    batches = _batches(cells, arrivals)
+
     def read(files: Sequence[Batch]) -> int:
         for batch in files:
             if cancel is not None:
                 cancel.check()
             _read_file([target[cell] for cell in batch], [cells[cell] for cell in batch])
+            for _, z in batch:
+                arrivals.add(z)
         return sum(map(len, files))
+
+    def counts(pool: ThreadPoolExecutor) -> Iterator[int]:
+        if arrivals.wanted:
+            yield read(batches.pop(0))
+        yield from pool.map(read, batches)
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         try:
-            counts = pool.map(read, _batches(cells))
-            for done, _ in enumerate(itertools.chain.from_iterable(map(range, counts)), 1):
+            ends = itertools.chain.from_iterable(map(range, counts(pool)))
+            for done, _ in enumerate(ends, 1):
                 progress(Progress(done, len(cells), "Reading slices"))
                 if cancel is not None:
                     cancel.check()
@@ -171,28 +197,52 @@ def _decode_into(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-#: Cells (t, z) whose images come from one file.
-Batch = list[tuple[int, int]]
+#: Time and slice of an image.
+Cell = tuple[int, int]
+#: Cells whose images come from one file.
+Batch = list[Cell]
 
 
-def _batches(cells: Mapping[tuple[int, int], Instance]) -> list[list[Batch]]:
-    """Return cells by file, several small files or some frames of a large one at once, frames in their order."""
+def _batches(cells: Mapping[Cell, Instance], arrivals: Arrivals) -> list[list[Batch]]:
+    """Return cells by file in the order in which they are to be read: from the middle slice outwards.
+
+    Several plain files come at once, or some frames of a large one in their order; the slice that is waited for comes
+    alone.
+    """
+
+    def distance(cell: Cell) -> tuple[int, int]:
+        return cell[0], abs(cell[1] - arrivals.middle)
+
+    nearest = [min(cells, key=distance)] if arrivals.wanted else []
+    rest = _by_file({cell: image for cell, image in cells.items() if cell not in nearest})
+    if arrivals.wanted:
+        rest.sort(key=lambda batch: min(map(distance, batch)))
+    at_once = _FILES_AT_ONCE if all(image.native is not None for image in cells.values()) else 1
+    chunks = [rest[start : start + at_once] for start in range(0, len(rest), at_once)]
+    return [*([[nearest]] if nearest else []), *chunks]
+
+
+def _by_file(cells: Mapping[Cell, Instance]) -> list[Batch]:
+    """Return cells by file, those of a multi-frame file in the order of its frames and not too many at once.
+
+    The tiles of a mosaic stay together, since they are decoded together.
+    """
     by_file: dict[Path, Batch] = {}
     for cell, image in cells.items():
         by_file.setdefault(image.path, []).append(cell)
-    batches = [
-        ordered[start : start + _FRAMES_AT_ONCE]
+    return [
+        ordered[start : start + size]
         for batch in by_file.values()
         for ordered in (sorted(batch, key=lambda cell: cells[cell].frame or 0),)
-        for start in range(0, len(ordered), _FRAMES_AT_ONCE)
+        for size in (_FRAMES_AT_ONCE if cells[batch[0]].tile is None else len(batch),)
+        for start in range(0, len(ordered), size)
     ]
-    at_once = _FILES_AT_ONCE if len(batches) == len(cells) else 1
-    return [batches[start : start + at_once] for start in range(0, len(batches), at_once)]
 
 
 def _read_file(planes: Sequence[NDArray[Any]], images: Sequence[Instance]) -> None:
     """Fill planes (y, x) with the rescaled values of images that lie in one file; errors as in ``decode``."""
-    if images[0].native is not None and _read_native(planes[0], images[0], images[0].native):
+    first = images[0]
+    if first.native is not None and first.tile is None and _read_native(planes[0], first, first.native):
         return
     for plane, image, pixels in zip(planes, images, decode(images), strict=True):
         rescale_into(plane, pixels, image.slope, image.intercept)
@@ -234,6 +284,9 @@ def decode(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     RefusedError
         Where the file is gone, damaged, or not as its header said when it was scanned.
     """
+    if images[0].tile is not None:
+        yield from cut_tiles(images, next(decode([mosaic_of(images[0])])))
+        return
     with _told_as_damaged(images[0].path):
         for image, pixels in zip(images, _decoded(images), strict=True):
             if pixels.shape[:2] != (image.rows, image.columns) or pixels.ndim != 2 + image.colour:
@@ -243,7 +296,7 @@ def decode(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
 
 def _decoded(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     first = images[0]
-    if UID(first.transfer_syntax).is_encapsulated:
+    if UID(first.transfer_syntax).is_encapsulated or first.photometric == PALETTE:
         yield from decode_apart(images)
         return
     frames = [image.frame for image in images if image.frame is not None]

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from numpy.typing import NDArray
+
 from napari_volseg.core import (
     Answers,
     CancelToken,
     DecisionNeededError,
     Geometry,
+    PreviewCallback,
     ProgressCallback,
     Provenance,
     RefusedError,
+    Reorientation,
     Volume,
     no_progress,
 )
@@ -29,6 +33,7 @@ def load(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     answers: Answers | None = None,
+    preview: PreviewCallback | None = None,
 ) -> Volume:
     """Read the voxels of a series that was scanned.
 
@@ -40,6 +45,8 @@ def load(
         Called and looked at after each image.
     answers
         To the decisions that the scan left open.
+    preview
+        Told of a 3D volume that is under way, unless its slices are interpolated.
 
     Raises
     ------
@@ -52,8 +59,16 @@ def load(
     stack: Stack = found.source  # type: ignore[assignment]
     stored = found.geometry
     reorientation = display_reorientation(stored)
-    voxels = read_voxels(stack, stored, reorientation, progress, cancel)
-    first = stack.first_images[0]
+
+    def describe(voxels: NDArray[Any]) -> Volume:
+        return _volume(found, stack, reorientation, voxels)
+
+    return describe(read_voxels(stack, stored, reorientation, progress, cancel, describe, preview))
+
+
+def _volume(found: FoundVolume, stack: Stack, reorientation: Reorientation, voxels: NDArray[Any]) -> Volume:
+    """Return the volume of voxels on the display grid."""
+    stored, first = found.geometry, stack.first_images[0]
     quantity, unit = _meaning(first)
     return Volume(
         voxels=voxels,
@@ -135,11 +150,15 @@ def _details(stack: Stack, stored: Geometry) -> dict[str, Any]:
     }
     if middle.padding is not None:
         details["padding"] = middle.padding * middle.slope + middle.intercept
+    if middle.suv is not None:
+        details["factor"] = middle.suv.factor
     if middle.colour:
         details["view_only"] = True
     if stack.uncalibrated:
         details["uncalibrated"] = True
-    if images[0].frame is not None:
+    if images[0].tile is not None:
+        details["mosaic"] = True
+    elif images[0].frame is not None:
         details["frames"] = tuple(image.frame for image in images)
     if not stack.is_even:
         details["resampled"] = True

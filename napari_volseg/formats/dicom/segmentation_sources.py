@@ -70,6 +70,7 @@ def refuse_without_source_slices(origin: Provenance) -> None:
     for detail, why in (
         ("resampled", "its slices were interpolated between those of the files"),
         ("uncalibrated", "its files give no place in the patient"),
+        ("mosaic", "its slices are tiles of one mosaic image"),
     ):
         if origin.details.get(detail):
             raise RefusedError(

@@ -56,7 +56,7 @@ def by_patient(series: Sequence[Instance]) -> list[list[Instance]]:
 
 
 def split_series(series: Sequence[Instance]) -> list[list[Instance]]:
-    """Return the parts of a series that agree in matrix, pixel spacing, image type, echo time and orientation.
+    """Return the parts of a series that agree in matrix, pixel spacing, image type, echo time, unit and orientation.
 
     Raises
     ------
@@ -69,7 +69,8 @@ def split_series(series: Sequence[Instance]) -> list[list[Instance]]:
     parts = [part for group in alike.values() for part in _by_orientation(group)]
     if len(series) > 2 and len(parts) == len(series) and len(alike) == 1:
         raise RefusedError(
-            f"each of {len(series)} slices lies in a plane of its own, as in a radial series: that is not a volume",
+            f"each of {len(series)} slices lies in a plane of its own, as in a radial series, and a volume needs "
+            "parallel ones: open a parallel reconstruction",
             "dicom.not_parallel",
         )
     _refuse_turned(parts)
@@ -100,7 +101,7 @@ def _likeness(instance: Instance) -> Hashable:
     unplaced = set(instance.missing) & {"PixelSpacing", "ImageOrientationPatient"}
     return (
         instance.rows, instance.columns, spacing, instance.image_type, instance.echo_time, instance.stack,
-        instance.photometric, frozenset(unplaced),
+        instance.photometric, instance.units, instance.suv, frozenset(unplaced),
     )  # fmt: skip
 
 
@@ -126,16 +127,16 @@ def sort_slices(instances: Sequence[Instance]) -> list[Instance]:
 def without_copies(instances: Sequence[Instance]) -> tuple[list[Instance], tuple[Finding, ...]]:
     """Return sorted slices without files that are byte for byte copies of another at the same position."""
     namesakes = Counter(map(_name_and_place, instances))
-    seen: set[bytes] = set()
+    seen: set[tuple[bytes, int | None]] = set()
     kept: list[Instance] = []
     for instance in instances:
         if namesakes[_name_and_place(instance)] > 1:
-            content = hashlib.sha256(instance.path.read_bytes()).digest()
+            content = hashlib.sha256(instance.path.read_bytes()).digest(), instance.frame
             if content in seen:
                 continue
             seen.add(content)
         kept.append(instance)
-    dropped = len(instances) - len(kept)
+    dropped = len({instance.path for instance in instances}) - len({instance.path for instance in kept})
     if not dropped:
         return kept, ()
     return kept, (Finding("dicom.copies", f"{dropped} files are exact copies of others and were left out", "note"),)
@@ -162,7 +163,7 @@ def common_findings(instances: Sequence[Instance], parts: int) -> tuple[Finding,
 def _split_finding(instances: Sequence[Instance], parts: int) -> Finding | None:
     names = sorted({instance.path.name for instance in instances})
     which = f"this one is {' and '.join(names)}" if len(names) < 3 else f"this one has {len(names)} files"
-    text = "parts that differ in matrix, spacing, orientation, echo time or image type"
+    text = "parts that differ in matrix, spacing, orientation, echo time, unit or image type"
     return _if(parts > 1, "dicom.split", f"the series was split into {parts} {text}; {which}")
 
 
@@ -201,6 +202,12 @@ def _identity_findings(instances: Sequence[Instance]) -> Iterator[Finding | None
         "dicom.empty_uids",
         "study, series or instance UIDs are empty: an exported DICOM segmentation will refer to UIDs derived "
         "from the files, which a PACS can't match to the original series",
+    )
+    owners = len(by_patient(instances))
+    yield _if(
+        owners > 1,
+        "dicom.mixed_series",
+        f"images of {owners} different patients or studies were taken for one series, as was answered",
     )
     yield _if(
         not all(instance.has_preamble for instance in instances),
@@ -246,11 +253,18 @@ def _value_findings(instances: Sequence[Instance]) -> Iterator[Finding | None]:
         f"colour images ({instances[0].photometric}) are shown by their brightness, for viewing only",
     )
     yield _if(
+        instances[0].tile is not None,
+        "dicom.mosaic",
+        "the slices were cut from Siemens mosaic images, in the place and order that the private headers tell",
+        "note",
+    )
+    yield _if(
         any(instance.has_lut for instance in instances),
         "dicom.modality_lut",
         "values come from the file's modality lookup table",
         "note",
     )
+    yield instances[0].suv.finding if instances[0].suv is not None else None
     yield _if(
         instances[0].modality == "PT" and instances[0].units not in _PET_UNITS,
         "dicom.quantity_unknown",

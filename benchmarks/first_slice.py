@@ -1,0 +1,171 @@
+"""From the click on a series to its first slice on the screen, in the real window, and what holds the window up.
+
+    scripts/on_display.sh .venv/bin/python benchmarks/first_slice.py FOLDER [--repeats 3]
+
+FOLDER is one that ``open_data.py`` has filled. Every measurement is a fresh process that opens a volume twice: as the
+first image of its window and after another one. Files are scanned before the clock starts and lie in the page cache.
+The clock starts where the list calls the application and stops when a frame with that image in it is on the screen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+CASES = ("native", "jpeg2000", "volume.nii.gz")
+OTHER = Path(__file__).resolve().parents[1] / "sample_data" / "torso-ct.nii.gz"
+#: Seconds between two looks at the clock by the thread that draws.
+TICK = 0.002
+#: A hold of the event loop that a user may notice, seconds.
+LONG = 0.05
+COLUMNS = {
+    "slice": "first slice s",
+    "case": "open s",
+    "longest_hold": "longest hold s",
+    "long_holds": "holds over 50 ms, s in all",
+    "gui_cpu": "CPU of the window's thread, s",
+}
+#: The least share of pixels that differ from the commonest one where an image is drawn.
+SEEN = 0.02
+
+
+class Watch:
+    """Stops the time in a window: the first frame with an image of ``shape``, the open case, holds of the loop."""
+
+    def __init__(self, viewer: Any, app: Any, canvas: Any, shape: tuple[int, ...]) -> None:
+        from qtpy.QtCore import QTimer
+
+        self._viewer, self._app, self._canvas, self._shape = viewer, app, canvas, shape
+        self.start = self._last = time.perf_counter()
+        self._cpu = time.thread_time()
+        self.times: dict[str, float] = {}
+        self.holds: list[float] = []
+        canvas.frameSwapped.connect(self._look)
+        app.case_changed.connect(self._note_case)
+        self._timer = QTimer()
+        self._timer.setInterval(int(1000 * TICK))
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the image is shown and open and nothing runs any more."""
+        return len(self.times) == 2 and not self._app.jobs.active
+
+    def stop(self) -> dict[str, float]:
+        """Return the measurements, seconds."""
+        self._timer.stop()
+        self._canvas.frameSwapped.disconnect(self._look)
+        self._app.case_changed.disconnect(self._note_case)
+        held = {"longest_hold": max(self.holds), "long_holds": sum(hold for hold in self.holds if hold > LONG)}
+        return {**self.times, **held, "gui_cpu": time.thread_time() - self._cpu}
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.holds.append(now - self._last)
+        self._last = now
+
+    def _note_case(self) -> None:
+        self.times["case"] = time.perf_counter() - self.start
+
+    def _look(self) -> None:
+        now = time.perf_counter()
+        if "slice" not in self.times and self._is_in_viewer() and differs(self._canvas):
+            self.times["slice"] = now - self.start
+
+    def _is_in_viewer(self) -> bool:
+        return any(getattr(layer.data, "shape", None) == self._shape for layer in self._viewer.layers)
+
+
+def differs(canvas: Any) -> bool:
+    """Whether what is on the screen is more than a plain ground."""
+    import numpy as np
+
+    picture = canvas.grabFramebuffer()
+    pixels = np.frombuffer(picture.constBits().asstring(picture.byteCount()), np.uint32)[::37]
+    _, counts = np.unique(pixels, return_counts=True)
+    return bool(1 - counts.max() / counts.sum() > SEEN)
+
+
+def measure(source: Path) -> list[dict[str, float]]:
+    """Open a volume in a window of this process, twice with another one between, and return what both took."""
+    import gc
+
+    from napari.qt import QtViewer
+
+    from napari_volseg.app import SessionStore
+    from napari_volseg.formats import scan
+    from napari_volseg.widgets import create_window
+
+    (found,), (other,) = scan(source).found, scan(OTHER).found
+    viewer, app, panel = create_window(sessions=SessionStore(Path(tempfile.mkdtemp())))
+    gc.freeze()
+    canvas = panel.window().findChild(QtViewer).canvas.native
+
+    def once() -> dict[str, float]:
+        run_until(lambda: not app.jobs.active, least=2)
+        watch = Watch(viewer, app, canvas, found.shape)
+        app.open_found(found)
+        run_until(lambda: watch.complete)
+        return watch.stop()
+
+    first = once()
+    app.open_found(other)
+    return [first, once()]
+
+
+def run_until(condition: Callable[[], bool], least: float = 0, most: float = 300) -> None:
+    """Run the window's event loop until something is true."""
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    loop, timer, start = QEventLoop(), QTimer(), time.perf_counter()
+
+    def look() -> None:
+        passed = time.perf_counter() - start
+        if passed > most or (passed > least and condition()):
+            loop.quit()
+
+    timer.timeout.connect(look)
+    timer.start(int(1000 * TICK))
+    loop.exec()
+    timer.stop()
+
+
+def measure_apart(source: Path) -> list[dict[str, float]]:
+    """Measure in a fresh process."""
+    with tempfile.TemporaryDirectory() as folder:
+        own = {"XDG_DATA_HOME": folder, "XDG_CACHE_HOME": folder, "NAPARI_CONFIG": f"{folder}/settings.yaml"}
+        command = [sys.executable, __file__, str(source), "--child"]
+        done = subprocess.run(command, env=os.environ | own, stdout=subprocess.PIPE, text=True, check=True)
+    return list(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="filled by open_data.py")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cases", nargs="*", default=CASES)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(measure(arguments.folder)), flush=True)
+        os._exit(0)  # threads of the window don't hold the next measurement up
+    print("| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|", sep="\n")
+    for case in arguments.cases:
+        runs = [measure_apart(arguments.folder / case) for _ in range(arguments.repeats)]
+        for number, name in enumerate(("first image", "after another")):
+            cells = (f"{median(run[number][key] for run in runs):.2f}" for key in COLUMNS)
+            print(f"| {case}, {name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

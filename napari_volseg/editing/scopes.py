@@ -1,0 +1,87 @@
+"""How far an operation reaches: one slice, a slab of slices, or the whole volume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from napari_volseg.core import Box, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class OnSlice:
+    """One slice.
+
+    Parameters
+    ----------
+    axis
+        Index axis that counts the slices: 0 z, 1 y, 2 x.
+    index
+        Which slice along it.
+    """
+
+    axis: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """Neighbouring slices.
+
+    Parameters
+    ----------
+    axis
+        Index axis that counts the slices: 0 z, 1 y, 2 x.
+    start, stop
+        First slice and one past the last.
+    """
+
+    axis: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class InVolume:
+    """All slices."""
+
+
+Scope = OnSlice | Slab | InVolume
+
+
+def scope_box(scope: Scope, shape: Sequence[int]) -> Box:
+    """Return the box of a scope in an array of ``shape`` (z, y, x).
+
+    Raises
+    ------
+    UsageError
+        Where the axis is none of 0, 1 and 2, or none of the slices lies in the array.
+    """
+    match scope:
+        case OnSlice(axis=axis, index=index):
+            return _slices(shape, axis, index, index + 1)
+        case Slab(axis=axis, start=start, stop=stop):
+            return _slices(shape, axis, start, stop)
+        case InVolume():
+            return Box.whole(shape)
+        case _:
+            assert_never(scope)
+
+
+def refuse_axis(axis: int) -> None:
+    """Refuse what is no index axis."""
+    if axis not in (0, 1, 2):
+        raise UsageError(f"axis {axis} does not count slices: use 0 for z, 1 for y or 2 for x")
+
+
+def _slices(shape: Sequence[int], axis: int, start: int, stop: int) -> Box:
+    refuse_axis(axis)
+    low, high = [0, 0, 0], list(shape)
+    low[axis], high[axis] = max(start, 0), min(stop, shape[axis])
+    if low[axis] >= high[axis]:
+        raise UsageError(
+            f"slices {start} to {stop - 1} along axis {axis} lie outside a volume that has {shape[axis]}: "
+            "choose slices of the volume"
+        )
+    return Box.of(low, high)

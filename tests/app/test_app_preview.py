@@ -1,0 +1,141 @@
+"""An image that takes long to read is looked at meanwhile, and the open case comes to no harm by it."""
+
+from __future__ import annotations
+
+import threading
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from napari_volseg.app import COMMANDS, Application
+from napari_volseg.app import application as application_module
+from napari_volseg.app import preview as preview_module
+from napari_volseg.core import CancelledError, Geometry, RefusedError, UsageError, Volume, Window
+from napari_volseg.formats import load, scan
+
+SHAPE = (6, 20, 30)
+
+
+@pytest.fixture
+def found(tmp_path):
+    """A NIfTI of random values, so that it looks like nothing else that is open."""
+    voxels = np.random.default_rng(5).integers(0, 900, SHAPE[::-1]).astype(np.int16)
+    path = tmp_path / "slow.nii.gz"
+    nib.save(nib.Nifti1Image(voxels, np.diag([-2.0, -1.0, 3.0, 1.0])), path)
+    return scan(path).found[0]
+
+
+class Gate:
+    """Holds a reader up at a slice until it is let go on, or fails it there."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.reached, self.open = at, threading.Event(), threading.Event()
+        self.error: Exception | None = None
+
+    def load(self, found, decided, progress, cancel, preview):
+        def report(now):
+            progress(now)
+            if now.done == self.at:
+                self.reached.set()
+                assert self.open.wait(30)
+                if self.error is not None:
+                    raise self.error
+
+        return load(found, report, cancel, preview=preview)
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    gate = Gate(at=2)
+    monkeypatch.setattr(preview_module, "PATIENCE", 0.0)
+    monkeypatch.setattr(application_module, "load_decided", gate.load)
+    yield gate
+    gate.open.set()
+
+
+@pytest.fixture
+def app():
+    application = Application()
+    geometry = Geometry.from_spacing((4, 5, 6), (1, 1, 1))
+    application.adopt(Volume(np.zeros((4, 5, 6), np.int16), geometry, "CT", "HU", "HU", "before"))
+    application.case.add_segment("kept")
+    application.view.window = Window(1, 2)
+    yield application
+    application.close()
+
+
+def begin(app, found, gate):
+    """Open an image and return the job as soon as a part of it is seen."""
+    job = app.open_found(found)
+    assert gate.reached.wait(30)
+    pump_until(app, lambda: app.preview.arriving is not None)
+    return job
+
+
+def pump_until(app, condition):
+    for _ in range(600):
+        if condition():
+            return
+        app.jobs.inbox.pump(0.05)
+    raise AssertionError("it never came")
+
+
+def test_a_part_is_seen_and_becomes_the_case(app, found, gate):
+    before = app.case
+    job = begin(app, found, gate)
+    arriving = app.preview.arriving
+    assert app.case is before
+    assert app.shown_volume is arriving.volume
+    assert arriving.arrived.tolist() == [True, True, False, False, False, False]
+    assert arriving.best == (1, 10, 15)
+    assert (arriving.volume.voxels[2:] == arriving.volume.voxels[0].min()).all()
+    assert app.view.window == app.windows()["auto"]
+    gate.open.set()
+    app.jobs.wait(job)
+    assert app.preview.arriving is None
+    assert app.case is not before
+    assert np.shares_memory(app.case.volume.voxels, arriving.volume.voxels)
+    assert arriving.is_filled_for(app.case.volume.voxels)
+    assert app.view.window == app.case.first_window()
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_the_open_case_is_back_where_reading_ends_early(app, found, gate, end):
+    before, steps = app.case, app.case.session.history.steps
+    job = begin(app, found, gate)
+    gate.error = CancelledError("stop") if end == "cancelled" else RefusedError("damaged", "x")
+    gate.open.set()
+    app.jobs.wait(job)
+    assert job.state == end
+    assert app.preview.arriving is None
+    assert app.case is before
+    assert app.case.session.history.steps == steps
+    assert app.view.window == Window(1, 2)
+    app.undo()
+    assert not len(app.case.table)
+
+
+def test_nothing_acts_on_a_case_that_is_not_seen(app, found, gate):
+    begin(app, found, gate)
+    for name in ("tool.brush", "segment.next", "segment.run", "view.3d"):
+        assert COMMANDS[name].why_not(app) == preview_module.READING
+    assert COMMANDS["edit.undo"].why_not(app)
+    assert COMMANDS["view.coronal"].why_not(app) is None
+    with pytest.raises(UsageError, match="still being read"):
+        app.undo()
+
+
+def test_a_window_chosen_meanwhile_is_kept(app, found, gate):
+    job = begin(app, found, gate)
+    app.view.window = Window(7, 8)
+    gate.open.set()
+    app.jobs.wait(job)
+    assert app.view.window == Window(7, 8)
+
+
+def test_what_is_read_at_once_is_not_previewed(app, found):
+    told = []
+    app.preview.changed.connect(lambda: told.append(app.preview.arriving))
+    app.jobs.wait(app.open_found(found))
+    assert told == []

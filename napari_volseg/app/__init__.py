@@ -5,6 +5,7 @@ from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.commands import COMMANDS, Command, run_command
 from napari_volseg.app.exporting import EXPORTS, ExportKind, suggest_path
+from napari_volseg.app.history_list import HistoryRow, HistoryRows, go_to_step
 from napari_volseg.app.jobs import Inbox, Job, JobRunner, error_sentence
 from napari_volseg.app.opening import Question
 from napari_volseg.app.painting import Painter
@@ -26,6 +27,8 @@ __all__ = [
     "Clicks",
     "Command",
     "ExportKind",
+    "HistoryRow",
+    "HistoryRows",
     "Inbox",
     "Job",
     "JobRunner",
@@ -40,6 +43,7 @@ __all__ = [
     "ToolWishes",
     "ViewWishes",
     "error_sentence",
+    "go_to_step",
     "looks_medical",
     "run_command",
     "sample_path",

@@ -17,12 +17,13 @@ from napari_volseg.app import exporting, segmenting
 from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
-from napari_volseg.app.opening import Decided, Question, load_decided
+from napari_volseg.app.keeping import Keeper
+from napari_volseg.app.opening import Decided, Question, load_decided, refusal_sentence
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.preview import READING, Preview
-from napari_volseg.app.session_file import SessionFile
-from napari_volseg.app.sessions import SessionStore, Work
+from napari_volseg.app.sessions import Listener, SessionStore, Work
 from napari_volseg.app.shelf import ModelShelf
+from napari_volseg.app.view_state import ViewKeeper, restore_view
 from napari_volseg.app.volumes import SegmentVolumes
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import (
@@ -114,12 +115,13 @@ class Application:
         self.jobs = jobs or JobRunner()
         self._scans = scans
         self._sessions = sessions
-        self._journal: SessionFile | None = None
+        self._journal: Keeper | None = None
         self._place: Path | None = None
         self._room: TemporaryDirectory[str] | None = None
         self._decided = Decided()
         self.view = ViewWishes()
         self.tools = ToolWishes()
+        self._view_keeper = ViewKeeper(self)
         self.preview = Preview(self.jobs, self.view)
         self.case: Case | None = None
         self.report: ImportReport | None = None
@@ -154,7 +156,7 @@ class Application:
                 volume = load_decided(found, known, progress, cancel, self.preview.listener(cancel, asked_at))
             except DecisionNeededError as error:
                 return error
-            return self._find_work(volume)
+            return self.find_work(volume)
 
         return self.jobs.submit(
             f"Opening {found.description}", work, lambda outcome: self._take_loaded(found, known, outcome)
@@ -164,9 +166,9 @@ class Application:
         """Make a volume that is in memory the open case, with the work on it."""
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Opened:
-            return self._find_work(volume)
+            return self.find_work(volume)
 
-        return self.jobs.submit(f"Opening {volume.name}", work, self._take_opened)
+        return self.jobs.submit(f"Opening {volume.name}", work, self.take_opened)
 
     def adopt(self, volume: Volume, refused: Sequence[RefusedFile] = ()) -> None:
         """Make a volume the open case, with nothing done on it yet.
@@ -178,7 +180,7 @@ class Application:
         refused
             Files of its place that could not be used.
         """
-        self._take_opened(Opened(Case(volume)), refused)
+        self.take_opened(Opened(Case(volume)), refused)
 
     def open_labels(self, path: Path) -> Job:
         """Load labels for the open case; they replace what is there, as one undoable step."""
@@ -274,6 +276,11 @@ class Application:
         """Return the windows on offer for the image that is looked at, by id."""
         return self.preview.windows or (self.case.windows() if self.case is not None else {})
 
+    def kept_sessions(self) -> list[Path]:
+        """Return the sessions of the open image from the open one on; none where nothing is kept."""
+        sessions, journal = self._sessions, self._journal
+        return sessions.sessions(journal.path) if sessions is not None and journal is not None else []
+
     def need_case(self) -> Case:
         """Return the open case; refuse where there is none, and while another image is looked at."""
         if self.preview.arriving is not None:
@@ -299,9 +306,8 @@ class Application:
         busy = self.jobs.active
         self._leave_case()
         self.jobs.close()
-        if (
-            self._room is not None and not busy
-        ):  # else it goes at the exit of the program, which waits for the threads
+        # else it goes at the exit of the program, which waits for the threads
+        if self._room is not None and not busy:
             self._room.cleanup()
 
     def _take_scan(self, result: Scan) -> None:
@@ -314,7 +320,7 @@ class Application:
 
     def _take_loaded(self, found: FoundVolume, decided: Decided, outcome: Opened | DecisionNeededError) -> None:
         if not isinstance(outcome, DecisionNeededError):
-            self._take_opened(outcome, self._refused_beside(found))
+            self.take_opened(outcome, self._refused_beside(found))
             return
         if not len(self.asked):
             raise outcome
@@ -329,11 +335,11 @@ class Application:
         choices = {name: text for name, text in outcome.choices.items() if name != "refuse"}
         self.asked.emit(Question(str(outcome), choices, answer))
 
-    def _find_work(self, volume: Volume) -> Opened:
-        """Return a case with the work on an image; runs on a worker, so that nothing is left for the interface."""
+    def find_work(self, volume: Volume, path: Path | None = None) -> Opened:
+        """Return a case with the work on an image, or with one of its sessions; runs on a worker."""
         if self._sessions is None:
             return Opened(Case(volume).survey())
-        work = self._sessions.open(volume, self._tell_unwritable)
+        work = self._sessions.open(volume, self._listener, path)
         case = Case(volume, work.segmentation, work.journal, history=work.history, prompts=work.prompts)
         return Opened(case.survey(), work)
 
@@ -348,32 +354,57 @@ class Application:
         scan_result = self.scan_result
         return scan_result.refused if scan_result is not None and found in scan_result.found else ()
 
-    def _take_opened(self, opened: Opened, refused: Sequence[RefusedFile] = ()) -> None:
+    def take_opened(self, opened: Opened, refused: Sequence[RefusedFile] = ()) -> None:
         """Make a case the open one."""
         self._leave_case()
         self.report = import_report(opened.case.volume, refused)
-        self.case = case = opened.case
-        work = opened.work
+        self.case, work = (case := opened.case), opened.work
         self._journal = work.journal if work else None
         self.clicks = Clicks(case, self.jobs, self.tools)
         self.painter = Painter(case, self.tools)
         self.volumes = SegmentVolumes(case, self.jobs)
         self.tools.tool = "navigate"
-        self.view.window = self.preview.give_way() or case.first_window()
+        chosen = self.preview.give_way()
+        self.view.window = case.first_window()
+        self.view.index = self.view.marked_step = None
+        restore_view(work.view if work else {}, case, self.view, self.tools)
+        self.view.window = chosen or self.view.window
         self.case_changed.emit()
+        self._view_keeper.follow(case, self._journal)
+        self._begin_spare()
         self._warn(case.volume.origin_provenance.findings)
         if work is not None and work.told:
             self.notice(work.told, "info" if work.history else "warning")
 
     def _leave_case(self) -> None:
         """Write what is left of the open case; its file is closed on the way."""
+        self._view_keeper.leave()
         if self._journal is not None:
             self._journal.close()
         self._journal = None
 
-    def _tell_unwritable(self, error: VolsegError) -> None:
-        """Called on the thread that writes."""
-        self.jobs.inbox.post(lambda: self.notice(str(error), "error"))
+    @property
+    def _listener(self) -> Listener:
+        """What writing threads call; the answers are given on the inbox's thread."""
+        return Listener(
+            lambda keeper, error: self.jobs.inbox.post(lambda: self._keep_elsewhere(keeper, error)),
+            lambda keeper: self.jobs.inbox.post(lambda: self._keep_at_home(keeper)),
+        )
+
+    def _keep_elsewhere(self, keeper: Keeper, error: VolsegError) -> None:
+        self.notice(str(error), "error")
+        if keeper is self._journal:
+            self._begin_spare()
+
+    def _begin_spare(self) -> None:
+        journal = self._journal
+        spare = journal.go_elsewhere(self.need_case().session) if journal and not journal.healthy else None
+        if spare is not None:
+            self.notice(f"your work is kept in {spare} meanwhile; it is found there when you open this image again")
+
+    def _keep_at_home(self, keeper: Keeper) -> None:
+        keeper.come_home()
+        self.notice(f"your work is saved again in {keeper.path}")
 
     def _take_labels(self, case: Case, labels: Segmentation) -> None:
         if case is not self.case:
@@ -417,13 +448,3 @@ class Application:
     def _tell_failure(self, job: Job) -> None:
         if job.error is not None:
             self.notice(error_sentence(job.error), "error")
-
-
-def refusal_sentence(result: Scan) -> str:
-    """Return one sentence on why nothing could be opened."""
-    if not result.refused:
-        return "no image was found there: choose a folder with a DICOM series or a NIfTI file"
-    first = result.refused[0]
-    more = f" ({len(result.refused) - 1} more were refused)" if len(result.refused) > 1 else ""
-    reason = first.reason if first.path.name in first.reason else f"{first.path.name} was refused: {first.reason}"
-    return f"{reason}{more}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -135,7 +136,7 @@ class Case:
             return Everywhere()
         return WithinRange(wishes.range_low, wishes.range_high, self.volume.voxels)
 
-    def label_at(self, index: NDArray[np.float64]) -> int:
+    def label_at(self, index: NDArray[np.float64] | Sequence[int]) -> int:
         """Return the label value at a voxel position (z, y, x), fractional; 0 outside the volume."""
         z, y, x = (int(i) for i in np.round(index))
         return int(self.segmentation.labels[z, y, x]) if self.volume.geometry.contains(index) else 0

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from napari_volseg.app.application import Application
+from napari_volseg.app.application import Application, Opened
+from napari_volseg.app.history_list import tell_who_set
 from napari_volseg.app.preview import READING
 from napari_volseg.app.wishes import RADIUS_LIMITS, Plane, Tool
-from napari_volseg.core import CT_WINDOWS, UsageError
+from napari_volseg.core import CT_WINDOWS, CancelToken, ProgressCallback, UsageError
 
 #: One press of "larger" multiplies the brush radius by this, "smaller" divides by it.
 RADIUS_STEP = 1.25
@@ -49,6 +50,12 @@ def _needs_model(app: Application) -> str | None:
     if chosen is not None and chosen.card.channels == ("CT",) and modality in ("MR", "PT"):
         return f"{chosen.card.title} needs a CT and this is {modality}"
     return None
+
+
+def _needs_other_session(app: Application) -> str | None:
+    if app.case is None:
+        return "open an image first"
+    return None if len(app.kept_sessions()) > 1 else "this is the only session of the image"
 
 
 def _needs_job(app: Application) -> str | None:
@@ -146,6 +153,21 @@ def toggle_report(app: Application) -> None:
     app.view.report_shown = not app.view.report_shown
 
 
+def open_other_session(app: Application) -> object:
+    """Go to the next session of the open image, where a branch was made or a damaged one was replaced."""
+    case, other = app.need_case(), app.kept_sessions()[1]
+
+    def work(progress: ProgressCallback, cancel: CancelToken) -> Opened:
+        return app.find_work(case.volume, other)
+
+    return app.jobs.submit("Opening the other session", work, app.take_opened)
+
+
+def toggle_history(app: Application) -> None:
+    """Unfold the list of steps and fold it away."""
+    app.view.history_shown = not app.view.history_shown
+
+
 def cancel_jobs(app: Application) -> None:
     """Ask everything that runs to stop at its next step."""
     app.jobs.cancel_all()
@@ -211,6 +233,9 @@ def _views() -> list[Command]:
             _needs_case,
             "What was found, repaired, assumed, decided and left out when this image was opened",
         ),
+        Command(
+            "view.history", "History", toggle_history, "Y", _needs_case, "Every step, who made it and when; go to any"
+        ),
     ]
 
 
@@ -239,7 +264,23 @@ def _work() -> list[Command]:
     return [
         Command("edit.undo", "Undo", Application.undo, "Control-Z", _needs_undo, "Take the last step back"),
         Command("edit.redo", "Redo", Application.redo, "Control-Shift-Z", _needs_redo, "Do it again"),
+        Command(
+            "history.who",
+            "Who set this voxel",
+            tell_who_set,
+            "W",
+            _needs_case,
+            "Tell which step set the voxel under the cursor last",
+        ),
         Command("segment.run", "Run model", Application.run_model, "R", _needs_model, "Run the chosen model"),
+        Command(
+            "session.other",
+            "Other session",
+            open_other_session,
+            "",
+            _needs_other_session,
+            "Go to the next session of this image: a branch of another window, or one that was set aside",
+        ),
         Command("segment.cancel", "Cancel", cancel_jobs, "Escape", _needs_job, "Stop what runs"),
         Command("click.accept", "Accept", Application.accept_clicks, "Enter", _needs_clicks, "Finish this segment"),
         Command(

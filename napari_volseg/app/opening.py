@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_volseg.app.headless import at_time
 from napari_volseg.core import Answers, CancelToken, PreviewCallback, ProgressCallback, Volume
-from napari_volseg.formats import FoundVolume, load
+from napari_volseg.formats import FoundVolume, Scan, load
 
 #: Decisions after which a folder may hold other volumes than before.
 _OF_THE_SCAN = frozenset(f.name for f in fields(Answers))
@@ -81,3 +81,13 @@ def load_decided(
     """
     volume = load(found, progress, cancel, decided.orientation, decided.form, decided.answers, preview)
     return at_time(volume, decided.time)
+
+
+def refusal_sentence(result: Scan) -> str:
+    """Return one sentence on why nothing could be opened."""
+    if not result.refused:
+        return "no image was found there: choose a folder with a DICOM series or a NIfTI file"
+    first = result.refused[0]
+    more = f" ({len(result.refused) - 1} more were refused)" if len(result.refused) > 1 else ""
+    reason = first.reason if first.path.name in first.reason else f"{first.path.name} was refused: {first.reason}"
+    return f"{reason}{more}"

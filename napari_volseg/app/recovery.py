@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.app.session_file import connect
+from napari_volseg.app.session_database import (
+    check_seal,
+    connect,
+    read_base,
+    read_dropped,
+    read_steps,
+)
+from napari_volseg.app.session_tiles import grid_of, read_labels
 from napari_volseg.core import Geometry, GeometryError, Prompt, RefusedError, Segmentation, SegmentTable
 from napari_volseg.editing import DEFAULT_BYTE_BUDGET, History, Step
-from napari_volseg.editing.records import StepRecord, decode_step
+
+#: A file that another program writes meanwhile is copied so often until a copy is whole, and so long apart, seconds.
+COPY_ATTEMPTS, COPY_PAUSE = 20, 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,40 +40,37 @@ class Recovered:
         Grid of the labels; without its frame of reference UID, which is not stored.
     source
         The reference to the image that was given to ``SessionFile.create``.
-    dtype
-        Type of the labels.
-    start
-        The step from nothing to the labels that the session started from.
+    labels
+        The labels (z, y, x) with the steps in effect.
+    table
+        The segments as they were last.
+    prompts
+        The prompts as they were last.
     steps
-        All steps since, oldest first.
+        The steps that are kept, oldest first.
     position
         Number of them in effect.
+    dropped
+        Number of older ones that are not kept any more.
+    view
+        How the case was looked at, empty where that is not known.
+    crashed
+        Whether the program that wrote it did not come to close it.
     """
 
     geometry: Geometry
     source: Mapping[str, str]
-    dtype: np.dtype[Any]
-    start: Step
+    labels: NDArray[Any]
+    table: SegmentTable
+    prompts: tuple[Prompt, ...]
     steps: tuple[Step, ...]
     position: int
-
-    @property
-    def in_effect(self) -> tuple[Step, ...]:
-        """The steps that made the labels, the start included."""
-        return (self.start, *self.steps[: self.position])
-
-    @property
-    def table(self) -> SegmentTable:
-        """The segments as they were last."""
-        return next(step.table.after for step in reversed(self.in_effect) if step.table is not None)
-
-    @property
-    def prompts(self) -> tuple[Prompt, ...]:
-        """The prompts as they were last."""
-        return next((step.prompts.after for step in reversed(self.in_effect) if step.prompts is not None), ())
+    dropped: int
+    view: Mapping[str, Any]
+    crashed: bool
 
     def segmentation(self, geometry: Geometry) -> Segmentation:
-        """Replay the labels, onto the grid of the image that was opened for them.
+        """Return the labels, of which there is one copy, on the grid of the image that was opened for them.
 
         Raises
         ------
@@ -74,17 +83,11 @@ class Recovered:
                 f"{geometry.shape}: open the image it was made on",
                 "session.other_image",
             )
-        return Segmentation(self._labels(), geometry, self.table)
+        return Segmentation(self.labels, geometry, self.table)
 
     def history(self, byte_budget: int = DEFAULT_BYTE_BUDGET) -> History:
         """Return the steps as a history to go on with."""
-        return History.of(self.steps, self.position, byte_budget)
-
-    def _labels(self) -> NDArray[Any]:
-        labels = np.zeros(self.geometry.shape, self.dtype)
-        for step in self.in_effect:
-            step.apply_to(labels)
-        return labels
+        return History.of(self.steps, self.position, byte_budget, dropped=self.dropped)
 
 
 def recover(path: str | Path) -> Recovered:
@@ -93,7 +96,7 @@ def recover(path: str | Path) -> Recovered:
     Raises
     ------
     RefusedError
-        Where the file is absent, open elsewhere, damaged, of another kind or of a newer release.
+        Where the file is absent, open elsewhere, damaged, of another kind or of another release.
     """
     path = Path(path)
     if not path.is_file():
@@ -104,23 +107,92 @@ def recover(path: str | Path) -> Recovered:
             return _read(connection)
         finally:
             connection.close()
-    except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # a damaged file may fail in any way; whatever it is, nothing of it is used
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             raise RefusedError(f"{path} is open in another program: close that first", "session.in_use") from error
+        if isinstance(error, RefusedError) and error.code.startswith("session."):
+            raise
         raise RefusedError(
             f"{path} is not a readable session file ({error}): restore it from a copy", "session.damaged"
         ) from error
 
 
+def recover_copy(path: Path) -> Recovered:
+    """Read a session file back that another program has open and may be writing to.
+
+    Raises
+    ------
+    RefusedError
+        Where no whole copy could be had.
+    """
+    with TemporaryDirectory(prefix="napari-volseg-") as folder:
+        for attempt in range(COPY_ATTEMPTS):
+            time.sleep(COPY_PAUSE * (attempt > 0))
+            for ending in ("", "-wal", "-journal"):
+                copy = Path(folder) / f"copy{ending}"
+                copy.unlink(missing_ok=True)
+                part = path.with_name(path.name + ending)
+                if part.exists():
+                    shutil.copyfile(part, copy)
+            try:
+                return recover(Path(folder) / "copy")
+            except RefusedError as error:
+                refused = error
+    raise RefusedError(f"{path} changes all the time and can't be read ({refused}): close it first", "session.in_use")
+
+
 def _read(connection: sqlite3.Connection) -> Recovered:
+    check_seal(connection)
     facts = dict(connection.execute("SELECT key, value FROM meta"))
-    rows = connection.execute("SELECT header, before, after FROM steps ORDER BY number")
-    start, *steps = (decode_step(StepRecord(*row)) for row in rows)
-    geometry = Geometry(tuple(json.loads(facts["shape"])), np.array(json.loads(facts["matrix"])))
-    for step in (start, *steps):
-        if step.box.clip(geometry.shape) != step.box or step.before.dtype != facts["dtype"]:
+    dropped, base, position = read_dropped(connection), read_base(connection), int(facts["position"])
+    steps = read_steps(connection, dropped + 1)
+    shape, dtype = grid_of(connection)
+    for step in steps:
+        if step.box.clip(shape) != step.box or step.before.dtype != dtype.str:
             raise ValueError(f'the step "{step.name}" does not fit its labels')
-    position = int(facts["position"])
-    if not 0 <= position <= len(steps):
-        raise ValueError(f"position {position} lies outside {len(steps)} steps")
-    return Recovered(geometry, json.loads(facts["source"]), np.dtype(facts["dtype"]), start, tuple(steps), position)
+    for number in (position, base.number):
+        if not dropped <= number <= dropped + len(steps):
+            raise ValueError(f"position {number} lies outside {dropped} to {dropped + len(steps)}")
+    labels = read_labels(connection, base)
+    table, prompts = replay(labels, base.table, base.prompts, steps, base.number - dropped, position - dropped)
+    return Recovered(
+        Geometry((shape[0], shape[1], shape[2]), np.array(json.loads(facts["matrix"]))),
+        json.loads(facts["source"]),
+        labels,
+        table,
+        prompts,
+        tuple(steps),
+        position - dropped,
+        dropped,
+        _view(facts.get("view", "{}")),
+        "open" in facts,
+    )
+
+
+def replay(
+    labels: NDArray[Any],
+    table: SegmentTable,
+    prompts: tuple[Prompt, ...],
+    steps: list[Step],
+    here: int,
+    there: int,
+) -> tuple[SegmentTable, tuple[Prompt, ...]]:
+    """Bring labels (z, y, x) from one position among steps to another; return segments and prompts there."""
+    for step in steps[here:there]:
+        step.apply_to(labels)
+        table = step.table.after if step.table else table
+        prompts = step.prompts.after if step.prompts else prompts
+    for step in reversed(steps[there:here]):
+        step.revert_on(labels)
+        table = step.table.before if step.table else table
+        prompts = step.prompts.before if step.prompts else prompts
+    return table, prompts
+
+
+def _view(text: str) -> Mapping[str, Any]:
+    """Return what was kept of the view; it stands outside the seal, so that anything may be there."""
+    try:
+        view = json.loads(text)
+    except ValueError:
+        return {}
+    return view if isinstance(view, dict) else {}

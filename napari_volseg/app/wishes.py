@@ -33,8 +33,16 @@ class ViewWishes(EventedModel):
         Whether segments are drawn.
     report_shown
         Whether the import report is unfolded.
+    history_shown
+        Whether the list of steps is unfolded.
+    marked_step
+        Position in the history that was asked for, None where nothing is marked.
     cursor_text
         What is under the cursor, for the status line.
+    cursor
+        The voxel (z, y, x) under the cursor, None where there is none.
+    index
+        The voxel (z, y, x) whose slices are shown, None for the middle.
     """
 
     plane: Plane = "axial"
@@ -43,7 +51,11 @@ class ViewWishes(EventedModel):
     labels_opacity: float = 0.5
     labels_visible: bool = True
     report_shown: bool = False
+    history_shown: bool = False
+    marked_step: int | None = None
     cursor_text: str = ""
+    cursor: tuple[int, int, int] | None = None
+    index: tuple[int, int, int] | None = None
 
 
 class ToolWishes(EventedModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NotRequired, Protocol, Required, TypedDict
@@ -107,6 +107,13 @@ class Delta:
     def nbytes(self) -> int:
         """Bytes that the compressed voxels take."""
         return self.before.nbytes + self.after.nbytes
+
+    def changes(self, index: Sequence[int]) -> bool:
+        """Tell whether this step gives a voxel (z, y, x) another label."""
+        if not all(a <= i < b for a, i, b in zip(self.box.start, index, self.box.stop, strict=True)):
+            return False
+        place = tuple(i - a for a, i in zip(self.box.start, index, strict=True))
+        return bool(self.before.unpack()[place] != self.after.unpack()[place])
 
     def apply_to(self, labels: NDArray[Any]) -> None:
         """Write the voxels as they are after this step into ``labels`` (z, y, x)."""

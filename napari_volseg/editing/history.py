@@ -33,9 +33,11 @@ class History:
     dropped: int = 0
 
     @classmethod
-    def of(cls, steps: Sequence[Delta], position: int, byte_budget: int = DEFAULT_BYTE_BUDGET) -> History:
+    def of(
+        cls, steps: Sequence[Delta], position: int, byte_budget: int = DEFAULT_BYTE_BUDGET, *, dropped: int = 0
+    ) -> History:
         """Return the history of recovered steps of which the first ``position`` are in effect."""
-        return cls(tuple(steps), position, byte_budget)._within_budget()
+        return cls(tuple(steps), position, byte_budget, dropped)._within_budget()
 
     @property
     def nbytes(self) -> int:
@@ -77,6 +79,17 @@ class History:
         if not 0 <= position <= len(self.steps):
             raise UsageError(f"there is no position {position} in a history of {len(self.steps)} steps")
         return replace(self, position=position)
+
+    def last_set(self, index: Sequence[int]) -> int | None:
+        """Return the position right behind the step in effect that changed a voxel (z, y, x) last.
+
+        None where no step that is kept did; the voxel is then as it was at the beginning, or ``dropped`` steps
+        made it.
+        """
+        for position in range(self.position, 0, -1):
+            if self.steps[position - 1].changes(index):
+                return position
+        return None
 
     def _within_budget(self) -> History:
         """Drop the oldest steps in effect; steps that can only be redone, and the newest in effect, stay."""

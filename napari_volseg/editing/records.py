@@ -59,6 +59,29 @@ def decode_step(record: StepRecord) -> Delta:
         ) from error
 
 
+def encode_state(table: SegmentTable, prompts: tuple[Prompt, ...]) -> str:
+    """Return segments and prompts as text."""
+    return json.dumps({"table": _table_out(table), "prompts": _prompts_out(prompts)}, default=from_numpy)
+
+
+def decode_state(text: str) -> tuple[SegmentTable, tuple[Prompt, ...]]:
+    """Return the segments and prompts that were encoded.
+
+    Raises
+    ------
+    RefusedError
+        Where the text is damaged or comes from a newer release.
+    """
+    try:
+        stored = json.loads(text)
+        return _table_in(stored["table"]), _prompts_in(stored["prompts"])
+    except (KeyError, TypeError, ValueError, VolsegError) as error:
+        raise RefusedError(
+            f"stored segments can't be read ({error!r}): their file is damaged or comes from a newer release",
+            "session.damaged",
+        ) from error
+
+
 def _step_in(header: Mapping[str, Any], record: StepRecord) -> Delta:
     box = Box.of(*header["box"])
     dtype = np.dtype(header["dtype"]).str

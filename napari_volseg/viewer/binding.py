@@ -176,6 +176,7 @@ class ViewerBinding:
             (viewer.dims.events.ndisplay, self._follow_ndisplay),
             (viewer.dims.events.order, self._follow_order),
             (viewer.dims.events.current_step, self._clear_empty_markers),
+            (viewer.dims.events.current_step, self._follow_step),
             (viewer.layers.selection.events.active, self._mouse.follow_tool),
             (viewer.cursor.events.position, self._read_cursor),
         ]
@@ -214,9 +215,10 @@ class ViewerBinding:
             return
         self._shown = shown = Shown(self._app, case, seen)
         self._link_case(shown)
+        kept = self._app.view.index
         self._add(shown.flat)
-        if seen is None:
-            self._viewer.dims.set_current_step(range(3), [n // 2 for n in case.volume.geometry.shape])
+        if seen is None or kept is not None:
+            self._viewer.dims.set_current_step(range(3), kept or [n // 2 for n in case.volume.geometry.shape])
         self._show_view()
         if seen is None:
             self._viewer.fit_to_view(layers=[shown.image])
@@ -402,6 +404,7 @@ class ViewerBinding:
         shown, view, position = self._shown, self._app.view, self._viewer.cursor.position
         seen = shown is not None and not view.three_d and len(position) >= len(shown.image.scale)
         view.cursor_text = readout(shown.case, self._to_index(position)) if shown and seen else ""
+        view.cursor = self._voxel(position) if view.cursor_text else None
 
     def _leave_3d(self) -> None:
         if self._shown is not None and self._viewer.dims.ndisplay == 2:
@@ -422,6 +425,14 @@ class ViewerBinding:
             show_plane(self._viewer, self._app.view.plane, self.image)
         else:
             self._app.view.plane = plane
+
+    def _follow_step(self) -> None:
+        if self._shown is not None and self.image in self._viewer.layers:
+            self._app.view.index = self._voxel(self._viewer.dims.point)
+
+    def _voxel(self, position: Any) -> tuple[int, int, int]:
+        z, y, x = (int(i) for i in np.round(self._to_index(position)))
+        return z, y, x
 
     def _follow_contrast(self) -> None:
         if self.image is None:

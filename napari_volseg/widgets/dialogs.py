@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSettings, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QColorDialog,
@@ -27,24 +28,46 @@ CHOICE_WIDTH = 460
 
 OPEN_FILTER = "Images (*.nii *.nii.gz *.hdr *.nrrd *.nhdr *.mha *.mhd *.dcm *.zip);;All files (*)"
 LABEL_FILTER = "Labels (*.nii *.nii.gz *.hdr *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"
+#: Where Qt's own dialog keeps the folders that were visited.
+_REMEMBERED = ("FileDialog/history", "FileDialog/lastVisited", "FileDialog/shortcuts")
 
 
 def ask_folder(parent: QWidget, title: str, start: Path | None = None) -> Path | None:
     """Return the folder that the user chooses, None where the question was cancelled."""
-    answer = QFileDialog.getExistingDirectory(parent, title, str(start or Path.home()))
+    with unremembered():
+        answer = QFileDialog.getExistingDirectory(parent, title, str(start or Path.home()))
     return Path(answer) if answer else None
 
 
 def ask_file(parent: QWidget, title: str, start: Path | None = None, name_filter: str = OPEN_FILTER) -> Path | None:
     """Return the file that the user chooses, None where the question was cancelled."""
-    answer, _ = QFileDialog.getOpenFileName(parent, title, str(start or Path.home()), name_filter)
+    with unremembered():
+        answer, _ = QFileDialog.getOpenFileName(parent, title, str(start or Path.home()), name_filter)
     return Path(answer) if answer else None
 
 
 def ask_save(parent: QWidget, title: str, suggestion: Path) -> Path | None:
     """Return where the user wants something saved, None where the question was cancelled."""
-    answer, _ = QFileDialog.getSaveFileName(parent, title, str(suggestion))
+    with unremembered():
+        answer, _ = QFileDialog.getSaveFileName(parent, title, str(suggestion))
     return Path(answer) if answer else None
+
+
+@contextmanager
+def unremembered() -> Iterator[None]:
+    """Leave no trace of the folders that Qt's own dialog visits: their names may be those of patients.
+
+    Qt writes them into a settings file that it shares with every other program of the user.
+    """
+    settings = QSettings(QSettings.Scope.UserScope, "QtProject")
+    before = {key: settings.value(key) for key in _REMEMBERED}
+    try:
+        yield
+    finally:
+        settings.sync()
+        for key, value in before.items():
+            settings.remove(key) if value is None else settings.setValue(key, value)
+        settings.sync()
 
 
 def ask_choice(parent: QWidget, text: str, choices: Mapping[str, str]) -> str | None:

@@ -42,6 +42,8 @@ class AppEvents(QObject):
             view.labels_opacity,
             view.labels_visible,
             view.report_shown,
+            view.history_shown,
+            view.marked_step,
         ):
             signal.connect(self._mark)
         app.case_changed.connect(self._follow_case)

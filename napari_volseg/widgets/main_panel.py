@@ -1,4 +1,4 @@
-"""The panel that leads through the job: data, import report, view, segment, click, correct, segments, export."""
+"""The panel that leads through the job, from data to export, with the history of all steps at its end."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from napari_volseg.widgets.events import AppEvents
 from napari_volseg.widgets.export_section import ExportSection
 from napari_volseg.widgets.guard import InputGuard
 from napari_volseg.widgets.hints import next_step
+from napari_volseg.widgets.history_section import HistorySection
 from napari_volseg.widgets.report_section import ReportSection
 from napari_volseg.widgets.section import Section
 from napari_volseg.widgets.segment_section import SegmentSection
@@ -48,6 +49,7 @@ class MainPanel(QWidget):
         self._case: Case | None = None
         self._tool = app.tools.tool
         self._report_shown = False
+        self._history_shown = False
         self.events = AppEvents(app, self)
         self._build()
         self.events.changed.connect(self.refresh)
@@ -62,7 +64,12 @@ class MainPanel(QWidget):
     @property
     def sections(self) -> tuple[Section, ...]:
         """The sections in the order of the job."""
-        return self.data, self.report, self.view, self.segment, self.click, self.correct, self.segments, self.export
+        return self.data, self.report, *self._steps, self.history
+
+    @property
+    def _steps(self) -> tuple[Section, ...]:
+        """The sections that unfold when an image is opened."""
+        return self.view, self.segment, self.click, self.correct, self.segments, self.export
 
     def refresh(self) -> None:
         """Show the next step; when another case was opened, unfold what has become possible."""
@@ -75,6 +82,9 @@ class MainPanel(QWidget):
         if self.app.view.report_shown != self._report_shown:
             self._report_shown = self.app.view.report_shown
             self._area.ensureWidgetVisible(self.report)
+        if self.app.view.history_shown != self._history_shown:
+            self._history_shown = self.app.view.history_shown
+            self._area.ensureWidgetVisible(self.history)
         reading = self.app.preview.arriving is not None
         for section in self.sections[3:]:
             section.body.setEnabled(not reading)
@@ -113,6 +123,7 @@ class MainPanel(QWidget):
         self.correct = CorrectSection(app, events)
         self.segments = SegmentsSection(app, events)
         self.export = ExportSection(app, events)
+        self.history = HistorySection(app, events)
         self.jobs = JobStrip(app)
         self.notices = NoticeStrip(app)
         layout = QVBoxLayout(self)
@@ -127,7 +138,7 @@ class MainPanel(QWidget):
     def _unfold(self) -> None:
         opened = self._case is not None
         self.data.expanded = not opened
-        for section in self.sections[2:]:
+        for section in self._steps:
             section.expanded = opened
 
     def _reveal_tool(self) -> None:
@@ -141,6 +152,7 @@ class MainPanel(QWidget):
     def _follow_theme(self) -> None:
         apply_theme(self, self._viewer)
         self.segments.set_icon_color(icon_color(self._viewer))
+        self.history.set_icon_color(icon_color(self._viewer))
         self.report.set_warning_color(warning_color(self._viewer))
 
 

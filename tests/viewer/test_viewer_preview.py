@@ -43,7 +43,7 @@ class Reading:
         self.app.preview.changed.emit()
 
     def succeed(self) -> None:
-        self.app._take_opened(Opened(Case(self.arriving.volume)))
+        self.app.take_opened(Opened(Case(self.arriving.volume)))
 
     def fail(self) -> None:
         self.job.state = "failed"

@@ -1,0 +1,88 @@
+"""How a case was looked at: kept with the session, and taken up again with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from napari_volseg.app.case import Case
+from napari_volseg.app.keeping import Keeper
+from napari_volseg.app.wishes import ToolWishes, ViewWishes
+from napari_volseg.core import VolsegError, Window
+
+if TYPE_CHECKING:
+    from napari_volseg.app.application import Application
+
+
+def view_state(case: Case, view: ViewWishes, tools: ToolWishes) -> dict[str, Any]:
+    """Return plane, slice, window, tool and active segment in types that JSON knows."""
+    return {
+        "plane": view.plane,
+        "three_d": view.three_d,
+        "index": view.index,
+        "window": view.window.limits,
+        "tool": tools.tool,
+        "radius_mm": tools.radius_mm,
+        "in_3d": tools.in_3d,
+        "active": case.active,
+    }
+
+
+def restore_view(state: Mapping[str, Any], case: Case, view: ViewWishes, tools: ToolWishes) -> None:
+    """Look at a case as it was looked at; what is missing or makes no sense is left as it is."""
+    shape = case.volume.geometry.shape
+    for wishes, name in ((view, "plane"), (view, "three_d"), (tools, "tool"), (tools, "radius_mm"), (tools, "in_3d")):
+        if name in state:
+            with suppress(ValueError):
+                setattr(wishes, name, state[name])
+    with suppress(KeyError, TypeError, ValueError, VolsegError):
+        z, y, x = (min(max(int(i), 0), n - 1) for i, n in zip(state["index"], shape, strict=True))
+        view.index = (z, y, x)
+    with suppress(KeyError, TypeError, ValueError, VolsegError):
+        view.window = _window(case, *(float(limit) for limit in state["window"]))
+    with suppress(KeyError, TypeError, ValueError, VolsegError):
+        case.active = state["active"]
+
+
+def _window(case: Case, low: float, high: float) -> Window:
+    """Return the window of those limits, with its name where the case offers it."""
+    offered = (window for window in case.windows().values() if tuple(window.limits) == (low, high))
+    return next(offered, None) or Window.between(low, high)
+
+
+class ViewKeeper:
+    """Hands every change of the view to the journal of the open case, which writes it when it has come to rest.
+
+    Parameters
+    ----------
+    app
+        Whose wishes are followed.
+    """
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+        self._case: Case | None = None
+        self._journal: Keeper | None = None
+        self._kept: dict[str, Any] = {}
+        app.view.events.connect(self.keep)
+        app.tools.events.connect(self.keep)
+
+    def follow(self, case: Case, journal: Keeper | None) -> None:
+        """Keep the view of another case from now on."""
+        self._case, self._journal = case, journal
+        self._kept = view_state(case, self._app.view, self._app.tools)
+        case.active_changed.connect(self.keep)
+
+    def leave(self) -> None:
+        """Keep nothing any more."""
+        self._case = self._journal = None
+
+    def keep(self) -> None:
+        """Keep the view where it is another one than before."""
+        if self._case is None or self._journal is None or self._case is not self._app.case:
+            return
+        now = view_state(self._case, self._app.view, self._app.tools)
+        if now != self._kept:
+            self._kept = now
+            self._journal.keep_view(now)

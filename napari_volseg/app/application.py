@@ -147,13 +147,14 @@ class Application:
     def open_found(self, found: FoundVolume, decided: Decided | None = None) -> Job:
         """Load one of the volumes that were found, and the work on it; what only the user can tell is asked.
 
-        Where that takes a moment, ``preview`` shows the image meanwhile, and the open case stays as it is.
+        Where that takes a moment and nothing else is open, ``preview`` shows the image meanwhile.
         """
-        known, asked_at = decided or Decided(self._decided.answers), time.monotonic()
+        known, asked_at, alone = decided or Decided(self._decided.answers), time.monotonic(), self.case is None
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Opened | DecisionNeededError:
+            preview = self.preview.listener(cancel, asked_at) if alone else None
             try:
-                volume = load_decided(found, known, progress, cancel, self.preview.listener(cancel, asked_at))
+                volume = load_decided(found, known, progress, cancel, preview)
             except DecisionNeededError as error:
                 return error
             return self.find_work(volume)
@@ -282,7 +283,7 @@ class Application:
         return sessions.sessions(journal.path) if sessions is not None and journal is not None else []
 
     def need_case(self) -> Case:
-        """Return the open case; refuse where there is none, and while another image is looked at."""
+        """Return the open case; refuse where there is none, be it that its image is still being read."""
         if self.preview.arriving is not None:
             raise UsageError(f"{READING}: wait until it is open, or cancel")
         if self.case is None:

@@ -50,8 +50,8 @@ class Sight:
 class Preview:
     """The image that is being read, if it takes long enough to be looked at meanwhile.
 
-    The open case is not touched. What was changed for the sake of the look, the window, is put back where the image
-    doesn't come to its end. In 3D there is nothing to see before that.
+    What was changed for the sake of the look, the window, is put back where the image doesn't come to its end. In 3D
+    there is nothing to see before that.
 
     Parameters
     ----------

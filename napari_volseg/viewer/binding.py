@@ -28,7 +28,7 @@ from napari_volseg.viewer.layers import (
 from napari_volseg.viewer.markers import markers_of, show_markers
 from napari_volseg.viewer.mouse import Mouse
 from napari_volseg.viewer.planes import plane_of, show_plane, show_volume, true_shape
-from napari_volseg.viewer.preview import Aside, PreviewLayer
+from napari_volseg.viewer.preview import PreviewLayer
 from napari_volseg.viewer.proxies import SegmentsProxy, VolumeProxy
 from napari_volseg.viewer.readout import readout
 
@@ -112,7 +112,6 @@ class ViewerBinding:
         self._viewer = viewer
         self._shown: Shown | None = None
         self._preview: PreviewLayer | None = None
-        self._aside: Aside | None = None
         self._dirty: Box | None = None
         self._mouse = Mouse(app, viewer, self._to_index, self._show_prompts)
         self._keys = {**keys.command_keys(app), "Space": self._mouse.hold, "Control-R": self._reset_view}
@@ -209,7 +208,6 @@ class ViewerBinding:
         case = self._app.case
         seen = self._preview.image if self._preview and case and self._preview.shows(case.volume) else None
         self._drop_preview(keep_layer=seen is not None)
-        self._aside = None
         self._drop_case()
         if case is None:
             return
@@ -228,7 +226,7 @@ class ViewerBinding:
         self._show_prompts()
 
     def _show_preview(self) -> None:
-        """Show what has arrived of an image that is being read, or the open case again where its reading failed."""
+        """Show what has arrived of an image that is being read, or nothing again where its reading failed."""
         sight = self._app.preview.sight
         if sight is not None and (self._preview is None or not self._preview.shows(sight.arriving.volume)):
             self._begin_preview(sight)
@@ -236,14 +234,10 @@ class ViewerBinding:
             self._preview.go_on(self._viewer)
         elif self._preview is not None:
             self._drop_preview()
-            self._show_aside()
 
     def _begin_preview(self, sight: Sight) -> None:
         again = self._preview is not None
-        self._mouse.finish()
         self._drop_preview()
-        if self._shown is not None:
-            self._aside, self._shown = Aside(self._viewer, self._shown.layers, self._shown), None
         self._preview = PreviewLayer(sight, self._app.view.window)
         self._link(self._preview_links, [(self._preview.image.events.contrast_limits, self._follow_contrast)])
         self._add((self._preview.image,))
@@ -256,19 +250,6 @@ class ViewerBinding:
         preview, self._preview = self._preview, None
         if preview is not None and not keep_layer and preview.image in self._viewer.layers:
             self._viewer.layers.remove(preview.image)
-
-    def _show_aside(self) -> None:
-        """Show the case again that was put aside, which may have been worked on by what ran meanwhile."""
-        aside, self._aside = self._aside, None
-        if aside is None:
-            return
-        self._shown = aside.shown
-        self._add(aside.layers)
-        self._show_view()
-        aside.put_back()
-        self._show_table(self._shown.case.table)
-        self._take_box(Box.whole(self._shown.case.segmentation.labels.shape))
-        self._show_prompts()
 
     def _drop_case(self) -> None:
         self._unlink(self._case_links)

@@ -2,44 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from napari.components import ViewerModel
-from napari.layers import Image, Layer
+from napari.layers import Image
 
 from napari_volseg.app.preview import Sight
 from napari_volseg.core import Volume, Window
 from napari_volseg.viewer.layers import image_layer
-
-if TYPE_CHECKING:
-    from napari_volseg.viewer.binding import Shown
-
-
-class Aside:
-    """The layers of the open case, out of the viewer while another image is looked at, and where the view was.
-
-    Parameters
-    ----------
-    viewer
-        Which they leave.
-    layers
-        The layers, lowest first.
-    shown
-        Whose they are.
-    """
-
-    def __init__(self, viewer: ViewerModel, layers: tuple[Layer, ...], shown: Shown) -> None:
-        self._viewer, self.layers, self.shown = viewer, layers, shown
-        camera = viewer.scene.camera
-        self._step, self._center, self._zoom = viewer.dims.current_step, camera.center, camera.zoom
-        for layer in layers:
-            viewer.layers.remove(layer)
-
-    def put_back(self) -> None:
-        """Go back to the slice and the place where the view was; the layers are in the viewer again."""
-        camera = self._viewer.scene.camera
-        self._viewer.dims.set_current_step(range(3), self._step)
-        camera.center, camera.zoom = self._center, self._zoom
 
 
 class PreviewLayer:

@@ -1,4 +1,4 @@
-"""An image that takes long to read is looked at meanwhile, and the open case comes to no harm by it."""
+"""An image that takes long to read is looked at meanwhile, where no other case is open."""
 
 from __future__ import annotations
 
@@ -57,9 +57,6 @@ def gate(monkeypatch):
 @pytest.fixture
 def app():
     application = Application()
-    geometry = Geometry.from_spacing((4, 5, 6), (1, 1, 1))
-    application.adopt(Volume(np.zeros((4, 5, 6), np.int16), geometry, "CT", "HU", "HU", "before"))
-    application.case.add_segment("kept")
     application.view.window = Window(1, 2)
     yield application
     application.close()
@@ -82,10 +79,9 @@ def pump_until(app, condition):
 
 
 def test_a_part_is_seen_and_becomes_the_case(app, found, gate):
-    before = app.case
     job = begin(app, found, gate)
     arriving = app.preview.arriving
-    assert app.case is before
+    assert app.case is None
     assert app.shown_volume is arriving.volume
     assert arriving.arrived.tolist() == [True, True, False, False, False, False]
     assert arriving.best == (1, 10, 15)
@@ -94,29 +90,41 @@ def test_a_part_is_seen_and_becomes_the_case(app, found, gate):
     gate.open.set()
     app.jobs.wait(job)
     assert app.preview.arriving is None
-    assert app.case is not before
     assert np.shares_memory(app.case.volume.voxels, arriving.volume.voxels)
     assert arriving.is_filled_for(app.case.volume.voxels)
     assert app.view.window == app.case.first_window()
 
 
 @pytest.mark.parametrize("end", ["cancelled", "failed"])
-def test_the_open_case_is_back_where_reading_ends_early(app, found, gate, end):
-    before, steps = app.case, app.case.session.history.steps
+def test_nothing_is_left_where_reading_ends_early(app, found, gate, end):
     job = begin(app, found, gate)
     gate.error = CancelledError("stop") if end == "cancelled" else RefusedError("damaged", "x")
     gate.open.set()
     app.jobs.wait(job)
     assert job.state == end
     assert app.preview.arriving is None
-    assert app.case is before
-    assert app.case.session.history.steps == steps
+    assert app.case is None
+    assert app.shown_volume is None
     assert app.view.window == Window(1, 2)
-    app.undo()
-    assert not len(app.case.table)
 
 
-def test_nothing_acts_on_a_case_that_is_not_seen(app, found, gate):
+def test_an_open_case_stays_in_view_until_the_image_is_whole(app, found, gate):
+    geometry = Geometry.from_spacing((4, 5, 6), (1, 1, 1))
+    app.adopt(Volume(np.zeros((4, 5, 6), np.int16), geometry, "CT", "HU", "HU", "before"))
+    before = app.case
+    told = []
+    app.preview.changed.connect(lambda: told.append(app.preview.arriving))
+    job = app.open_found(found)
+    assert gate.reached.wait(30)
+    app.jobs.inbox.pump(0.05)
+    assert app.need_case() is before
+    gate.open.set()
+    app.jobs.wait(job)
+    assert app.case is not before
+    assert told == []
+
+
+def test_tools_wait_for_the_whole_image(app, found, gate):
     begin(app, found, gate)
     for name in ("tool.brush", "segment.next", "segment.run", "view.3d"):
         assert COMMANDS[name].why_not(app) == preview_module.READING

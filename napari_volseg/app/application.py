@@ -18,7 +18,7 @@ from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.keeping import Keeper
-from napari_volseg.app.opening import Decided, Question, load_decided, refusal_sentence
+from napari_volseg.app.opening import Decided, Question, load_decided, look_into, refusal_sentence
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.preview import READING, Preview
 from napari_volseg.app.sessions import Listener, SessionStore, Work
@@ -49,7 +49,6 @@ from napari_volseg.formats import (
     ScanMemory,
     import_report,
     load_labels,
-    scan,
 )
 
 
@@ -140,7 +139,7 @@ class Application:
         answers, room = self._decided.answers, self._room_for(path)
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Scan:
-            return scan(path, progress, cancel, answers, room, self._scans)
+            return look_into(path, progress, cancel, answers, room, self._scans)
 
         return self.jobs.submit(f"Looking into {path.name}", work, self._take_scan)
 

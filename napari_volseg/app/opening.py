@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from napari_volseg.app.headless import at_time
 from napari_volseg.core import Answers, CancelToken, PreviewCallback, ProgressCallback, Volume
-from napari_volseg.formats import FoundVolume, Scan, load
+from napari_volseg.formats import FoundVolume, Scan, ScanMemory, load, prepare, scan
 
 #: Decisions after which a folder may hold other volumes than before.
 _OF_THE_SCAN = frozenset(f.name for f in fields(Answers))
@@ -81,6 +82,20 @@ def load_decided(
     """
     volume = load(found, progress, cancel, decided.orientation, decided.form, decided.answers, preview)
     return at_time(volume, decided.time)
+
+
+def look_into(
+    path: Path,
+    progress: ProgressCallback,
+    cancel: CancelToken,
+    answers: Answers | None,
+    room: Path | None,
+    memory: ScanMemory | None,
+) -> Scan:
+    """Scan a file or folder for someone who is about to open what is found; everything else as in ``formats.scan``."""
+    result = scan(path, progress, cancel, answers, room, memory)
+    prepare(result)
+    return result
 
 
 def refusal_sentence(result: Scan) -> str:

@@ -7,7 +7,7 @@ from napari_volseg.formats.import_report import ImportReport, import_report
 from napari_volseg.formats.label_import import load_labels
 from napari_volseg.formats.nifti_export import save_labels_nifti, save_volume_nifti
 from napari_volseg.formats.raster_export import save_labels_metaimage, save_volume_metaimage, save_volume_nrrd
-from napari_volseg.formats.registry import choose, describe, load, open_volume, scan
+from napari_volseg.formats.registry import choose, describe, load, open_volume, prepare, scan
 from napari_volseg.formats.remembering import ScanMemory
 from napari_volseg.formats.slicer import save_seg_nrrd
 from napari_volseg.formats.volume_export import save_volume
@@ -26,6 +26,7 @@ __all__ = [
     "load",
     "load_labels",
     "open_volume",
+    "prepare",
     "save_dicom_seg",
     "save_labels_metaimage",
     "save_labels_nifti",

@@ -137,6 +137,12 @@ def load(
     return replace(volume, provenance=replace(volume.origin_provenance, archive=found.archive))
 
 
+def prepare(result: Scan) -> None:
+    """Start what loading the first volume of a scan will wait for; returns at once."""
+    if result.found and result.found[0].format == dicom.NAME:
+        dicom.prepare(result.found[0])
+
+
 def open_volume(
     path: PathLike | Sequence[PathLike],
     volume_id: str | None = None,

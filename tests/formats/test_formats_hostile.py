@@ -12,7 +12,7 @@ from dicom_factory import Recipe, setting_each, write_series
 from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
 from napari_volseg.core import Answers, RefusedError, Segmentation, SegmentTable, Volume
-from napari_volseg.formats import load_labels, open_volume, save_dicom_seg, scan
+from napari_volseg.formats import load_labels, open_volume, prepare, save_dicom_seg, scan
 from napari_volseg.formats.dicom import decoding, pixels
 
 LAST = Recipe().shape[0] - 1
@@ -160,3 +160,18 @@ def test_a_slice_in_the_far_distance_costs_no_memory(tmp_path: Path, z: str) -> 
     write_series(tmp_path, Recipe().also(far))
     (found,) = scan(tmp_path, answers=Answers(on_missing_slice="empty")).found
     assert {"dicom.left_out", "dicom.empty_slices"} & {finding.code for finding in found.findings}
+
+
+def test_a_decoder_is_started_before_it_is_wanted(tmp_path: Path) -> None:
+    compressed_series(tmp_path / "series")
+    while decoding._idle:
+        decoding._idle.pop().close()
+    result = scan(tmp_path / "series")
+    assert not decoding._idle
+    prepare(result)
+    (waiting,) = decoding._idle
+    assert waiting.is_alive
+    prepare(result)
+    assert decoding._idle == [waiting]
+    prepare(scan(write_series(tmp_path / "plain")[0]))
+    assert decoding._idle == [waiting]

@@ -121,6 +121,13 @@ _idle: list[Decoder] = []
 _lock = threading.Lock()
 
 
+def start_ahead() -> None:
+    """Start a process that will be wanted soon, where none waits; returns at once."""
+    with _lock:
+        if not _idle:
+            _idle.append(Decoder())
+
+
 @contextmanager
 def _borrowed() -> Iterator[Decoder]:
     """Lend a process; one that wasn't used to the end has answers left over and is ended."""

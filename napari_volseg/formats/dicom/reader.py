@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
+from pydicom.uid import UID
 
 from napari_volseg.core import (
     Answers,
@@ -22,6 +23,7 @@ from napari_volseg.core import (
 )
 from napari_volseg.formats.catalog import FoundVolume
 from napari_volseg.formats.dicom.assembly import NAME, assemble
+from napari_volseg.formats.dicom.decoding import start_ahead
 from napari_volseg.formats.dicom.instances import Instance
 from napari_volseg.formats.dicom.pixels import read_voxels
 from napari_volseg.formats.dicom.stack import Stack
@@ -88,6 +90,13 @@ def _volume(found: FoundVolume, stack: Stack, reorientation: Reorientation, voxe
         ),
         time=stack.time,
     )
+
+
+def prepare(found: FoundVolume) -> None:
+    """Start what loading will wait for: the process that undoes the compression of pixels."""
+    stack: Stack = found.source  # type: ignore[assignment]
+    if UID(stack.first_images[0].transfer_syntax).is_encapsulated:
+        start_ahead()
 
 
 def decided(found: FoundVolume, answers: Answers) -> FoundVolume:

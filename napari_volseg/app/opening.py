@@ -92,7 +92,7 @@ def look_into(
     room: Path | None,
     memory: ScanMemory | None,
 ) -> Scan:
-    """Scan a file or folder for someone who is about to open what is found; everything else as in ``formats.scan``."""
+    """Scan what somebody is about to open something of; everything else as in ``formats.scan``."""
     result = scan(path, progress, cancel, answers, room, memory)
     prepare(result)
     return result

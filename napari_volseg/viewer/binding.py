@@ -176,6 +176,7 @@ class ViewerBinding:
             (viewer.dims.events.ndisplay, self._follow_ndisplay),
             (viewer.dims.events.order, self._follow_order),
             (viewer.dims.events.current_step, self._clear_empty_markers),
+            (viewer.dims.events.current_step, self._follow_slice),
             (viewer.layers.selection.events.active, self._mouse.follow_tool),
             (viewer.cursor.events.position, self._read_cursor),
         ]
@@ -223,6 +224,7 @@ class ViewerBinding:
         else:
             self._show_window()
             seen.refresh(extent=False)
+        self._follow_slice()
         self._show_prompts()
 
     def _show_preview(self) -> None:
@@ -402,6 +404,12 @@ class ViewerBinding:
         shown, view, position = self._shown, self._app.view, self._viewer.cursor.position
         seen = shown is not None and not view.three_d and len(position) >= len(shown.image.scale)
         view.cursor_text = readout(shown.case, self._to_index(position)) if shown and seen else ""
+
+    def _follow_slice(self) -> None:
+        """Let the application know through which voxel slices are shown."""
+        if self._shown is not None:
+            z, y, x = (self._slice_index(axis) for axis in range(3))
+            self._app.view.position = z, y, x
 
     def _leave_3d(self) -> None:
         if self._shown is not None and self._viewer.dims.ndisplay == 2:

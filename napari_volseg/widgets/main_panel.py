@@ -1,4 +1,4 @@
-"""The panel that leads through the job: data, import report, view, segment, click, correct, segments, export."""
+"""The panel that leads through the job, from data and import report over segments and tools to export."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from napari_volseg.widgets.segment_section import SegmentSection
 from napari_volseg.widgets.segments_section import SegmentsSection
 from napari_volseg.widgets.status_strip import JobStrip, NoticeStrip
 from napari_volseg.widgets.theme import apply_theme, icon_color, warning_color
+from napari_volseg.widgets.tools_section import ToolsSection
 from napari_volseg.widgets.view_section import ViewSection
 
 WIDTH = 350
@@ -62,7 +63,8 @@ class MainPanel(QWidget):
     @property
     def sections(self) -> tuple[Section, ...]:
         """The sections in the order of the job."""
-        return self.data, self.report, self.view, self.segment, self.click, self.correct, self.segments, self.export
+        looking = (self.data, self.report, self.view)
+        return *looking, self.segment, self.click, self.correct, self.tools, self.segments, self.export
 
     def refresh(self) -> None:
         """Show the next step; when another case was opened, unfold what has become possible."""
@@ -111,6 +113,7 @@ class MainPanel(QWidget):
         self.segment = SegmentSection(app, events)
         self.click = ClickSection(app, events)
         self.correct = CorrectSection(app, events)
+        self.tools = ToolsSection(app, events)
         self.segments = SegmentsSection(app, events)
         self.export = ExportSection(app, events)
         self.jobs = JobStrip(app)

@@ -70,15 +70,16 @@ def other_segments(app: Application) -> dict[int, str]:
 def why_not(app: Application, tool_id: str) -> str | None:
     """Return why a tool can't be used now, None where it can."""
     tool, case = SEGMENT_TOOLS[tool_id], app.case
+    settings = settings_of(app, tool)
     if app.preview.arriving is not None:
         return READING
     if case is None:
         return "open an image first"
     if tool.target != "segment" and not len(case.table):
         return "segment something first"
-    if app.view.three_d and tool.needs_slice(settings_of(app, tool)):
+    if app.view.three_d and tool.needs_slice(settings):
         return "no slice is shown in 3D: go to one with A, C or S"
-    return None if tool.target == "all" else _why_not_on_segment(app, tool, case)
+    return None if tool.acts_on(settings) == "all" else _why_not_on_segment(app, tool, case)
 
 
 def _why_not_on_segment(app: Application, tool: SegmentTool, case: Case) -> str | None:
@@ -104,7 +105,7 @@ def apply_tool(app: Application, tool_id: str) -> Job:
         Where no image is open, the segment is locked, or there is none to act on.
     """
     tool = SEGMENT_TOOLS[tool_id]
-    value = 0 if tool.target == "all" else app.need_case().ensure_active().value
+    value = 0 if tool.acts_on(settings_of(app, tool)) == "all" else app.need_case().ensure_active().value
     return _submit(app, tool, _request(app, tool, value))
 
 
@@ -167,13 +168,13 @@ def plan_tool(tool: SegmentTool, request: Request, cancel: CancelToken) -> Outco
     """
     session, name = request.case.session, _name(tool, request)
     revision = session.revision
-    if tool.target == "shape" and not request.shape().mask.any():
+    if tool.acts_on(request.settings) == "shape" and not request.shape().mask.any():
         return Outcome(revision, None, f"{name} has nothing to act on: the segment has no voxels yet")
     asked = _as_labels(request, tool.work(request, cancel))
     cancel.check()
     allowed = restrained(request.labels, asked, gain=request.rule, lose=request.release)
     old = request.labels[asked.box.slices]
-    if emptied := _emptied(tool, request, old, allowed.labels):
+    if emptied := _emptied(request, old, allowed.labels):
         return Outcome(revision, None, f'{name} would leave nothing of "{emptied}": choose other settings or lock it')
     parameters = _parameters(tool, request)
     plan = session.plan_replace(*allowed, name=name, author=Author("tool", tool.id), parameters=parameters)
@@ -187,10 +188,10 @@ def _as_labels(request: Request, result: BoxMask | Relabelled) -> Relabelled:
     return reshaped(request.labels, request.value, result) if isinstance(result, BoxMask) else result
 
 
-def _emptied(tool: SegmentTool, request: Request, old: NDArray[Any], new: NDArray[Any]) -> str:
+def _emptied(request: Request, old: NDArray[Any], new: NDArray[Any]) -> str:
     """Return the name of a segment that was acted on and would lose its last voxel, empty where there is none."""
     table = request.case.table
-    watched = table.values if tool.target == "all" else (request.value,)
+    watched = (request.value,) if request.value else table.values
     for value in watched:
         if value in table and not table[value].locked and (old == value).any() and not (new == value).any():
             return table[value].name

@@ -143,7 +143,7 @@ class SegmentTool:
     parameters
         What the user can set.
     target
-        What it acts on.
+        What it acts on, unless its parameter ``which`` says ``"all"``.
     on_slice
         Whether it starts from the slice that is shown, whatever its parameters say.
     suggest
@@ -165,6 +165,10 @@ class SegmentTool:
     def needs_slice(self, settings: Mapping[str, Setting]) -> bool:
         """Whether it matters, as its parameters are set, which slice is shown."""
         return self.on_slice or settings.get("scope") in ("slice", "slices")
+
+    def acts_on(self, settings: Mapping[str, Setting]) -> Target:
+        """Return what it acts on as its parameters are set."""
+        return "all" if settings.get("which") == "all" else self.target
 
     @property
     def needs_other(self) -> bool:

@@ -306,6 +306,22 @@ def test_a_cancelled_tool_changes_nothing(app):
     assert np.array_equal(labels(app), before)
 
 
+def test_all_segments_are_filled_whichever_is_active(app):
+    gap = BoxMask.of((np.indices(SHAPE)[0] == 5) & (labels(app) > 0))
+    app.case.session.apply(gap, 0, name="Gap", author=HAND)
+    app.case.add_segment("Empty")
+    use(app, "fill-between", which="all")
+    assert set(np.unique(labels(app)[5])) == {0, LIVER, SPLEEN}
+    assert app.case.session.history.current.name == "Fill between slices"
+
+
+@pytest.mark.parametrize("tool_id", ["smooth-all", "fill-between"])
+def test_all_segments_may_be_empty(app, tool_id):
+    app.case.session.replace(Box.whole(SHAPE), np.zeros(SHAPE, np.uint16), name="Clear", author=HAND)
+    use(app, tool_id, which="all")
+    assert "changes nothing" in told(app)
+
+
 def test_why_a_tool_can_not_be_used(app):
     def reason(tool_id):
         return COMMANDS[f"tool.{tool_id}"].why_not(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -258,8 +259,17 @@ def test_all_are_smoothed_but_none_is_lost(app):
     assert not np.array_equal(labels(app), before)
 
 
-def test_a_result_of_labels_that_changed_meanwhile_is_worked_out_anew(app):
+def test_a_result_of_labels_that_changed_meanwhile_is_worked_out_anew(app, monkeypatch):
+    worked_out = threading.Event()
+
+    def plan(*args):
+        outcome = plan_tool(*args)
+        worked_out.set()
+        return outcome
+
+    monkeypatch.setattr("napari_volseg.app.correcting.plan_tool", plan)
     run_command(app, "tool.fill-holes")
+    assert worked_out.wait(60)
     late = BoxMask(Box((5, 6, 6), (6, 7, 7)), np.ones((1, 1, 1), bool))
     app.case.session.apply(late, SPLEEN, name="Paint", author=HAND)  # before the inbox hands the result over
     app.case.edit_segment(SPLEEN, locked=True)
@@ -313,6 +323,16 @@ def test_all_segments_are_filled_whichever_is_active(app):
     use(app, "fill-between", which="all")
     assert set(np.unique(labels(app)[5])) == {0, LIVER, SPLEEN}
     assert app.case.session.history.current.name == "Fill between slices"
+
+
+def test_what_is_filled_between_slices_takes_no_other_segment(app):
+    gap = BoxMask.of((np.indices(SHAPE)[0] == 5) & (labels(app) == LIVER))
+    app.case.session.apply(gap, 0, name="Gap", author=HAND)
+    drawn = BoxMask(Box((5, 8, 8), (6, 9, 10)), np.ones((1, 1, 2), bool))
+    app.case.session.apply(drawn, SPLEEN, name="Draw", author=HAND)
+    use(app, "fill-between")
+    assert (labels(app)[5, 8, 8:10] == SPLEEN).all()
+    assert (labels(app)[5, 9, 8:10] == LIVER).all()
 
 
 @pytest.mark.parametrize("tool_id", ["smooth-all", "fill-between"])

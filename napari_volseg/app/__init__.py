@@ -14,6 +14,8 @@ from napari_volseg.app.scan_store import ScanStore
 from napari_volseg.app.sessions import SessionStore
 from napari_volseg.app.shelf import ModelShelf, ShelvedModel
 from napari_volseg.app.sniff import looks_medical
+from napari_volseg.app.tool_table import SEGMENT_TOOLS
+from napari_volseg.app.tool_types import SegmentTool
 from napari_volseg.app.volumes import SegmentVolumes
 from napari_volseg.app.wishes import RADIUS_LIMITS, ToolWishes, ViewWishes
 
@@ -22,6 +24,7 @@ __all__ = [
     "EXPORTS",
     "RADIUS_LIMITS",
     "SAMPLES",
+    "SEGMENT_TOOLS",
     "Application",
     "Case",
     "Clicks",
@@ -37,6 +40,7 @@ __all__ = [
     "Painter",
     "Question",
     "ScanStore",
+    "SegmentTool",
     "SegmentVolumes",
     "SessionStore",
     "ShelvedModel",

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from napari_volseg.app.application import Application, Opened
+from napari_volseg.app.correcting import apply_tool, suggest_settings, why_not
 from napari_volseg.app.history_list import tell_who_set
 from napari_volseg.app.preview import READING
+from napari_volseg.app.tool_table import SEGMENT_TOOLS
 from napari_volseg.app.wishes import RADIUS_LIMITS, Plane, Tool
 from napari_volseg.core import CT_WINDOWS, CancelToken, ProgressCallback, UsageError
 
@@ -260,6 +262,29 @@ def _tools() -> list[Command]:
     ]
 
 
+def _segment_tools() -> list[Command]:
+    applied = [
+        Command(
+            f"tool.{tool.id}",
+            tool.title,
+            partial(apply_tool, tool_id=tool.id),
+            tool.key,
+            partial(why_not, tool_id=tool.id),
+            tool.tip,
+        )
+        for tool in SEGMENT_TOOLS.values()
+    ]
+    suggestion = Command(
+        "tool.suggest-range",
+        "Suggest threshold",
+        partial(suggest_settings, tool_id="threshold"),
+        "",
+        partial(why_not, tool_id="threshold"),
+        "Set the range of the threshold to what is bright, by Otsu's method",
+    )
+    return [*applied, suggestion]
+
+
 def _work() -> list[Command]:
     return [
         Command("edit.undo", "Undo", Application.undo, "Control-Z", _needs_undo, "Take the last step back"),
@@ -294,7 +319,7 @@ def _work() -> list[Command]:
     ]
 
 
-COMMANDS: dict[str, Command] = {c.id: c for c in (*_windows(), *_views(), *_tools(), *_work())}
+COMMANDS: dict[str, Command] = {c.id: c for c in (*_windows(), *_views(), *_tools(), *_segment_tools(), *_work())}
 
 
 def run_command(app: Application, command_id: str) -> object:

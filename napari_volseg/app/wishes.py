@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from psygnal import EventedModel
 
@@ -75,6 +75,10 @@ class ToolWishes(EventedModel):
         What painting may overwrite: all, background, or the label that the stroke starts on.
     limit_to_range, range_low, range_high
         Paint only voxels whose value lies in this range, in the volume's unit.
+    segment_tool
+        Segment tool that the panel shows.
+    settings
+        What parameters of segment tools were set to, by ``"tool.parameter"``.
     model, device
         Automatic model chosen in the panel and where it runs.
     """
@@ -87,5 +91,7 @@ class ToolWishes(EventedModel):
     limit_to_range: bool = False
     range_low: float = -150.0
     range_high: float = 250.0
+    segment_tool: str = "keep-largest"
+    settings: dict[str, Any] = {}  # noqa: RUF012 - the model copies it
     model: str = "ct-tissues"
     device: str = "auto"

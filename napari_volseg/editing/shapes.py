@@ -149,6 +149,27 @@ def reshaped(
     return Relabelled(area, new)
 
 
+def restrained(labels: NDArray[Any], wanted: Relabelled, *, gain: OverwriteRule, lose: OverwriteRule) -> Relabelled:
+    """Return new labels of a box in which only those changes are left that rules allow.
+
+    Parameters
+    ----------
+    labels
+        (z, y, x), as they are.
+    wanted
+        As they are to become.
+    gain
+        Which voxels a segment may get.
+    lose
+        Which voxels may become background.
+    """
+    box, old = wanted.box, labels[wanted.box.slices]
+    changed = old != wanted.labels
+    allowed = narrow(changed & (wanted.labels != 0), gain, old, box)
+    allowed = allowed | narrow(changed & (wanted.labels == 0), lose, old, box)
+    return Relabelled(box, np.where(allowed, wanted.labels, old))
+
+
 def kept_boxes(labels: NDArray[Any], values: Iterable[int] | None, boxes: Mapping[int, Box] | None) -> dict[int, Box]:
     """Return the boxes of several segments: those that the caller keeps, else found in one pass."""
     known = find_boxes(labels) if boxes is None else boxes

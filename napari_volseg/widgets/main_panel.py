@@ -24,6 +24,7 @@ from napari_volseg.widgets.segment_section import SegmentSection
 from napari_volseg.widgets.segments_section import SegmentsSection
 from napari_volseg.widgets.status_strip import JobStrip, NoticeStrip
 from napari_volseg.widgets.theme import apply_theme, icon_color, warning_color
+from napari_volseg.widgets.tools_section import ToolsSection
 from napari_volseg.widgets.view_section import ViewSection
 
 WIDTH = 350
@@ -69,7 +70,7 @@ class MainPanel(QWidget):
     @property
     def _steps(self) -> tuple[Section, ...]:
         """The sections that unfold when an image is opened."""
-        return self.view, self.segment, self.click, self.correct, self.segments, self.export
+        return self.view, self.segment, self.click, self.correct, self.tools, self.segments, self.export
 
     def refresh(self) -> None:
         """Show the next step; when another case was opened, unfold what has become possible."""
@@ -121,6 +122,7 @@ class MainPanel(QWidget):
         self.segment = SegmentSection(app, events)
         self.click = ClickSection(app, events)
         self.correct = CorrectSection(app, events)
+        self.tools = ToolsSection(app, events)
         self.segments = SegmentsSection(app, events)
         self.export = ExportSection(app, events)
         self.history = HistorySection(app, events)

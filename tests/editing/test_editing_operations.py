@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from napari_volseg.core import Box, UsageError
-from napari_volseg.editing import fill_region, segment_mask
+from napari_volseg.editing import (
+    BackgroundOnly,
+    Everywhere,
+    Relabelled,
+    WithinRange,
+    fill_region,
+    restrained,
+    segment_mask,
+)
 
 
 def ring() -> np.ndarray:
@@ -61,3 +69,16 @@ def test_segment_mask_is_tight() -> None:
     labels = ring()
     assert segment_mask(labels, 4).box == Box((0, 2, 3), (5, 7, 8))
     assert segment_mask(labels, 9).mask.size == 0
+
+
+def test_only_changes_that_rules_allow_are_left() -> None:
+    labels = np.zeros((2, 3, 6), np.uint16)
+    labels[1, 1] = (0, 0, 5, 5, 6, 6)
+    wanted = Relabelled(Box((1, 1, 0), (2, 2, 6)), np.array([[[6, 0, 0, 5, 5, 0]]], np.uint16))
+    bright = np.zeros(labels.shape)
+    bright[1, 1] = (0, 0, 9, 0, 9, 0)
+    box, left = restrained(labels, wanted, gain=BackgroundOnly(), lose=WithinRange(5, 10, bright))
+    assert box == wanted.box
+    assert left.tolist() == [[[6, 0, 0, 5, 6, 6]]]
+    _, left = restrained(labels, wanted, gain=WithinRange(5, 10, bright), lose=Everywhere())
+    assert left.tolist() == [[[0, 0, 0, 5, 5, 0]]]

@@ -179,3 +179,15 @@ def test_close_gives_everything_back(app, viewer) -> None:
     assert [list(c) for c in (viewer.mouse_drag_callbacks, viewer.mouse_wheel_callbacks)] == before
     assert not viewer.keymap
     assert viewer.dims.order == (0, 1, 2)
+
+
+def test_the_application_knows_which_slices_are_shown(binding, app, viewer) -> None:
+    middle = (None, (6, 10, 15))
+    assert app.view.index in middle
+    viewer.dims.set_current_step(range(3), (3, 17, 22))
+    assert app.view.index == (3, 17, 22)
+    app.view.plane = "sagittal"
+    viewer.dims.set_current_step(2, 5)
+    assert app.view.index == (3, 17, 5)
+    app.adopt(app.case.volume)
+    assert app.view.index in middle

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from napari.components import ViewerModel
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -82,10 +82,10 @@ class MainPanel(QWidget):
             self._reveal_tool()
         if self.app.view.report_shown != self._report_shown:
             self._report_shown = self.app.view.report_shown
-            self._area.ensureWidgetVisible(self.report)
+            self._reveal_soon(self.report)
         if self.app.view.history_shown != self._history_shown:
             self._history_shown = self.app.view.history_shown
-            self._area.ensureWidgetVisible(self.history)
+            self._reveal_soon(self.history)
         reading = self.app.preview.arriving is not None
         for section in self.sections[3:]:
             section.body.setEnabled(not reading)
@@ -142,6 +142,14 @@ class MainPanel(QWidget):
         self.data.expanded = not opened
         for section in self._steps:
             section.expanded = opened
+
+    def _reveal_soon(self, section: Section) -> None:
+        """Scroll to a section once it has the size that it unfolds to."""
+        self._unfolding = section
+        QTimer.singleShot(0, self._reveal_unfolded)
+
+    def _reveal_unfolded(self) -> None:
+        self._area.ensureWidgetVisible(self._unfolding)
 
     def _reveal_tool(self) -> None:
         """Scroll to the section of a tool that was taken in hand, perhaps by its key."""

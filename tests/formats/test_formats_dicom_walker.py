@@ -19,18 +19,18 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from napari_volseg.formats.dicom import instances, read_file
+from napari_volseg.formats.dicom import headers, read_file
 from napari_volseg.formats.dicom.walker import START_BYTES, Walked, walk
 
 
 def walked(path: Path) -> Walked | None:
     with path.open("rb") as stream:
-        return walk(stream, stream.read(START_BYTES), instances._WALKED)
+        return walk(stream, stream.read(START_BYTES), headers._WALKED)
 
 
 def by_pydicom(path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     with monkeypatch.context() as patch:
-        patch.setattr(instances, "walk", lambda *_: None)
+        patch.setattr(headers, "walk", lambda *_: None)
         return read_file(path)
 
 

@@ -4,7 +4,8 @@ import warnings
 
 from napari_volseg.formats.dicom.assembly import NAME, assemble
 from napari_volseg.formats.dicom.directory import Directory
-from napari_volseg.formats.dicom.instances import Instance, has_preamble, read_file
+from napari_volseg.formats.dicom.headers import has_preamble, read_file
+from napari_volseg.formats.dicom.instances import Instance
 from napari_volseg.formats.dicom.reader import decided, load, prepare
 
 # Both libraries remark on each odd value of a header by quoting it, patients' names included, and what matters

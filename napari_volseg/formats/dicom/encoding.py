@@ -26,6 +26,8 @@ from pydicom.uid import (
 from napari_volseg.core import RefusedError
 from napari_volseg.formats.dicom.elements import Header, number, size
 
+#: The preamble and "DICM" (PS3.10 7.1).
+PREAMBLE_BYTES = 132
 #: A deflated file that grows beyond this is refused: no single image needs it, a decompression bomb does.
 MAX_INFLATED_BYTES = 256 * 2**20
 #: The largest frame that a decoder is asked to make; the largest radiographs take a tenth of it.

@@ -42,6 +42,8 @@ the value of a bead is nowhere or twice in the array.
   spacing, the first file's slope is that of all.
 - `simpleitk`, `dicom2nifti` and `nibabel` are called as their documentation shows. All but `ours` get a folder
   without sub-folders, except where these are the oddity.
+- The mosaics of D21 carry made-up private headers, shorter than a scanner's; real ones dcm2niix reads right
+  ([geometry.md](geometry.md)).
 - Every reading is a process of its own with {memory} GiB of address space.
 """
 

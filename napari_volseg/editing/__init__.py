@@ -26,7 +26,7 @@ from napari_volseg.editing.islands import (
     split_islands,
 )
 from napari_volseg.editing.morphology import Side, closing, hollow, margin, opening
-from napari_volseg.editing.operations import fill_region, segment_mask
+from napari_volseg.editing.operations import fill_region
 from napari_volseg.editing.outlines import fill_outline, follow_edge
 from napari_volseg.editing.packing import PackedArray, pack
 from napari_volseg.editing.rules import AllOf, BackgroundOnly, Everywhere, Inside, OverwriteRule, WithinRange
@@ -102,7 +102,6 @@ __all__ = [
     "reshaped",
     "restrained",
     "scope_box",
-    "segment_mask",
     "shape_of",
     "smooth_gaussian",
     "smooth_jointly",

@@ -10,11 +10,6 @@ from napari_volseg.core import Box, BoxMask, UsageError
 from napari_volseg.editing.fast import components
 
 
-def segment_mask(labels: NDArray[Any], value: int) -> BoxMask:
-    """Return where labels (z, y, x) carry a value, in its tight box."""
-    return BoxMask.of(labels == value)
-
-
 def fill_region(labels: NDArray[Any], seed_index: tuple[int, int, int], axis: int | None) -> BoxMask:
     """Return the region of equal label that holds a voxel and is connected through faces.
 

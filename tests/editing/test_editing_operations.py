@@ -11,7 +11,7 @@ from napari_volseg.editing import (
     WithinRange,
     fill_region,
     restrained,
-    segment_mask,
+    shape_of,
 )
 
 
@@ -65,10 +65,10 @@ def test_a_seed_outside_is_refused() -> None:
         fill_region(ring(), (0, -1, 0), 0)
 
 
-def test_segment_mask_is_tight() -> None:
+def test_the_shape_of_a_segment_is_tight() -> None:
     labels = ring()
-    assert segment_mask(labels, 4).box == Box((0, 2, 3), (5, 7, 8))
-    assert segment_mask(labels, 9).mask.size == 0
+    assert shape_of(labels, 4).box == Box((0, 2, 3), (5, 7, 8))
+    assert shape_of(labels, 9).mask.size == 0
 
 
 def test_only_changes_that_rules_allow_are_left() -> None:

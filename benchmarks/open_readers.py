@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,11 @@ def peak_bytes() -> int:
 
 def _children() -> list[str]:
     """Return the process ids of the live children (proc_pid_task_children(5))."""
-    return [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+    pids: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # the thread has just ended
+            pids += (task / "children").read_text().split()
+    return pids
 
 
 def _stat(pid: str) -> list[str]:

@@ -380,8 +380,9 @@ def test_the_wheel_scrolls_the_panel_and_turns_no_value(shared):
 def test_a_stroke_that_begins_with_a_double_click_is_painted(shared):
     viewer, app, panel = shared
     app.adopt(make_volume())
-    app.tools.tool, zoom = "brush", viewer.scene.camera.zoom
+    app.tools.tool = "brush"
     QApplication.processEvents()
+    zoom = viewer.scene.camera.zoom
     canvas = panel.window().findChild(QtViewer).canvas.native
     start = canvas.rect().center()
     for kind, point in ((QEvent.Type.MouseButtonDblClick, start), (QEvent.Type.MouseMove, start + QPoint(60, 0))):

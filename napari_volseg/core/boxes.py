@@ -79,9 +79,12 @@ class Box:
 
     def clip(self, shape: Sequence[int]) -> Box:
         """Return the part that lies within an array of ``shape`` (z, y, x)."""
+        (a, b, c), (d, e, f), (k, m, n) = self.start, self.stop, shape
+        if min(a, b, c) >= 0 and d <= k and e <= m and f <= n:
+            return self
         return Box.of(
-            [min(max(a, 0), n) for a, n in zip(self.start, shape, strict=True)],
-            [min(max(b, 0), n) for b, n in zip(self.stop, shape, strict=True)],
+            [min(max(at, 0), n) for at, n in zip(self.start, shape, strict=True)],
+            [min(max(at, 0), n) for at, n in zip(self.stop, shape, strict=True)],
         )
 
     def pad(self, margin: Sequence[int] | int) -> Box:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,8 @@ _ROUNDING = 1e-9
 #: A row whose distance from a line changes from voxel to voxel by less than this (squared, over the radius) is
 #: parallel to it.
 _PARALLEL = 1e-18
+#: Below so many voxels, working out the distance of each takes less than the ends of rows do.
+_FEW = 1 << 13
 _ZERO = np.zeros((1, 1, 1))
 
 
@@ -101,12 +102,15 @@ class Brush:
         start, stop = np.array(start_index, float), np.array(stop_index, float)
         if self.axis is not None:
             start[self.axis] = stop[self.axis] = np.round(stop[self.axis])
+        line = self.root @ (stop - start).take(self.axes)
+        pieces = math.ceil(math.sqrt(float(line @ line)) / (_PIECE_IN_RADII * self.radius_mm))
         out = BoxMask(box := self._box_about(start, stop), np.zeros(box.shape, bool))
-        length = float(np.linalg.norm(self.root @ (stop - start).take(self.axes)))
-        pieces = max(1, math.ceil(length / (_PIECE_IN_RADII * self.radius_mm)))
-        ends = [start + (stop - start) * (i / pieces) for i in range(pieces + 1)]
-        for near, far in pairwise(ends):
-            self._mark_piece(out, near, far)
+        if pieces <= 1:
+            self._mark_piece(out.mask, box, start, line)
+        for i in range(pieces if pieces > 1 else 0):
+            near = start + (stop - start) * (i / pieces)
+            part = self._box_about(near, start + (stop - start) * ((i + 1) / pieces))
+            self._mark_piece(out.mask[part.relative_to(box).slices], part, near, line / pieces)
         if self.thin:
             _mark_center_line(out, start, stop)
         return out
@@ -117,25 +121,24 @@ class Brush:
         low = [math.floor(min(a, b) - r) for a, b, r in ends]
         return Box.of(low, [math.ceil(max(a, b) + r) + 1 for a, b, r in ends]).clip(self.shape)
 
-    def _mark_piece(self, out: BoxMask, start: NDArray[Any], stop: NDArray[Any]) -> None:
-        """Mark what lies within the radius of a line: in each row of voxels along the last axis, one interval."""
-        box = self._box_about(start, stop)
+    def _mark_piece(self, out: NDArray[np.bool_], box: Box, start: NDArray[Any], line: NDArray[Any]) -> None:
+        """Mark the voxels of a box within the radius of a line, of which its start and root · (z, y, x) are given."""
         if box.size == 0:
             return
-        *others, last = self.axes
-        grids = [_open_range(box, a) - start[a] for a in others]
-        # Rd = fixed + x·step, with x along the last axis; R is triangular, so a sum of few parts.
-        fixed = [sum((r * g for r, g in zip(row, grids, strict=False) if r), _ZERO) for row in self.root.tolist()]
+        grids = [_open_range(box, a) - start[a] for a in self.axes]
+        limit = (self.radius_mm * (1 + _ROUNDING)) ** 2
+        if box.size < _FEW:
+            out |= _near(_parts(self.root, grids), line, limit)
+            return
+        # Rd = fixed + x·step, with x along the last axis, of which each row of voxels needs one interval.
+        *others, x = grids
         with np.errstate(invalid="ignore"):  # the root of a negative number: no place in that row
-            low, high = _interval(fixed, self.root[:, -1], self.root @ (stop - start).take(self.axes), self._limit)
+            low, high = _interval(_parts(self.root, others), self.root[:, -1], line, limit)
         # Whole numbers below 2²⁴ are exact in single precision, which is compared twice as fast.
-        first, final = (v.astype(np.float32) for v in (np.ceil(low + start[last]), np.floor(high + start[last])))
-        x = _open_range(box, last).astype(np.float32)
-        out.mask[box.relative_to(out.box).slices] |= (x >= first) & (x <= final)
-
-    @property
-    def _limit(self) -> float:
-        return (self.radius_mm * (1 + _ROUNDING)) ** 2
+        origin = start[self.axes[-1]]
+        first, final = (v.astype(np.float32) for v in (np.ceil(low + origin), np.floor(high + origin)))
+        x = _open_range(box, self.axes[-1]).astype(np.float32)
+        out |= (x >= first) & (x <= final)
 
 
 def disc(geometry: Geometry, center_index: ArrayLike, radius_mm: float, axis: int) -> BoxMask:
@@ -162,6 +165,21 @@ def path_spheres(geometry: Geometry, start_index: ArrayLike, stop_index: ArrayLi
 
 def _spanned(axis: int | None) -> tuple[int, ...]:
     return tuple(a for a in range(3) if a != axis)
+
+
+def _parts(root: NDArray[Any], grids: Rows) -> Rows:
+    """Return the coordinates Rd, mm, of displacements along the first axes; R is triangular, so few are added."""
+    return [sum((r * g for r, g in zip(row, grids, strict=False) if r), _ZERO) for row in root.tolist()]
+
+
+def _near(parts: Rows, line: NDArray[Any], limit: float) -> NDArray[np.bool_]:
+    """Return which points lie within the root of ``limit`` of a line from the origin; quickest where they are few."""
+    length2 = float(line @ line)
+    if length2 > 0:
+        along = sum(p * (e / length2) for p, e in zip(parts, line.tolist(), strict=True) if e)
+        along = np.minimum(np.maximum(along, 0), 1)
+        parts = [p - along * e if e else p for p, e in zip(parts, line.tolist(), strict=True)]
+    return np.asarray(sum(p * p for p in parts) <= limit)
 
 
 def _interval(fixed: Rows, step: NDArray[Any], line: NDArray[Any], limit: float) -> Interval:

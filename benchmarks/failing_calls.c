@@ -3,7 +3,8 @@
    FAIL_CALL  write, sync or rename (link and unlink count as rename)
    FAIL_AT    number of the call, from 1; later ones fail as well where FAIL_STAYS is set
    FAIL_ERROR number of the error, 0 to kill the process, -1 to write half and kill it
-   FAIL_PART  part of the path of the files that count */
+   FAIL_PART  part of the path of the files that count
+   FAIL_WHILE a file; while it exists, every write and sync waits instead of all this */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -36,9 +37,17 @@ static int is_meant_fd(int fd)
     return is_meant(path);
 }
 
+static void hang(void)
+{
+    const char *file = getenv("FAIL_WHILE");
+    while (file && access(file, F_OK) == 0)
+        usleep(10000);
+}
+
 /* Returns whether this call fails; errno is set then. */
 static int fails(const char *call)
 {
+    hang();
     const char *wanted = getenv("FAIL_CALL"), *at = getenv("FAIL_AT"), *error = getenv("FAIL_ERROR");
     if (!wanted || !at || !error || strcmp(wanted, call))
         return 0;

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import kill_work as work
 
-from napari_volseg.app import session_file
+from napari_volseg.app import session_changes, session_file
 from napari_volseg.app.recovery import recover
 from napari_volseg.core import RefusedError
 
@@ -56,7 +56,7 @@ def child(path: Path, pipe: int) -> None:
         os.write(pipe, " ".join(map(str, words)).replace("\n", " ").encode() + b"\n")
 
     session_file.RETRY_SECONDS = 0.01
-    session_file.BASE_EVERY, session_file.IDLE_SECONDS, session_file.BASE_BEHIND = 4, 0.0, 1
+    session_changes.BASE_EVERY, session_changes.IDLE_SECONDS, session_changes.BASE_BEHIND = 4, 0.0, 1
     session, journal = work.begin(path, lambda error: tell("error", error))
     for number in range(ACTIONS):
         work.act(session, SEED, number)

@@ -6,14 +6,19 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from napari_volseg.app.session_file import SessionFile
+from napari_volseg.app.session_watch import promptly
 from napari_volseg.core import RefusedError, Segmentation
 from napari_volseg.editing import EditSession, Step
+
+#: A spare folder that can't be had within so many seconds is passed over: it may lie on the disk that hangs.
+FOLDER_SECONDS = 0.3
 
 #: Called on a writing thread with the journal that has something to tell.
 TroubleCallback = Callable[["Keeper", RefusedError], None]
@@ -103,8 +108,7 @@ class Keeper:
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until every step so far was tried; return whether all of them are on disk, here or there."""
-        saved = [file.flush(timeout) for file in self._files]
-        return any(saved)
+        return any(file.flush(timeout) for file in reversed(self._files))
 
     def close(self) -> None:
         """Write what is left and let the files go; a spare one that is not needed any more is removed."""
@@ -122,7 +126,7 @@ class Keeper:
         while self._folders:
             folder = self._folders.pop(0)
             try:
-                path = free_name(own_folder(folder) / self._file.path.name)
+                path = promptly(partial(_spare_name, folder, self._file.path.name), FOLDER_SECONDS)
             except OSError:
                 continue
             old, self._spare = self._spare, self._begin(path, session)
@@ -154,6 +158,10 @@ class Keeper:
             history=session.history,
             prompts=session.prompts,
         )
+
+
+def _spare_name(folder: Path, name: str) -> Path:
+    return free_name(own_folder(folder) / name)
 
 
 def free_name(path: Path) -> Path:

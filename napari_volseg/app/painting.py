@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from napari_volseg.app.case import Case
 from napari_volseg.app.wishes import ToolWishes
-from napari_volseg.core import BoxMask, Point, ScribblePrompt
-from napari_volseg.editing import Author, Plan, Stroke, fill_region, path_discs, path_spheres
+from napari_volseg.core import Point, ScribblePrompt
+from napari_volseg.editing import Author, Brush, Plan, Stroke, fill_region
 
 HAND = Author("hand", "user")
 
@@ -31,6 +31,7 @@ class Painter:
         self._stroke: Stroke | None = None
         self._path: list[NDArray[np.float64]] = []
         self._axis = 0
+        self._brush: Brush | None = None
 
     @property
     def painting(self) -> bool:
@@ -64,7 +65,7 @@ class Painter:
         last = self._path[-1] if self._path else index
         self._path.append(np.asarray(index, float))
         if self._stroke is not None:
-            self._stroke.add(self._dab(last, self._path[-1]))
+            self._stroke.add(self._brush_in_hand().path(last, self._path[-1]))
 
     def release(self) -> None:
         """Finish the stroke as one step; nothing is recorded where it changed nothing."""
@@ -107,11 +108,12 @@ class Painter:
 
         return work
 
-    def _dab(self, start: NDArray[np.float64], stop: NDArray[np.float64]) -> BoxMask:
-        geometry, radius = self.case.volume.geometry, self._wishes.radius_mm
-        if self._wishes.in_3d:
-            return path_spheres(geometry, start, stop, radius)
-        return path_discs(geometry, start, stop, radius, self._axis)
+    def _brush_in_hand(self) -> Brush:
+        """Return the brush as it is wished for now, even in the midst of a stroke; made anew where that changed."""
+        radius, axis = self._wishes.radius_mm, None if self._wishes.in_3d else self._axis
+        if self._brush is None or (self._brush.radius_mm, self._brush.axis) != (radius, axis):
+            self._brush = Brush.of(self.case.volume.geometry, radius, axis)
+        return self._brush
 
 
 def _densify(points: NDArray[np.float64], step: float) -> NDArray[np.float64]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import add, sub
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,37 +48,43 @@ class Box:
     @classmethod
     def of_mask(cls, mask: NDArray[np.bool_]) -> Box | None:
         """Return the tight box of a boolean array (z, y, x), or None where it is empty."""
-        spans = []
-        for axis in range(3):
-            others = tuple(a for a in range(3) if a != axis)
-            hits = np.flatnonzero(mask.any(axis=others))
-            if hits.size == 0:
-                return None
-            spans.append((int(hits[0]), int(hits[-1]) + 1))
-        return cls.of([s[0] for s in spans], [s[1] for s in spans])
+        # Along the first axis NumPy reduces whole planes at once; what is left is small.
+        plane: NDArray[np.bool_] = np.any(mask, axis=0)
+        rows, columns = (np.flatnonzero(np.any(plane, axis=axis)) for axis in (1, 0))
+        if rows.size == 0:
+            return None
+        first, last = 0, len(mask)
+        while not mask[first].any():
+            first += 1
+        while not mask[last - 1].any():
+            last -= 1
+        return cls.of((first, rows[0], columns[0]), (last, rows[-1] + 1, columns[-1] + 1))
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Extent in voxels (z, y, x), never negative."""
-        sizes = [max(0, b - a) for a, b in zip(self.start, self.stop, strict=True)]
-        return sizes[0], sizes[1], sizes[2]
+        (a, b, c), (d, e, f) = self.start, self.stop
+        return max(0, d - a), max(0, e - b), max(0, f - c)
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
         """Index expression for an array in (z, y, x)."""
-        parts = [slice(a, max(a, b)) for a, b in zip(self.start, self.stop, strict=True)]
-        return parts[0], parts[1], parts[2]
+        (a, b, c), (d, e, f) = self.start, self.stop
+        return slice(a, max(a, d)), slice(b, max(b, e)), slice(c, max(c, f))
 
     @property
     def size(self) -> int:
         """Number of voxels."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     def clip(self, shape: Sequence[int]) -> Box:
         """Return the part that lies within an array of ``shape`` (z, y, x)."""
+        (a, b, c), (d, e, f), (k, m, n) = self.start, self.stop, shape
+        if min(a, b, c) >= 0 and d <= k and e <= m and f <= n:
+            return self
         return Box.of(
-            np.clip(self.start, 0, shape).tolist(),
-            np.clip(self.stop, 0, shape).tolist(),
+            [min(max(at, 0), n) for at, n in zip(self.start, shape, strict=True)],
+            [min(max(at, 0), n) for at, n in zip(self.stop, shape, strict=True)],
         )
 
     def pad(self, margin: Sequence[int] | int) -> Box:
@@ -86,19 +94,19 @@ class Box:
 
     def union(self, other: Box) -> Box:
         """Return the smallest box that holds both."""
-        return Box.of(np.minimum(self.start, other.start).tolist(), np.maximum(self.stop, other.stop).tolist())
+        return Box.of([*map(min, self.start, other.start)], [*map(max, self.stop, other.stop)])
 
     def intersect(self, other: Box) -> Box:
         """Return the common part; its size is 0 where they do not meet."""
-        return Box.of(np.maximum(self.start, other.start).tolist(), np.minimum(self.stop, other.stop).tolist())
+        return Box.of([*map(max, self.start, other.start)], [*map(min, self.stop, other.stop)])
 
     def relative_to(self, other: Box) -> Box:
         """Return this box with indices counted from the start of ``other``."""
-        return Box.of(np.subtract(self.start, other.start).tolist(), np.subtract(self.stop, other.start).tolist())
+        return Box.of([*map(sub, self.start, other.start)], [*map(sub, self.stop, other.start)])
 
     def shift(self, by: Sequence[int]) -> Box:
         """Return this box moved by a number of voxels (z, y, x); undoes ``relative_to`` when given its start."""
-        return Box.of(np.add(self.start, by).tolist(), np.add(self.stop, by).tolist())
+        return Box.of([*map(add, self.start, by)], [*map(add, self.stop, by)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +141,9 @@ class BoxMask:
         return full
 
     def within(self, box: Box) -> NDArray[np.bool_]:
-        """Return the mask as seen in another box: a boolean array of that box's shape."""
+        """Return the mask as seen in another box, of that box's shape; not to be written to."""
+        if box == self.box:
+            return self.mask
         out = np.zeros(box.shape, bool)
         common = self.box.intersect(box)
         if common.size:

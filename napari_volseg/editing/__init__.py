@@ -1,7 +1,7 @@
 """The only writer of label voxels: sessions, steps, history, brushes and pure operations."""
 
 from napari_volseg.editing.between_slices import fill_between
-from napari_volseg.editing.brushes import disc, path_discs, path_spheres, sphere
+from napari_volseg.editing.brushes import Brush, disc, path_discs, path_spheres, sphere
 from napari_volseg.editing.combine import copy_slice, intersect, merge, relabel, subtract, union
 from napari_volseg.editing.cuts import CutPlane, beyond_plane, mirrored
 from napari_volseg.editing.delta import (
@@ -44,6 +44,7 @@ __all__ = [
     "Author",
     "BackgroundOnly",
     "Between",
+    "Brush",
     "Connectivity",
     "CutPlane",
     "Delta",

@@ -7,10 +7,8 @@ dᵀMᵀMd, so that anisotropic, oblique and sheared grids need no case of their
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import reduce
-from itertools import pairwise
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -18,111 +16,214 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_volseg.core import Box, BoxMask, Geometry, UsageError
 
+#: Coordinates of the ends of rows of voxels, and between which places of each row something is so.
+Rows = list[NDArray[Any]]
+Interval = tuple[NDArray[Any], NDArray[Any]]
+
 #: A long line is painted in pieces of at most so many radii, each in a box of its own.
 _PIECE_IN_RADII = 4.0
 #: Distances that differ by less, as a share of the radius, are equal: rounding must not decide on a voxel.
 _ROUNDING = 1e-9
-
-
-def disc(geometry: Geometry, center_index: ArrayLike, radius_mm: float, axis: int) -> BoxMask:
-    """Return a disc within one slice.
-
-    Parameters
-    ----------
-    geometry
-        Grid of the labels.
-    center_index
-        Voxel index (z, y, x), fractional; the slice is the nearest one.
-    radius_mm
-        Radius in the slice's plane, mm.
-    axis
-        Index axis that counts the slices: 0 z, 1 y, 2 x.
-
-    Returns
-    -------
-    BoxMask
-        Clipped to the volume; the voxel under the centre belongs to it however small the radius.
-    """
-    return path_discs(geometry, center_index, center_index, radius_mm, axis)
-
-
-def sphere(geometry: Geometry, center_index: ArrayLike, radius_mm: float) -> BoxMask:
-    """Return a sphere of ``radius_mm`` around a fractional voxel index (z, y, x), clipped to the volume."""
-    return path_spheres(geometry, center_index, center_index, radius_mm)
-
-
-def path_discs(
-    geometry: Geometry, start_index: ArrayLike, stop_index: ArrayLike, radius_mm: float, axis: int
-) -> BoxMask:
-    """Return what a disc covers on its way between two indices in the slice of the second one."""
-    start, stop = np.array(start_index, float), np.array(stop_index, float)
-    start[axis] = stop[axis] = np.round(stop[axis])
-    return _capsule(geometry, start, stop, _Ball.of(geometry, radius_mm, [a for a in range(3) if a != axis]))
-
-
-def path_spheres(geometry: Geometry, start_index: ArrayLike, stop_index: ArrayLike, radius_mm: float) -> BoxMask:
-    """Return what a sphere covers on its way between two fractional indices (z, y, x)."""
-    start, stop = np.array(start_index, float), np.array(stop_index, float)
-    return _capsule(geometry, start, stop, _Ball.of(geometry, radius_mm, [0, 1, 2]))
+#: A row whose distance from a line changes from voxel to voxel by less than this (squared, over the radius) is
+#: parallel to it.
+_PARALLEL = 1e-18
+#: Below so many voxels, working out the distance of each takes less than the ends of rows do.
+_FEW = 1 << 13
+_ZERO = np.zeros((1, 1, 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Ball:
-    """A ball in the plane or space that n of the index axes span.
+class Brush:
+    """A ball in the plane or space that n of the index axes span; ``of`` makes one.
 
     Parameters
     ----------
-    axes
-        The n index axes.
+    shape
+        Shape of the labels (z, y, x).
+    axis
+        Index axis normal to a disc: 0 z, 1 y, 2 x; None for a sphere.
     root
         (n, n), upper triangular R with RᵀR = MᵀM: Rd has the length of Md, mm, at less arithmetic.
     reach
         How far the ball reaches along (z, y, x), voxels.
     radius_mm
         Radius, mm.
+    thin
+        Whether there may be no voxel centre in it.
     """
 
-    axes: list[int]
+    shape: tuple[int, int, int]
+    axis: int | None
     root: NDArray[np.float64]
     reach: tuple[float, ...]
     radius_mm: float
+    thin: bool
 
     @classmethod
-    def of(cls, geometry: Geometry, radius_mm: float, axes: list[int]) -> _Ball:
-        if not (np.isfinite(radius_mm) and radius_mm > 0):
+    def of(cls, geometry: Geometry, radius_mm: float, axis: int | None = None) -> Brush:
+        """Return a sphere, or a disc within the slices that an index axis counts.
+
+        Parameters
+        ----------
+        geometry
+            Grid of the labels.
+        radius_mm
+            Radius, mm.
+        axis
+            Index axis that counts the slices: 0 z, 1 y, 2 x; None for a sphere.
+
+        Raises
+        ------
+        UsageError
+            For a radius that is not positive.
+        """
+        if not (math.isfinite(radius_mm) and radius_mm > 0):
             raise UsageError(f"a brush with a radius of {radius_mm} mm paints nothing: choose a positive radius")
+        axes = _spanned(axis)
         root = np.asarray(np.linalg.qr(geometry.matrix[:3, axes])[1])
         reach = np.zeros(3)
         # The ellipsoid dᵀRᵀRd ≤ r² reaches r·‖row i of R⁻¹‖ along axis i.
-        reach[axes] = radius_mm * np.linalg.norm(np.linalg.inv(root), axis=1)
-        return cls(axes, root, tuple(reach.tolist()), radius_mm)
+        reach[list(axes)] = radius_mm * np.linalg.norm(np.linalg.inv(root), axis=1)
+        # No place is farther from the nearest voxel centre than half of all edges of a voxel, end to end.
+        thin = radius_mm < np.linalg.norm(root, axis=0).sum() / 2
+        return cls(geometry.shape, axis, root, tuple(reach.tolist()), radius_mm, bool(thin))
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The n index axes that it spans."""
+        return _spanned(self.axis)
+
+    def path(self, start_index: ArrayLike, stop_index: ArrayLike) -> BoxMask:
+        """Return what the brush covers on a straight way between two voxel indices (z, y, x), fractional.
+
+        A disc stays in the slice of the second one. The mask is clipped to the volume; the voxels under the line
+        belong to it however thin the brush.
+        """
+        start, stop = np.array(start_index, float), np.array(stop_index, float)
+        if self.axis is not None:
+            start[self.axis] = stop[self.axis] = np.round(stop[self.axis])
+        line = self.root @ (stop - start).take(self.axes)
+        pieces = math.ceil(math.sqrt(float(line @ line)) / (_PIECE_IN_RADII * self.radius_mm))
+        out = BoxMask(box := self._box_about(start, stop), np.zeros(box.shape, bool))
+        if pieces <= 1:
+            self._mark_piece(out.mask, box, start, line)
+        for i in range(pieces if pieces > 1 else 0):
+            near = start + (stop - start) * (i / pieces)
+            part = self._box_about(near, start + (stop - start) * ((i + 1) / pieces))
+            self._mark_piece(out.mask[part.relative_to(box).slices], part, near, line / pieces)
+        if self.thin:
+            _mark_center_line(out, start, stop)
+        return out
+
+    def _box_about(self, start: NDArray[Any], stop: NDArray[Any]) -> Box:
+        """Return the box of what lies within reach of a line, clipped to the volume."""
+        ends = [*zip(start.tolist(), stop.tolist(), self.reach, strict=True)]
+        low = [math.floor(min(a, b) - r) for a, b, r in ends]
+        return Box.of(low, [math.ceil(max(a, b) + r) + 1 for a, b, r in ends]).clip(self.shape)
+
+    def _mark_piece(self, out: NDArray[np.bool_], box: Box, start: NDArray[Any], line: NDArray[Any]) -> None:
+        """Mark the voxels of a box within the radius of a line, of which its start and root · (z, y, x) are given."""
+        if box.size == 0:
+            return
+        grids = [_open_range(box, a) - start[a] for a in self.axes]
+        limit = (self.radius_mm * (1 + _ROUNDING)) ** 2
+        if box.size < _FEW:
+            out |= _near(_parts(self.root, grids), line, limit)
+            return
+        # Rd = fixed + x·step, with x along the last axis, of which each row of voxels needs one interval.
+        *others, x = grids
+        with np.errstate(invalid="ignore"):  # the root of a negative number: no place in that row
+            low, high = _interval(_parts(self.root, others), self.root[:, -1], line, limit)
+        # Whole numbers below 2²⁴ are exact in single precision, which is compared twice as fast.
+        origin = start[self.axes[-1]]
+        first, final = (v.astype(np.float32) for v in (np.ceil(low + origin), np.floor(high + origin)))
+        x = _open_range(box, self.axes[-1]).astype(np.float32)
+        out |= (x >= first) & (x <= final)
 
 
-def _capsule(geometry: Geometry, start: NDArray[Any], stop: NDArray[Any], ball: _Ball) -> BoxMask:
-    """Return the voxels that a ball covers on a straight way between two indices."""
-    box = Box.around(np.stack([start, stop]), ball.reach).clip(geometry.shape)
-    out = BoxMask(box, np.zeros(box.shape, bool))
-    length = float(np.linalg.norm(ball.root @ (stop - start)[ball.axes]))
-    pieces = max(1, int(np.ceil(length / (_PIECE_IN_RADII * ball.radius_mm))))
-    for near, far in pairwise(np.linspace(start, stop, pieces + 1)):
-        _mark_piece(out, near, far, ball)
-    _mark_center_line(out, start, stop)
-    return out
+def disc(geometry: Geometry, center_index: ArrayLike, radius_mm: float, axis: int) -> BoxMask:
+    """Return a disc within the slice nearest to a voxel index (z, y, x); see ``Brush``."""
+    return Brush.of(geometry, radius_mm, axis).path(center_index, center_index)
 
 
-def _mark_piece(out: BoxMask, start: NDArray[Any], stop: NDArray[Any], ball: _Ball) -> None:
-    box = Box.around(np.stack([start, stop]), ball.reach).intersect(out.box)
-    if box.size == 0:
-        return
-    grids = [_open_range(box, axis) - start[axis] for axis in ball.axes]
-    parts = [reduce(add, [r * g for r, g in zip(row, grids, strict=True) if r]) for row in ball.root]
-    line = ball.root @ (stop - start)[ball.axes]
+def sphere(geometry: Geometry, center_index: ArrayLike, radius_mm: float) -> BoxMask:
+    """Return a sphere of ``radius_mm`` around a fractional voxel index (z, y, x), clipped to the volume."""
+    return Brush.of(geometry, radius_mm).path(center_index, center_index)
+
+
+def path_discs(
+    geometry: Geometry, start_index: ArrayLike, stop_index: ArrayLike, radius_mm: float, axis: int
+) -> BoxMask:
+    """Return what a disc covers on its way between two indices in the slice of the second one."""
+    return Brush.of(geometry, radius_mm, axis).path(start_index, stop_index)
+
+
+def path_spheres(geometry: Geometry, start_index: ArrayLike, stop_index: ArrayLike, radius_mm: float) -> BoxMask:
+    """Return what a sphere covers on its way between two fractional indices (z, y, x)."""
+    return Brush.of(geometry, radius_mm).path(start_index, stop_index)
+
+
+def _spanned(axis: int | None) -> tuple[int, ...]:
+    return tuple(a for a in range(3) if a != axis)
+
+
+def _parts(root: NDArray[Any], grids: Rows) -> Rows:
+    """Return the coordinates Rd, mm, of displacements along the first axes; R is triangular, so few are added."""
+    return [sum((r * g for r, g in zip(row, grids, strict=False) if r), _ZERO) for row in root.tolist()]
+
+
+def _near(parts: Rows, line: NDArray[Any], limit: float) -> NDArray[np.bool_]:
+    """Return which points lie within the root of ``limit`` of a line from the origin; quickest where they are few."""
     length2 = float(line @ line)
     if length2 > 0:
-        along = np.clip(reduce(add, [p * c for p, c in zip(parts, line, strict=True)]) / length2, 0, 1)
-        parts = [p - along * c for p, c in zip(parts, line, strict=True)]
-    limit = (ball.radius_mm * (1 + _ROUNDING)) ** 2
-    out.mask[box.relative_to(out.box).slices] |= reduce(add, [p * p for p in parts]) <= limit
+        along = sum(p * (e / length2) for p, e in zip(parts, line.tolist(), strict=True) if e)
+        along = np.minimum(np.maximum(along, 0), 1)
+        parts = [p - along * e if e else p for p, e in zip(parts, line.tolist(), strict=True)]
+    return np.asarray(sum(p * p for p in parts) <= limit)
+
+
+def _interval(fixed: Rows, step: NDArray[Any], line: NDArray[Any], limit: float) -> Interval:
+    """Return between which x ``fixed + x·step`` lies within the root of ``limit`` of a line from the origin.
+
+    The set is convex, so that the intervals in both end balls and in the cylinder between them join to one. NaN
+    where there is none.
+    """
+    low, high = _roots(fixed, step, limit)
+    length2 = float(line @ line)
+    if length2 == 0:
+        return low, high
+    end, slope = line.tolist(), float(step @ line) / length2
+    past = [part - e for part, e in zip(fixed, end, strict=True)]
+    along = sum(p * (e / length2) for p, e in zip(fixed, end, strict=True))
+    aside = [p - along * e for p, e in zip(fixed, end, strict=True)]
+    between = _slab(_roots(aside, step - slope * line, limit), along, slope)
+    for first, last in (_roots(past, step, limit), between):
+        low, high = np.fmin(low, first), np.fmax(high, last)
+    return low, high
+
+
+def _roots(fixed: Rows, step: NDArray[Any], limit: float) -> Interval:
+    """Return between which x the squared length of ``fixed + x·step`` is at most ``limit``, NaN where it never is."""
+    a = float(step @ step)
+    rest = limit - sum(p * p for p in fixed)
+    if a <= _PARALLEL * limit:
+        half = np.where(rest >= 0, np.inf, np.nan)
+        return -half, half
+    middle = sum(p * (-s / a) for p, s in zip(fixed, step.tolist(), strict=True) if s)
+    half = np.sqrt(rest / a + middle * middle)
+    return middle - half, middle + half
+
+
+def _slab(interval: Interval, along: NDArray[Any], slope: float) -> Interval:
+    """Return the part of intervals in which ``along + x·slope`` lies between 0 and 1, NaN for none."""
+    low, high = interval
+    if slope == 0:
+        inside = (along >= 0) & (along <= 1)
+    else:
+        one, other = (0 if slope > 0 else 1), (1 if slope > 0 else 0)
+        low, high = np.maximum(low, (one - along) / slope), np.minimum(high, (other - along) / slope)
+        inside = low <= high
+    return np.where(inside, low, np.nan), np.where(inside, high, np.nan)
 
 
 def _open_range(box: Box, axis: int) -> NDArray[Any]:

@@ -25,12 +25,15 @@ class History:
         Compressed bytes that the steps may take; the oldest go first, the newest always stays.
     dropped
         Number of steps that the budget has taken; they can't be undone any more.
+    counted
+        Compressed bytes of all steps, None where they were not counted yet.
     """
 
     steps: tuple[Delta, ...] = ()
     position: int = 0
     byte_budget: int = DEFAULT_BYTE_BUDGET
     dropped: int = 0
+    counted: int | None = None
 
     @classmethod
     def of(
@@ -42,7 +45,7 @@ class History:
     @property
     def nbytes(self) -> int:
         """Compressed bytes of all steps."""
-        return sum(step.nbytes for step in self.steps)
+        return _size(self.steps) if self.counted is None else self.counted
 
     @property
     def total_position(self) -> int:
@@ -72,7 +75,8 @@ class History:
     def with_step(self, step: Delta) -> History:
         """Return the history after a new step, which voids what was undone before it."""
         steps = (*self.steps[: self.position], step)
-        return replace(self, steps=steps, position=len(steps))._within_budget()
+        counted = self.nbytes - _size(self.steps[self.position :]) + step.nbytes
+        return replace(self, steps=steps, position=len(steps), counted=counted)._within_budget()
 
     def at(self, position: int) -> History:
         """Return the history with another number of steps in effect."""
@@ -93,8 +97,13 @@ class History:
 
     def _within_budget(self) -> History:
         """Drop the oldest steps in effect; steps that can only be redone, and the newest in effect, stay."""
-        excess, drop = self.nbytes - self.byte_budget, 0
-        while excess > 0 and drop < self.position - 1:
-            excess -= self.steps[drop].nbytes
+        counted, drop = self.nbytes, 0
+        while counted > self.byte_budget and drop < self.position - 1:
+            counted -= self.steps[drop].nbytes
             drop += 1
-        return replace(self, steps=self.steps[drop:], position=self.position - drop, dropped=self.dropped + drop)
+        steps, position, dropped = self.steps[drop:], self.position - drop, self.dropped + drop
+        return replace(self, steps=steps, position=position, dropped=dropped, counted=counted)
+
+
+def _size(steps: Sequence[Delta]) -> int:
+    return sum(step.nbytes for step in steps)

@@ -98,8 +98,8 @@ def paintable(
     current = labels[box.slices]
     hit = patch.within(box) & (current != value)
     hit = narrow(hit, rule, current, box)
-    if locked:
-        hit &= ~np.isin(current, locked)
+    for kept in locked:
+        hit &= current != kept
     tight = Box.of_mask(hit)
     if tight is None:
         return None

@@ -91,7 +91,7 @@ class Stroke:
         if hit is None:
             return None
         self._buffer.keep(hit.box)
-        self._labels[hit.box.slices][hit.mask] = self._value
+        np.copyto(self._labels[hit.box.slices], self._labels.dtype.type(self._value), where=hit.mask)
         self._host.written(hit.box)
         return hit.box
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_volseg.core import Finding, Geometry, RefusedError, Segmentation, SegmentTable, UsageError, Volume
 from napari_volseg.formats.dicom.segmentation_import import is_segmentation, read_segmentation
 from napari_volseg.formats.files import PathLike
-from napari_volseg.formats.labels import as_labels, require_same_grid, with_unnamed
+from napari_volseg.formats.labels import as_labels, present_values, require_same_grid, with_unnamed
 from napari_volseg.formats.metaimage import is_metaimage
 from napari_volseg.formats.metaimage import read_header as read_metaimage_header
 from napari_volseg.formats.nifti import read_volume
@@ -104,4 +104,4 @@ def _segmentation(path: Path, voxels: NDArray[Any], volume: Volume, scaling: str
     elif voxels.dtype.kind == "f" and not np.array_equal(voxels, labels):
         message = f"{path.name} holds labels that are not quite integers; they were rounded"
         findings.append(Finding("labels.rounded", message))
-    return Segmentation(labels, volume.geometry, with_unnamed(table, labels), tuple(findings))
+    return Segmentation(labels, volume.geometry, with_unnamed(table, present_values(labels)), tuple(findings))

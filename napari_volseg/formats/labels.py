@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -68,18 +69,21 @@ TABLE_SIZE = 1 << 16
 
 def present_values(labels: NDArray[Any]) -> tuple[int, ...]:
     """Return the label values that occur, without 0, in rising order."""
-    highest = int(labels.max(initial=0))
+    highest = TABLE_SIZE - 1 if labels.dtype in (np.uint8, np.uint16) else int(labels.max(initial=0))
     if highest >= TABLE_SIZE:
         return tuple(int(value) for value in np.unique(labels) if value)
     seen = np.zeros(highest + 1, bool)
     for plane in labels:
-        seen[plane] = True
+        flat = plane.reshape(-1)
+        seen[flat[:1]] = True
+        # Each value that occurs begins a run somewhere, and runs are few.
+        seen[flat[1:][flat[1:] != flat[:-1]]] = True
     return tuple(int(value) for value in np.flatnonzero(seen) if value)
 
 
-def with_unnamed(table: SegmentTable, labels: NDArray[Any]) -> SegmentTable:
+def with_unnamed(table: SegmentTable, present: Iterable[int]) -> SegmentTable:
     """Return the table with a segment for each label value that it lacks."""
-    for value in present_values(labels):
+    for value in present:
         if value not in table:
             table = table.with_segment(Segment(value, f"Segment {value}", color_for(value)))
     return table
@@ -87,4 +91,4 @@ def with_unnamed(table: SegmentTable, labels: NDArray[Any]) -> SegmentTable:
 
 def table_for(segmentation: Segmentation) -> SegmentTable:
     """Return the table that an export writes: every value that occurs has a segment."""
-    return with_unnamed(segmentation.table, segmentation.labels)
+    return with_unnamed(segmentation.table, present_values(segmentation.labels))

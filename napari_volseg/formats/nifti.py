@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -37,8 +38,8 @@ from napari_volseg.formats.nifti_header import (
 )
 from napari_volseg.formats.placement import decide
 from napari_volseg.formats.rescale import looks_like_ct, rescale_into
-from napari_volseg.formats.streams import DAMAGE, GZIP_MAGIC, fill, open_inflated, read_to_end, skip
-from napari_volseg.spatial import display_reorientation, reorient_geometry
+from napari_volseg.formats.streams import DAMAGE, GZIP_MAGIC, fill, open_inflated, planes_of, read_to_end, skip
+from napari_volseg.spatial import apply_reorientation, display_reorientation, invert_reorientation, reorient_geometry
 
 NAME = "NIfTI"
 ENDINGS = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz")
@@ -150,6 +151,30 @@ def read_volume(
         arrivals.add(place[-1])
         progress(Progress(number + 1, len(places), f"Reading {header.image_path.name}"))
     return _volume(header, reorientation, shown)
+
+
+def holds_voxels(header: NiftiHeader, voxels: NDArray[Any]) -> bool:
+    """Tell whether a file holds exactly the voxels (z, y, x) or (t, z, y, x) of a display grid, NaN where they do.
+
+    It is compared plane by plane as it is read, in the memory of one.
+
+    Raises
+    ------
+    RefusedError
+        Where the file is damaged.
+    """
+    meant = apply_reorientation(voxels, invert_reorientation(display_reorientation(header.geometry)))
+    lead = (header.volumes,) if meant.ndim == 4 else ()
+    if header.has_scaling or meant.shape != (*lead, *header.geometry.shape):
+        return False
+    planes = itertools.repeat(_scratch(header), math.prod(meant.shape[:-2]))
+    has_nan = meant.dtype.kind == "f"
+    # All are read, to the checksum at the end.
+    same = [
+        np.array_equal(read, plane, equal_nan=has_nan)
+        for read, plane in zip(_filled(header, planes), planes_of(meant), strict=True)
+    ]
+    return all(same)
 
 
 def _volume(header: NiftiHeader, reorientation: Reorientation, shown: NDArray[Any]) -> Volume:

@@ -1,7 +1,10 @@
-"""NIfTI out: labels and volumes on the source grid, written with nibabel, read back with the reader of ours."""
+"""NIfTI out: labels and volumes on the source grid, the header by nibabel, read back with the reader of ours."""
 
 from __future__ import annotations
 
+import io
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,8 @@ from numpy.typing import NDArray
 
 from napari_volseg.core import Geometry, Segmentation, TimeAxis, UsageError, Volume
 from napari_volseg.formats.files import PathLike
-from napari_volseg.formats.labels import require_same_grid, table_for
-from napari_volseg.formats.nifti import read_volume
+from napari_volseg.formats.labels import present_values, require_same_grid, with_unnamed
+from napari_volseg.formats.nifti import holds_voxels
 from napari_volseg.formats.nifti_header import read_header
 from napari_volseg.formats.publishing import (
     Draft,
@@ -22,10 +25,13 @@ from napari_volseg.formats.publishing import (
     require_same_voxels,
 )
 from napari_volseg.formats.sidecar import read_table, sidecar_path, write_table
+from napari_volseg.formats.streams import deflated, planes_of
 from napari_volseg.spatial import apply_reorientation, invert_reorientation
 
 _LABEL_INTENT = 1002
 _SCANNER = 1
+#: Where voxels begin in a file without extensions: behind the header and the four bytes that say so.
+_SINGLE_FILE_OFFSET = 352
 #: Our units of time in the words of nibabel.
 _TIME_UNITS = {"s": "sec", "ms": "msec"}
 
@@ -60,15 +66,15 @@ def save_labels_nifti(path: PathLike, segmentation: Segmentation, volume: Volume
     target = _nifti_path(path)
     require_no_source(target, volume)
     require_same_grid(segmentation.geometry, volume)
-    labels = segmentation.labels.astype(np.min_scalar_type(int(segmentation.labels.max(initial=0))), copy=False)
-    table = table_for(segmentation)
+    present = present_values(segmentation.labels)
+    table = with_unnamed(segmentation.table, present)
 
     def verify_table(written: Path) -> None:
         require_same_voxels(read_table(written) == table, sidecar_path(target).name)
 
     publish(
         [
-            _draft(target, labels, volume, is_labels=True),
+            _draft(target, segmentation.labels, volume, np.min_scalar_type(max(present, default=0))),
             Draft(sidecar_path(target), lambda temporary: write_table(temporary, table), verify_table),
         ]
     )
@@ -99,7 +105,7 @@ def save_volume_nifti(path: PathLike, volume: Volume) -> Path:
     """
     target = _nifti_path(path)
     require_no_source(target, volume)
-    publish([_draft(target, volume.voxels, volume, is_labels=False)])
+    publish([_draft(target, volume.voxels, volume)])
     return target
 
 
@@ -110,24 +116,53 @@ def _nifti_path(path: PathLike) -> Path:
     return target
 
 
-def _draft(target: Path, voxels: NDArray[Any], volume: Volume, is_labels: bool) -> Draft:
+def _draft(target: Path, voxels: NDArray[Any], volume: Volume, label_type: np.dtype[Any] | None = None) -> Draft:
+    """Return the draft of a file with voxels on the display grid of a volume; of labels, the type is given."""
     origin = volume.origin_provenance
     stored = apply_reorientation(voxels, invert_reorientation(origin.reorientation))
 
     def write(temporary: Path) -> None:
         image = _image(stored, origin.source_geometry)
-        if is_labels:
+        if label_type is not None:
             image.header.set_intent(_LABEL_INTENT)
+            image.header.set_data_dtype(label_type)
         length = "unknown" if origin.details.get("uncalibrated") else "mm"
         image.header.set_xyzt_units(length, _write_time(image.header, volume.time if stored.ndim == 4 else None))
-        nib.save(image, temporary)
+        _save(temporary, image)
 
     def verify(written: Path) -> None:
         header = read_header(written)
         require_same_place(header.geometry, origin.source_geometry, target.name)
-        require_same_voxels(_same(read_volume(header).voxels, voxels), target.name)
+        require_same_voxels(holds_voxels(header, voxels), target.name)
 
     return Draft(target, write, verify)
+
+
+def _save(path: Path, image: nib.Nifti1Image) -> None:
+    """Write an image plane by plane, in the type that its header names; little endian, as most files are.
+
+    nibabel itself would deflate with zlib, and copy the image first.
+    """
+    header = image.header.as_byteswapped("<")
+    header.set_slope_inter(1, 0)
+    header.set_data_offset(_SINGLE_FILE_OFFSET)
+    head = io.BytesIO()
+    header.write_to(head)
+    planes = _converted(np.asanyarray(image.dataobj).transpose(), header.get_data_dtype())
+    with path.open("wb") as stream:
+        if path.name.lower().endswith(".gz"):
+            stream.writelines(deflated(planes, zlib.MAX_WBITS | 16, head.getvalue()))
+        else:
+            stream.write(head.getvalue())
+            stream.writelines(plane.data for plane in planes)
+
+
+def _converted(stored: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """Yield the planes of voxels in another type, contiguous; each is to be used before the next is asked for."""
+    room = np.empty(stored.shape[-2:], dtype)
+    for plane in planes_of(stored):
+        np.copyto(room, plane, casting="unsafe")
+        yield room
 
 
 def _write_time(header: nib.Nifti1Header, axis: TimeAxis | None) -> str:
@@ -152,7 +187,3 @@ def _image(stored: NDArray[Any], geometry: Geometry) -> nib.Nifti1Image:
     if not Geometry.from_ras_ijk(image.header.get_qform(), (i, j, k)).same_grid(geometry):
         image.header["qform_code"] = 0
     return image
-
-
-def _same(read: NDArray[Any], meant: NDArray[Any]) -> bool:
-    return bool(np.array_equal(read, meant, equal_nan=meant.dtype.kind == "f"))

@@ -23,10 +23,9 @@ from napari_volseg.formats.publishing import (
 )
 from napari_volseg.formats.raster import Raster, read_raster
 from napari_volseg.formats.sidecar import read_table, sidecar_path, write_table
+from napari_volseg.formats.streams import deflated, planes_of
 from napari_volseg.spatial import apply_reorientation, invert_reorientation
 
-#: Level 1 is several times faster than zlib's default and costs a few per cent of size.
-_LEVEL = 1
 _NRRD_TYPES = {
     "i1": "int8",
     "u1": "uint8",
@@ -116,7 +115,7 @@ def nrrd_draft(target: Path, voxels: NDArray[Any], volume: Volume, keys: Mapping
         header = "\n".join([*_nrrd_lines(stored, volume), *_key_lines(keys or {}), "", ""])
         with temporary.open("wb") as stream:
             stream.write(header.encode())
-            stream.writelines(_deflated(stored, zlib.MAX_WBITS | 16))
+            stream.writelines(deflated(planes_of(stored), zlib.MAX_WBITS | 16))
 
     return Draft(target, write, _verifier(target, voxels, volume, nrrd.read_header))
 
@@ -124,7 +123,7 @@ def nrrd_draft(target: Path, voxels: NDArray[Any], volume: Volume, keys: Mapping
 def _metaimage_drafts(target: Path, voxels: NDArray[Any], volume: Volume) -> tuple[Draft, ...]:
     """Return the draft of a .mha, or those of the data file and the header of a .mhd."""
     stored = _stored(voxels, volume, target)
-    content = list(_deflated(stored, zlib.MAX_WBITS))
+    content = list(deflated(planes_of(stored), zlib.MAX_WBITS))
     detached = target.name.lower().endswith(".mhd")
     data = target.with_suffix(".zraw")
     lines = _metaimage_lines(stored, volume, sum(map(len, content)), data.name if detached else "LOCAL")
@@ -171,14 +170,6 @@ def _stored(voxels: NDArray[Any], volume: Volume, target: Path) -> NDArray[Any]:
             "export.type",
         )
     return apply_reorientation(voxels, invert_reorientation(volume.origin_provenance.reorientation))
-
-
-def _deflated(stored: NDArray[Any], wbits: int) -> Iterator[bytes]:
-    """Yield voxels, little endian in file order, as a zlib or gzip stream."""
-    engine = zlib.compressobj(_LEVEL, zlib.DEFLATED, wbits)
-    for place in np.ndindex(stored.shape[:-2]):
-        yield engine.compress(np.ascontiguousarray(stored[place], stored.dtype.newbyteorder("<")).data)
-    yield engine.flush()
 
 
 def _verifier(

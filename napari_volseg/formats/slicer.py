@@ -28,7 +28,14 @@ from napari_volseg.core import (
 )
 from napari_volseg.core.segments import AlgorithmType, Status
 from napari_volseg.formats.files import PathLike
-from napari_volseg.formats.labels import TABLE_SIZE, as_labels, require_same_grid, table_for, with_unnamed
+from napari_volseg.formats.labels import (
+    TABLE_SIZE,
+    as_labels,
+    present_values,
+    require_same_grid,
+    table_for,
+    with_unnamed,
+)
 from napari_volseg.formats.nrrd import read_header
 from napari_volseg.formats.placement import as_image
 from napari_volseg.formats.publishing import Draft, publish, require_same_voxels
@@ -127,7 +134,7 @@ def read_seg_nrrd(raster: Raster, volume: Volume) -> Segmentation:
         targets = {value: target for (of_layer, value), target in entries_to.items() if of_layer == number}
         _add(part, _relabelled(layer, targets), raster.path.name)
     table = SegmentTable(tuple(replace(e.segment, value=entries_to[(e.layer, e.value)]) for e in entries))
-    return Segmentation(smallest(labels), volume.geometry, with_unnamed(table, labels))
+    return Segmentation(smallest(labels), volume.geometry, with_unnamed(table, present_values(labels)))
 
 
 def _relabelled(layer: NDArray[Any], targets: Mapping[int, int]) -> NDArray[np.uint32]:

@@ -11,7 +11,7 @@ import pint
 from napari.layers import Image, Labels, Layer, Points
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_volseg.core import Segmentation, SegmentTable, Volume, Window
+from napari_volseg.core import Box, Segmentation, SegmentTable, Volume, Window
 
 SEGMENTS = "Segments"
 PROMPTS = "Prompts"
@@ -77,6 +77,32 @@ def labels_layer(segmentation: Segmentation) -> Labels:
     )
     keep_untouched(layer)
     return layer
+
+
+def draw_box(layer: Labels, box: Box, normal: int, index: int) -> None:
+    """Draw the part of the shown slice again that lies in a box of voxels which were written.
+
+    Labels of 8 and 16 bits go to the screen as they are, and what napari shows of them is a view of their memory: it
+    is up to date already, and only the part of the texture has to follow.
+
+    Parameters
+    ----------
+    layer
+        Shown in 2D.
+    box
+        What was written (z, y, x); it meets the slice.
+    normal
+        Axis that counts the slices; the other two are shown in their order, as in every plane of ours.
+    index
+        The slice.
+    """
+    if layer.data.dtype.itemsize > 2:
+        layer.refresh(thumbnail=False, highlight=False, extent=False)
+    elif layer.visible:
+        place: list[slice | int] = [*box.slices]
+        place[normal] = index
+        offset = [start for axis, start in enumerate(box.start) if axis != normal]
+        layer.events.labels_update(data=layer.data[tuple(place)], offset=offset)
 
 
 def segment_colormap(table: SegmentTable) -> DirectLabelColormap:

@@ -39,6 +39,16 @@ def test_no_failing_call_loses_what_was_acknowledged():
 
 
 @FORKS
+def test_a_disk_that_hangs_is_told_at_once_and_holds_everything_when_it_goes_on():
+    result = run("hang.py")
+    assert result["told after s"] < 1
+    assert result["kept in the spare folder meanwhile"]
+    assert result["steps at home"] == result["steps made"] == result["steps there"] + 1 > 3
+    assert result["same labels"]
+    assert result["left in the spare folder"] == []
+
+
+@FORKS
 def test_a_damaged_file_opens_as_it_once_was_or_not_at_all():
     result = run("faults.py", "--damage", "150", "--seed", "1")["damage"]
     assert result["wrong"] == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_volseg.app import session_file
+from napari_volseg.app import session_changes
 from napari_volseg.app.recovery import recover
 from napari_volseg.app.session_database import connect, read_base, read_dropped
 from napari_volseg.app.session_file import SessionFile
@@ -23,9 +23,9 @@ TABLE = SegmentTable((Segment(1, "one"), Segment(2, "two")))
 
 @pytest.fixture(autouse=True)
 def tidy_soon(monkeypatch):
-    monkeypatch.setattr(session_file, "IDLE_SECONDS", 0.0)
-    monkeypatch.setattr(session_file, "BASE_EVERY", 6)
-    monkeypatch.setattr(session_file, "BASE_BEHIND", 2)
+    monkeypatch.setattr(session_changes, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(session_changes, "BASE_EVERY", 6)
+    monkeypatch.setattr(session_changes, "BASE_BEHIND", 2)
 
 
 def unexpected(error: RefusedError) -> None:
@@ -99,7 +99,7 @@ def test_the_file_keeps_as_many_bytes_of_steps_as_it_may(tmp_path, monkeypatch):
     assert file.flush()
     time.sleep(0.2)
     budget = edit.history.nbytes // 2
-    monkeypatch.setattr(session_file, "FILE_BYTE_BUDGET", budget)
+    monkeypatch.setattr(session_changes, "FILE_BYTE_BUDGET", budget)
     for number in range(10, 14):
         step(edit, number)
     assert file.flush()

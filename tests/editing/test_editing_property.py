@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_volseg.app import session_file
+from napari_volseg.app import session_changes
 from napari_volseg.app.recovery import recover
 from napari_volseg.app.session_file import SessionFile
 from napari_volseg.core import (
@@ -287,7 +287,7 @@ def reopened(path: Path) -> tuple[EditSession, SessionFile]:
 @given(st.lists(st.one_of(actions, actions, short, rests, st.just(("reopen",))), min_size=8, max_size=30))
 def test_any_sequence_of_edits_is_in_the_session_file(sequence: list[tuple]) -> None:
     tidy_often = {"BASE_EVERY": 3, "BASE_BEHIND": 1, "IDLE_SECONDS": 0.0}
-    with tempfile.TemporaryDirectory() as folder, mock.patch.multiple(session_file, **tidy_often):
+    with tempfile.TemporaryDirectory() as folder, mock.patch.multiple(session_changes, **tidy_often):
         path, reference = Path(folder) / "case.volseg", Reference()
         segmentation = Segmentation(initial(), Geometry.from_spacing(SHAPE), TABLE)
         file = SessionFile.create(path, segmentation, {}, unexpected)

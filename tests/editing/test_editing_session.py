@@ -330,6 +330,17 @@ class TestHistory:
         assert history.total_position == 6
         assert [s.name for s in history.steps] == [str(z) for z in range(history.dropped, 6)]
 
+    def test_the_bytes_are_counted_on_and_on_yet_right(self) -> None:
+        noise = np.random.default_rng(0).random((40, *SHAPE)) < 0.5
+        edit = session(byte_budget=900)
+        for number, mask in enumerate(noise):
+            edit.apply(BoxMask.of(mask), number % 2, name=str(number), author=HAND)
+            if number % 7 == 3:
+                edit.undo()
+                edit.undo()
+            assert edit.history.nbytes == sum(step.nbytes for step in edit.history.steps)
+        assert edit.history.dropped > 0
+
     def test_the_newest_step_stays_whatever_it_costs(self) -> None:
         edit = session(byte_budget=1)
         before = edit.segmentation.labels.copy()

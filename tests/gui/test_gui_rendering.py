@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QEvent
 
 from napari_volseg.app import Application
-from napari_volseg.core import Box, Geometry, SegmentTable, Volume, Window
+from napari_volseg.core import Box, BoxMask, Geometry, SegmentTable, Volume, Window
 from napari_volseg.editing import Author
 from napari_volseg.viewer import ViewerBinding
 
@@ -163,6 +163,23 @@ def test_a_stroke_with_the_real_mouse_lands_and_is_drawn(shown, qtbot) -> None:
     qtbot.keyClick(canvas, Qt.Key_Z, Qt.ControlModifier)
     app.jobs.inbox.pump()
     assert tinted(picture(viewer), (0, 255, 0)).sum() == before
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_a_changed_box_looks_as_if_all_were_drawn_anew(plane, shown) -> None:
+    app, viewer = shown
+    app.view.plane, viewer.layers["Prompts"].visible = plane, False
+    before = picture(viewer)
+    box = Box.of([n // 2 - 3 for n in SHAPE], [n // 2 + d for n, d in zip(SHAPE, (2, 5, 9), strict=True)])
+    session, author = app.case.session, Author("tool", "test")
+    for value in (2, 4):
+        session.apply(BoxMask(box, np.ones(box.shape, bool)), value, name="Box", author=author)
+        app.jobs.inbox.pump()
+        box = box.shift((0, -2, -1))
+    after = picture(viewer)
+    viewer.layers["Segments"].refresh()
+    assert (after != before).any(-1).sum() > 500
+    assert np.array_equal(after, picture(viewer))
 
 
 def test_keys_of_naparis_layers_do_not_shadow_ours(shown, qtbot) -> None:

@@ -27,7 +27,33 @@ def drawn(layer) -> list[object]:
     """Collect one entry for each time that a layer sends its slice to the screen."""
     times: list[object] = []
     layer.events.set_data.connect(lambda: times.append(1))
+    layer.events.labels_update.connect(lambda: times.append(1))
     return times
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_what_was_written_reaches_the_screen_at_its_place(binding, app, viewer, plane) -> None:
+    app.view.plane = plane
+    labels, order = app.case.segmentation.labels, viewer.dims.order
+
+    def wanted() -> np.ndarray:
+        return labels.transpose(order)[viewer.dims.current_step[order[0]]]
+
+    screen = wanted().copy()
+
+    def draw(event) -> None:
+        place = tuple(slice(a, a + n) for a, n in zip(event.offset, event.data.shape, strict=True))
+        screen[place] = event.data
+
+    binding.labels.events.labels_update.connect(draw)
+    binding.labels.events.set_data.connect(lambda: pytest.fail("the whole slice was drawn"))
+    rng = np.random.default_rng(0)
+    for value in rng.integers(0, 3, 30):
+        start = rng.integers(0, labels.shape)
+        paint(app, start, np.minimum(labels.shape, start + rng.integers(1, 9, 3)), int(value))
+        app.jobs.inbox.pump()
+        assert np.array_equal(screen, wanted())
+    assert screen.any()
 
 
 def test_layers_hold_the_cases_own_memory(binding, app, viewer) -> None:

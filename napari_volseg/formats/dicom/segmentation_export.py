@@ -25,7 +25,7 @@ from napari_volseg.formats.dicom.segmentation_import import frames_of, read_bina
 from napari_volseg.formats.dicom.segmentation_sources import refuse_without_source_slices, source_images
 from napari_volseg.formats.dicom.uids import complete_uids
 from napari_volseg.formats.files import PathLike
-from napari_volseg.formats.labels import present_values, require_same_grid, table_for
+from napari_volseg.formats.labels import present_values, require_same_grid, with_unnamed
 from napari_volseg.formats.publishing import (
     Draft,
     publish,
@@ -113,8 +113,8 @@ def save_dicom_seg(path: PathLike, segmentation: Segmentation, volume: Volume) -
 
 
 def _segments_with_voxels(segmentation: Segmentation) -> list[Segment]:
-    present = set(present_values(segmentation.labels))
-    segments = [segment for segment in table_for(segmentation) if segment.value in present]
+    present = present_values(segmentation.labels)
+    segments = [segment for segment in with_unnamed(segmentation.table, present) if segment.value in present]
     if not segments:
         raise RefusedError(
             "there is no labelled voxel to save: a DICOM segmentation needs at least one", "export.empty"

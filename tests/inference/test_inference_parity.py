@@ -11,6 +11,7 @@ import torch
 
 from napari_volseg.core import CancelToken, Geometry, Volume
 from napari_volseg.inference import NnunetModel
+from napari_volseg.inference.engine import prepare_volumes, reorientation_for
 from napari_volseg.inference.sliding import WindowGrid, stream_logits
 
 pytest.importorskip("nnunetv2")
@@ -66,11 +67,12 @@ def test_images_logits_and_labels_are_nnunets(trained_folder: Path, monkeypatch:
 
     model = NnunetModel(trained_folder)
     volume = Volume(image, Geometry.from_spacing(image.shape, spacing))
-    ours = model._prepare(volume, model._reorientation(volume), CancelToken())
-    np.testing.assert_allclose(ours.voxels, their_image[0], atol=1e-4)
+    ours = prepare_volumes([volume], reorientation_for(volume, model.card), model.plan, CancelToken())
+    np.testing.assert_allclose(ours.voxels, their_image, atol=1e-4)
     network = model._network_on(torch.device("cpu"))
-    grid = WindowGrid(ours.voxels.shape, model.plan.patch_size)
+    grid = WindowGrid(ours.shape, model.plan.patch_size)
     with torch.inference_mode():
         blocks = [p.clone() for _, p in stream_logits(network, torch.from_numpy(ours.voxels), grid, 3, lambda: None)]
-    assert (torch.cat(blocks, 1) - their_logits).abs().max() < 1e-3
+    our_logits = torch.cat(blocks, 1).movedim(1, grid.axis + 1)
+    assert (our_logits - their_logits).abs().max() < 1e-3
     assert np.mean(model.predict(volume).labels == their_labels) > 0.9999

@@ -65,7 +65,8 @@ def tiny(patch: list[int] | None = None) -> Callable[[Json], None]:
 
 def _recipe(number: int, name: str, **options: object) -> Recipe:
     defaults = {"channel_names": ("T1",), "labels": LABELS, "adjust": tiny(), "target_spacing": SOFT}
-    return Recipe(number, name, **{**defaults, "epochs": 6, "iterations": 25, **options})  # type: ignore[arg-type]
+    schedule = {"adam": True, "epochs": 4, "iterations": 30}
+    return Recipe(number, name, **{**defaults, **schedule, **options})  # type: ignore[arg-type]
 
 
 REGIONS = {"background": 0, "hippocampus": [1, 2], "posterior": 2}
@@ -79,7 +80,7 @@ VARIANTS = {
         _recipe(22, "Anisotropic", channel_names=("CT",), target_spacing=(4.0, 1.2, 1.1)), thinned(0, 4)
     ),
     "regions": Variant(_recipe(23, "Regions", labels=REGIONS, regions_class_order=(1, 2))),
-    "two folds": Variant(_recipe(24, "Folds", folds=(0, 1), epochs=4)),
+    "two folds": Variant(_recipe(24, "Folds", folds=(0, 1))),
     "2D": Variant(_recipe(25, "Flat", configuration="2d")),
     "two channels": Variant(_recipe(26, "Channels", channel_names=("T1", "rescale_to_0_1")), with_edges),
     "residual, anisotropic, transposed": Variant(
@@ -88,7 +89,7 @@ VARIANTS = {
 }
 
 
-def cases_of(variant: Variant, data: Path, count: int = 60) -> Iterator[Case]:
+def cases_of(variant: Variant, data: Path, count: int = 40) -> Iterator[Case]:
     """Yield a variant's cases."""
     return (variant.change(case) for case in read_cases(data, count))
 

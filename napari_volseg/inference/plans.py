@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from napari_volseg.inference.architectures import Architecture, Triple, parse_architecture
@@ -116,7 +116,7 @@ class Plan:
     normalizations: tuple[Normalization, ...]
     image_resampling: Resampling
     output_resampling: Resampling
-    windows: Windows = Windows()
+    windows: Windows = field(default_factory=Windows)
     orientation: str = ""
 
     @property

@@ -8,7 +8,7 @@ needs and not several float64 copies.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -179,6 +179,10 @@ class Scaling:
             return cls(-np.inf, np.inf, low, max(float(image.max()) - low, smallest))
         return cls(-np.inf, np.inf, 0.0, 255.0 if rule.scheme == "RGBTo01Normalization" else 1.0)
 
+    def along(self, axis: int) -> Scaling:
+        """Return the scaling for an image whose ``axis`` was moved to the front."""
+        return self if self.inside is None else replace(self, inside=np.moveaxis(self.inside, axis, 0))
+
     def plane(self, image: NDArray[Any], index: int) -> Float32:
         """Return one plane (y, x) of an image (z, y, x) on the network's scale."""
         source = image[index].astype(np.float32)
@@ -202,7 +206,7 @@ def _resample(
     """
     first = apart or 0
     order_first = rule.order if apart is None else rule.order_z
-    image, out = np.moveaxis(image, first, 0), np.moveaxis(out, first, 0)
+    image, out, scaling = np.moveaxis(image, first, 0), np.moveaxis(out, first, 0), scaling.along(first)
     planes, ranges = _resize_planes(image, scaling, out.shape[1:], rule.order, cancel)
     if apart is not None:
         np.clip(planes, ranges[:, 0, None, None], ranges[:, 1, None, None], out=planes)

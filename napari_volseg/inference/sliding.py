@@ -1,9 +1,9 @@
 """Sliding-window inference that gives its result away band by band.
 
-Windows follow nnU-Net's rule and are blended by its Gaussian, in float32. They form a full product grid, so weights and
-their sums are products along the axes: each window's profile is divided by the sum beforehand, what is added up is
-final as soon as no later window reaches it, and there is no count map. Windows advance along the axis that leaves the
-smallest band open: memory holds one window's depth of logits, however long the volume.
+Windows follow nnU-Net's rule and are blended by its Gaussian, in float32. They form a full product grid, so weights
+and their sums are products along the axes: each window's profile is divided by the sum beforehand, what is added up
+is final as soon as no later window reaches it, and there is no count map. Windows advance along the axis that leaves
+the smallest band open: memory holds one window's depth of logits, however long the volume.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class WindowGrid:
 
     shape: tuple[int, int, int]
     patch: tuple[int, int, int]
-    rule: Windows = Windows()
+    rule: Windows = Windows()  # frozen, so one default serves all
 
     @cached_property
     def axis(self) -> int:

@@ -86,13 +86,17 @@ def test_normalizations(plan: Plan, image: NDArray[np.int16]) -> None:
     np.testing.assert_array_equal(normalized(Normalization("ZScoreNormalization"), np.full((3, 3, 3), 7)), 0)
 
 
-def test_z_score_inside_the_non_zero_region_leaves_the_rest_alone(plan: Plan) -> None:
+@pytest.mark.parametrize("coarse", [0, 1, 2])
+def test_z_score_inside_the_non_zero_region_leaves_the_rest_alone(plan: Plan, coarse: int) -> None:
     image = np.zeros((4, 6, 6), np.float32)
     image[:, 1:, 1:] = np.random.default_rng(1).normal(50, 9, (4, 5, 5))
     image[0, 0, 0] = 40.0
     inside = image != 0
     rule = Normalization("ZScoreNormalization", inside_only=True)
-    voxels = prepare([image], (1.0, 1.0, 1.0), replace(plan, normalizations=(rule,))).voxels[0]
+    spacing = [1.0, 1.0, 1.0]
+    spacing[coarse] = 4.0  # of image and network: the axis is apart, and nothing is resampled
+    same = replace(plan, spacing=tuple(spacing), normalizations=(rule,))
+    voxels = prepare([image], spacing, same).voxels[0]
     assert not voxels[~inside].any()
     np.testing.assert_allclose(
         voxels[inside], (image[inside] - image[inside].mean()) / image[inside].std(), atol=1e-4

@@ -70,7 +70,7 @@ class Workshop:
         for name, folder in self.folders.items():
             folder.mkdir(parents=True, exist_ok=True)
             os.environ[name] = str(folder)
-        os.environ |= {"nnUNet_n_proc_DA": "1", "nnUNet_compile": "false"}
+        os.environ.update(nnUNet_compile="false")
 
     def model_folder(self, recipe: Recipe) -> Path:
         """Return where nnU-Net leaves the trained model."""
@@ -100,6 +100,7 @@ class Workshop:
             preprocess,
         )
 
+        os.environ.update(nnUNet_n_proc_DA="1")  # planning takes no 0
         write_dataset(self.folders["nnUNet_raw"] / recipe.dataset, recipe, cases)
         extract_fingerprints([recipe.number], num_processes=1, show_progress_bar=False)
         plan_experiments(
@@ -121,7 +122,7 @@ class Workshop:
 
         if (folder / "checkpoint_final.pth").is_file():
             return
-        os.environ.update(nnUNet_n_proc_DA="0")  # augment in this process; planning takes no 0
+        os.environ.update(nnUNet_n_proc_DA="0")  # augment in this process
         goes_on = (folder / "checkpoint_latest.pth").is_file()
         trainer = get_trainer_from_args(
             recipe.dataset,
@@ -144,8 +145,8 @@ def _adam(trainer: Any) -> tuple[Any, Any]:
     from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
     from torch.optim import AdamW
 
-    optimizer = AdamW(trainer.network.parameters(), lr=2e-3, weight_decay=trainer.weight_decay)
-    return optimizer, PolyLRScheduler(optimizer, 2e-3, trainer.num_epochs)
+    optimizer = AdamW(trainer.network.parameters(), lr=6e-3, weight_decay=trainer.weight_decay)
+    return optimizer, PolyLRScheduler(optimizer, 6e-3, trainer.num_epochs)
 
 
 def make_splits(cases: list[Case], recipe: Recipe) -> list[Json]:

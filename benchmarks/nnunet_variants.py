@@ -57,7 +57,7 @@ def tiny(patch: list[int] | None = None) -> Callable[[Json], None]:
         kwargs["features_per_stage"] = [8 * 2 ** min(stage, 3) for stage in range(stages)]
         if "n_blocks_per_stage" in kwargs:
             kwargs["n_blocks_per_stage"] = [1, 2, 2, 2, 2, 2, 2][:stages]
-        configuration["batch_size"] = 2 if len(configuration["patch_size"]) == 3 else 12
+        configuration["batch_size"] = 1 if len(configuration["patch_size"]) == 3 else 12
         configuration["patch_size"] = patch or configuration["patch_size"]
 
     return adjust
@@ -65,7 +65,7 @@ def tiny(patch: list[int] | None = None) -> Callable[[Json], None]:
 
 def _recipe(number: int, name: str, **options: object) -> Recipe:
     defaults = {"channel_names": ("T1",), "labels": LABELS, "adjust": tiny(), "target_spacing": SOFT}
-    schedule = {"adam": True, "epochs": 4, "iterations": 30}
+    schedule = {"adam": True, "epochs": 3, "iterations": 50}
     return Recipe(number, name, **{**defaults, **schedule, **options})  # type: ignore[arg-type]
 
 

@@ -17,10 +17,10 @@ def small(configuration: Json) -> None:
     """Make the planned network small enough for a CPU."""
     kwargs = configuration["architecture"]["arch_kwargs"]
     kwargs["features_per_stage"] = [min(16 * 2**stage, 128) for stage in range(kwargs["n_stages"])]
-    configuration["batch_size"] = 4
+    configuration["batch_size"] = 2
 
 
-RECIPE = Recipe(4, "Hippocampus", ("T1",), LABELS, small, epochs=16, iterations=25)
+RECIPE = Recipe(4, "Hippocampus", ("T1",), LABELS, small, adam=True, epochs=7, iterations=30)
 
 
 def main() -> None:

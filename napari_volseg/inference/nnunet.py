@@ -16,13 +16,13 @@ from napari_volseg.core import (
     ProgressCallback,
     RefusedError,
     Segment,
-    UsageError,
     Volume,
     color_for,
     no_progress,
 )
+from napari_volseg.inference.backends import open_module
 from napari_volseg.inference.checkpoints import Checkpoint, read_checkpoint
-from napari_volseg.inference.devices import import_torch, wait_for
+from napari_volseg.inference.devices import import_torch
 from napari_volseg.inference.engine import LoadedNetwork, Run, run_network
 from napari_volseg.inference.folders import find_weights, read_json, sha256_of
 from napari_volseg.inference.model import BandCallback, Prediction, no_bands
@@ -32,8 +32,6 @@ from napari_volseg.inference.sliding import Network
 
 if TYPE_CHECKING:
     import torch
-
-BACKENDS = ("auto", "torch")
 
 
 class NnunetModel:
@@ -59,6 +57,7 @@ class NnunetModel:
     def __init__(self, folder: Path | str, *, mirroring: bool = False) -> None:
         self.folder = Path(folder)
         self.mirroring = mirroring
+        self._opened: tuple[tuple[str, str, int], LoadedNetwork] | None = None
         self._weights_paths = find_weights(self.folder)
         card_path = self.folder / "card.json"
         self._facts: Mapping[str, Any] = read_json(card_path) if card_path.is_file() else {}
@@ -90,13 +89,20 @@ class NnunetModel:
         bands: BandCallback = no_bands,
     ) -> Prediction:
         """Label a volume; see `SegmentationModel.predict`."""
-        if backend not in BACKENDS:
-            raise UsageError(f"back end {backend!r} is unknown to this model: choose one of {', '.join(BACKENDS)}")
         run = Run(device, backend, progress, cancel or CancelToken(), bands)
-        return run_network(self.plan, self.card, self._load, (volume, *further), run)
+        return run_network(self.plan, self.card, self.open_network, (volume, *further), run)
 
-    def _load(self, device: torch.device, _: str) -> LoadedNetwork:
-        return LoadedNetwork(self._network_on(device), "torch")
+    def open_network(self, device: torch.device, backend: str = "auto") -> LoadedNetwork:
+        """Return the mean forward pass of all folds on a device; the last one that was asked for is kept."""
+        wanted = (str(device), backend, import_torch().get_num_threads())
+        if self._opened is None or self._opened[0] != wanted:
+            window = (1, len(self.plan.channels), *self.plan.patch_size)
+            opened = [open_module(network, window, device, backend) for network in self._networks]
+            axes = self._mirroring_axes if self.mirroring else ()
+            names = dict.fromkeys(name for _, name in opened)
+            loaded = LoadedNetwork(ensemble([network for network, _ in opened], axes), " and ".join(names))
+            self._opened = wanted, loaded
+        return self._opened[1]
 
     @cached_property
     def _checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -128,20 +134,6 @@ class NnunetModel:
                 "model.weights",
             ) from problem
         return network.float().eval()
-
-    def _network_on(self, device: torch.device) -> Network:
-        """Return the mean forward pass of all folds on a device; it returns when the device is done."""
-        networks = [network.to(device) for network in self._networks]
-        axes = self._mirroring_axes if self.mirroring else ()
-
-        def forward(window: torch.Tensor) -> torch.Tensor:
-            total = mirrored_mean(networks[0], window, axes)
-            for network in networks[1:]:
-                total = total + mirrored_mean(network, window, axes)
-            wait_for(device)
-            return total / len(networks)
-
-        return forward
 
     @property
     def _mirroring_axes(self) -> tuple[int, ...]:
@@ -192,6 +184,18 @@ def _segment(value: int, name: str, algorithm: str, facts: Mapping[str, Any]) ->
         algorithm_type="AUTOMATIC",
         algorithm_name=algorithm,
     )
+
+
+def ensemble(networks: Sequence[Network], axes: tuple[int, ...] = ()) -> Network:
+    """Return the mean of networks, each averaged over mirrored windows along some axes (z 0, y 1, x 2)."""
+
+    def forward(window: torch.Tensor) -> torch.Tensor:
+        total = mirrored_mean(networks[0], window, axes)
+        for network in networks[1:]:
+            total = total + mirrored_mean(network, window, axes)
+        return total / len(networks)
+
+    return forward
 
 
 def mirrored_mean(network: Network, window: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:

@@ -106,7 +106,6 @@ def test_channels_reach_the_network_in_their_order(two_channels: NnunetModel) ->
         return torch.zeros(1, 3, *window.shape[2:])
 
     two_channels.__dict__["_networks"] = (forward,)
-    two_channels._network_on = lambda device: forward  # type: ignore[method-assign]
     two_channels.predict(a, further=[b])
     scored = (a.voxels - a.voxels.mean()) / a.voxels.std()
     np.testing.assert_allclose(seen[0][0, 0], scored[:4, :8, :8], atol=1e-4)
@@ -121,15 +120,15 @@ def test_missing_and_displaced_channels_are_refused(two_channels: NnunetModel) -
 
 
 def test_folds_are_averaged(trained_folder: Path, checkpoint: Json) -> None:
-    single = NnunetModel(trained_folder)._network_on(torch.device("cpu"))
+    single = NnunetModel(trained_folder).open_network(torch.device("cpu"), "torch").forward
     other = copy.deepcopy(checkpoint)
     other["network_weights"] = {name: tensor * 1.5 for name, tensor in checkpoint["network_weights"].items()}
     (trained_folder / "fold_1").mkdir()
     torch.save(other, trained_folder / "fold_1" / "checkpoint_final.pth")
     (trained_folder / "fold_0").rename(trained_folder / "fold_all")
-    second = NnunetModel(trained_folder)._network_on(torch.device("cpu"))
+    second = NnunetModel(trained_folder).open_network(torch.device("cpu"), "torch").forward
     (trained_folder / "fold_all").rename(trained_folder / "fold_0")
-    both = NnunetModel(trained_folder)._network_on(torch.device("cpu"))
+    both = NnunetModel(trained_folder).open_network(torch.device("cpu"), "torch").forward
     window = torch.randn(1, 1, 4, 8, 8)
     with torch.inference_mode():
         expected = (single(window) + second(window)) / 2

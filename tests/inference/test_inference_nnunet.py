@@ -146,7 +146,7 @@ def test_mirroring_averages_over_all_combinations(trained_folder: Path) -> None:
     window = torch.zeros(1, 1, 3, 3, 5)
     window[0, 0, 1, 1, 2] = 8.0
     with torch.inference_mode():
-        following = model._network_on(torch.device("cpu"))(window)[0, 2, 1, 1]
+        following = model.open_network(torch.device("cpu"), "torch").forward(window)[0, 2, 1, 1]
     # half of the eight combinations flip the last axis, and point the other way
     assert following.tolist() == [0.0, 4.0, 0.0, 4.0, 0.0]
 

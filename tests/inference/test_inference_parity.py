@@ -127,7 +127,7 @@ def test_images_logits_and_labels_are_nnunets(
     volumes = [Volume(channel, Geometry.from_spacing(channel.shape, spacing)) for channel in image]
     ours = prepare_volumes(volumes, reorientation_for(volumes[0], model.card), model.plan, CancelToken())
     np.testing.assert_allclose(ours.voxels, their_image, atol=1e-4)
-    network = model._network_on(torch.device("cpu"))
+    network = model.open_network(torch.device("cpu"), "torch").forward
     grid = WindowGrid(ours.shape, model.plan.patch_size)
     outputs = len(model.plan.outputs.names)
     with torch.inference_mode():

@@ -79,8 +79,10 @@ def is_model_folder(folder: Path) -> bool:
     return (folder / "plans.json").is_file() and (folder / "dataset.json").is_file()
 
 
-def find_weights(folder: Path) -> Path:
-    """Return the checkpoint of the first fold that has one, final before best, safetensors before .pth.
+def find_weights(folder: Path) -> tuple[Path, ...]:
+    """Return one checkpoint per trained fold, final before best, safetensors before .pth.
+
+    Folds with a number form an ensemble; ``fold_all``, trained on all cases, is taken where there are no others.
 
     Raises
     ------
@@ -92,15 +94,18 @@ def find_weights(folder: Path) -> Path:
             f"{folder} is not a model folder: plans.json and dataset.json of nnU-Net v2 must lie in it",
             "model.folder",
         )
-    folds = sorted(folder.glob("fold_*"))
-    for name in WEIGHTS_NAMES:
-        for fold in folds:
-            if (fold / name).is_file():
-                return fold / name
+    for pattern in ("fold_[0-9]*", "fold_all"):
+        found = tuple(path for path in map(_checkpoint_in, sorted(folder.glob(pattern))) if path is not None)
+        if found:
+            return found
     raise RefusedError(
         f"{folder} holds no weights: a folder fold_0 with one of {', '.join(WEIGHTS_NAMES)} is needed in it",
         "model.no_weights",
     )
+
+
+def _checkpoint_in(fold: Path) -> Path | None:
+    return next((fold / name for name in WEIGHTS_NAMES if (fold / name).is_file()), None)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
 from napari_volseg.core import (
+    Box,
     CancelToken,
     Finding,
     ModelCard,
@@ -131,6 +133,29 @@ class Prediction:
         return Segmentation(self.labels, volume.geometry, SegmentTable(self.segments))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Band:
+    """A part of a prediction that is final while the rest is still computed.
+
+    Parameters
+    ----------
+    box
+        Where it lies, voxels (z, y, x) of the volume.
+    labels
+        Unsigned integers of the box's shape; a view of the prediction, to be read and not written.
+    """
+
+    box: Box
+    labels: NDArray[Any]
+
+
+BandCallback = Callable[[Band], None]
+
+
+def no_bands(_: Band) -> None:
+    """Ignore bands."""
+
+
 @runtime_checkable
 class SegmentationModel(Protocol):
     """A model that labels a whole volume without being asked where."""
@@ -143,10 +168,12 @@ class SegmentationModel(Protocol):
         self,
         volume: Volume,
         *,
+        further: Sequence[Volume] = (),
         device: str = "auto",
         backend: str = "auto",
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
+        bands: BandCallback = no_bands,
     ) -> Prediction:
         """Label a volume.
 
@@ -154,6 +181,8 @@ class SegmentationModel(Protocol):
         ----------
         volume
             3D, on any grid; its voxels are not changed.
+        further
+            The images of the card's further channels, in their order and on the same grid.
         device
             ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         backend
@@ -162,6 +191,9 @@ class SegmentationModel(Protocol):
             Told once per window, from the thread that calls.
         cancel
             Looked at before every window.
+        bands
+            Told of labels as soon as they are final, from the thread that calls, each voxel at most once; not told
+            where the image had to be straightened.
 
         Raises
         ------

@@ -8,7 +8,7 @@ needs and not several float64 copies.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -29,7 +29,7 @@ class PreparedImage:
     Parameters
     ----------
     voxels
-        (z, y, x) in the network's axes and spacing, normalized.
+        (c, z, y, x): channels in the network's axes and spacing, normalized.
     box
         The non-zero region of the image that it covers, in voxels of the transposed image.
     separate_axis
@@ -40,20 +40,26 @@ class PreparedImage:
     box: Box
     separate_axis: int | None
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the network's grid (z, y, x)."""
+        _, z, y, x = self.voxels.shape
+        return z, y, x
+
 
 def prepare(
-    image: NDArray[Any], spacing: Sequence[float], plan: Plan, cancel: CancelToken | None = None
+    channels: Sequence[NDArray[Any]], spacing: Sequence[float], plan: Plan, cancel: CancelToken | None = None
 ) -> PreparedImage:
     """Crop, normalize and resample an image for a plan's network.
 
     Parameters
     ----------
-    image
-        (z, y, x) in the network's axes (already transposed).
+    channels
+        Arrays (z, y, x) of one shape, in the network's axes (already transposed), as many as the plan has channels.
     spacing
-        Of that image in the same axes, mm.
+        Of the image in the same axes, mm.
     plan
-        Target spacing, normalization and interpolation orders.
+        Target spacing, normalizations and interpolation orders.
     cancel
         Looked at before every plane.
 
@@ -62,12 +68,34 @@ def prepare(
     RefusedError
         Where the image holds values that are not finite.
     """
-    refuse_non_finite(image)
-    box = Box.of_mask(image != 0) or Box.whole(image.shape)
-    shape = resampled_shape(box.shape, spacing, plan.spacing)
-    apart = separate_axis(plan.image_resampling, spacing, plan.spacing)
-    voxels = _resample(image[box.slices], shape, apart, plan, cancel or CancelToken())
-    return PreparedImage(voxels, box, separate_axis(plan.output_resampling, plan.spacing, spacing))
+    for image in channels:
+        refuse_non_finite(image)
+    box = _box_of_content(channels)
+    target = plan.spacing_for(spacing)
+    shape = resampled_shape(box.shape, spacing, target)
+    apart = separate_axis(plan.image_resampling, spacing, target)
+    inside = _inside(channels, box) if any(rule.inside_only for rule in plan.normalizations) else None
+    voxels = np.empty((len(channels), *shape), np.float32)
+    for image, rule, resampled in zip(channels, plan.normalizations, voxels, strict=True):
+        scaling = Scaling.fit(image[box.slices], rule, inside)
+        _resample(image[box.slices], scaling, apart, plan.image_resampling, resampled, cancel or CancelToken())
+    return PreparedImage(voxels, box, separate_axis(plan.output_resampling, target, spacing))
+
+
+def _box_of_content(channels: Sequence[NDArray[Any]]) -> Box:
+    """Return the box around what is not zero in any channel, of shape (z, y, x); the whole where all is zero."""
+    boxes = [box for box in (Box.of_mask(image != 0) for image in channels) if box is not None]
+    if not boxes:
+        return Box.whole(channels[0].shape)
+    return Box.of(np.min([box.start for box in boxes], 0), np.max([box.stop for box in boxes], 0))
+
+
+def _inside(channels: Sequence[NDArray[Any]], box: Box) -> NDArray[np.bool_]:
+    """Return where in the box any channel is not zero, holes filled, as (z, y, x)."""
+    some = channels[0][box.slices] != 0
+    for image in channels[1:]:
+        some |= image[box.slices] != 0
+    return ndimage.binary_fill_holes(some)
 
 
 def refuse_non_finite(image: NDArray[Any]) -> None:
@@ -133,13 +161,16 @@ class Scaling:
     inside: NDArray[np.bool_] | None = None
 
     @classmethod
-    def fit(cls, image: NDArray[Any], rule: Normalization) -> Scaling:
-        """Return the scaling of an image (z, y, x) by a rule."""
+    def fit(cls, image: NDArray[Any], rule: Normalization, content: NDArray[np.bool_] | None = None) -> Scaling:
+        """Return the scaling of an image (z, y, x) by a rule.
+
+        ``content``, (z, y, x), is where z-scores look that are restricted to the inside.
+        """
         smallest = 1e-8
         if rule.scheme == "CTNormalization":
             return cls(rule.low, rule.high, rule.mean, max(rule.std, smallest))
         if rule.scheme == "ZScoreNormalization":
-            inside = ndimage.binary_fill_holes(image != 0) if rule.inside_only else None
+            inside = content if rule.inside_only else None
             values = image if inside is None else image[inside]
             mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
             return cls(-np.inf, np.inf, float(mean), max(float(std), smallest), inside)
@@ -147,6 +178,10 @@ class Scaling:
             low = float(image.min())
             return cls(-np.inf, np.inf, low, max(float(image.max()) - low, smallest))
         return cls(-np.inf, np.inf, 0.0, 255.0 if rule.scheme == "RGBTo01Normalization" else 1.0)
+
+    def along(self, axis: int) -> Scaling:
+        """Return the scaling for an image whose ``axis`` was moved to the front."""
+        return self if self.inside is None else replace(self, inside=np.moveaxis(self.inside, axis, 0))
 
     def plane(self, image: NDArray[Any], index: int) -> Float32:
         """Return one plane (y, x) of an image (z, y, x) on the network's scale."""
@@ -158,27 +193,26 @@ class Scaling:
 
 
 def _resample(
-    image: NDArray[Any], shape: Sequence[int], apart: int | None, plan: Plan, cancel: CancelToken
-) -> Float32:
-    """Return the image (z, y, x), scaled and resized to ``shape``; ``apart`` is the axis with an order of its own.
+    image: NDArray[Any],
+    scaling: Scaling,
+    apart: int | None,
+    rule: Resampling,
+    out: Float32,
+    cancel: CancelToken,
+) -> None:
+    """Fill ``out`` (z, y, x) with the scaled and resized image (z, y, x); axis ``apart`` has an order of its own.
 
     Splines overshoot; like nnU-Net, clip to the range of what was resized at once: a plane or the whole image.
     """
-    rule = plan.image_resampling
-    order_z = rule.order if apart is None else rule.order_z
-    image, shape = _bring_first(image, shape, apart or 0)
-    planes, ranges = _resize_planes(image, Scaling.fit(image, plan.normalization), shape[1:], rule.order, cancel)
+    first = apart or 0
+    order_first = rule.order if apart is None else rule.order_z
+    image, out, scaling = np.moveaxis(image, first, 0), np.moveaxis(out, first, 0), scaling.along(first)
+    planes, ranges = _resize_planes(image, scaling, out.shape[1:], rule.order, cancel)
     if apart is not None:
         np.clip(planes, ranges[:, 0, None, None], ranges[:, 1, None, None], out=planes)
-    resized = _resize_axis(planes, 0, shape[0], order_z)
+    _resize_first_axis(planes, order_first, out)
     if apart is None:
-        np.clip(resized, ranges[:, 0].min(), ranges[:, 1].max(), out=resized)
-    return np.ascontiguousarray(np.moveaxis(resized, 0, apart or 0))
-
-
-def _bring_first(image: NDArray[Any], shape: Sequence[int], axis: int) -> tuple[NDArray[Any], list[int]]:
-    rest = [size for i, size in enumerate(shape) if i != axis]
-    return np.moveaxis(image, axis, 0), [shape[axis], *rest]
+        np.clip(out, ranges[:, 0].min(), ranges[:, 1].max(), out=out)
 
 
 def _resize_planes(
@@ -191,12 +225,19 @@ def _resize_planes(
         cancel.check()
         scaled = scaling.plane(image, index)
         ranges[index] = scaled.min(), scaled.max()
-        planes[index] = _resize_axis(_resize_axis(scaled, 0, shape[0], order), 1, shape[1], order)
+        if scaled.shape[0] != shape[0]:
+            scaled = axis_matrix(scaled.shape[0], shape[0], order) @ scaled
+        if scaled.shape[1] != shape[1]:
+            scaled = scaled @ axis_matrix(scaled.shape[1], shape[1], order).T
+        planes[index] = scaled
     return planes, ranges
 
 
-def _resize_axis(array: Float32, axis: int, size: int, order: int) -> Float32:
-    if array.shape[axis] == size:
-        return array
-    matrix = axis_matrix(array.shape[axis], size, order)
-    return np.moveaxis(np.tensordot(matrix, array, (1, axis)), 0, axis)
+def _resize_first_axis(planes: Float32, order: int, out: Float32) -> None:
+    """Fill ``out`` (z, y, x) with planes (z, y, x) resized along z, row by row: no second copy is held."""
+    if len(planes) == len(out):
+        out[:] = planes
+        return
+    matrix = axis_matrix(len(planes), len(out), order)
+    for row in range(out.shape[1]):
+        out[:, row] = matrix @ planes[:, row]

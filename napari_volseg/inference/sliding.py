@@ -1,8 +1,9 @@
-"""Sliding-window inference that gives its result away plane by plane.
+"""Sliding-window inference that gives its result away band by band.
 
-Windows follow nnU-Net's rule and are blended by its Gaussian, in float32. The windows form a full product grid, so
-the sum of weights at a voxel is the product of three sums along the axes, and planes that no later window reaches can
-be normalized and handed on at once: memory holds one window's depth of logits, however long the volume.
+Windows follow nnU-Net's rule and are blended by its Gaussian, in float32. They form a full product grid, so weights
+and their sums are products along the axes: each window's profile is divided by the sum beforehand, what is added up
+is final as soon as no later window reaches it, and there is no count map. Windows advance along the axis that leaves
+the smallest band open: memory holds one window's depth of logits, however long the volume.
 """
 
 from __future__ import annotations
@@ -42,6 +43,27 @@ def gaussian_profile(size: int) -> NDArray[np.float64]:
     return np.maximum(profile, profile[profile > 0].min())
 
 
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """nnU-Net's rule of where windows lie and how much each counts.
+
+    Parameters
+    ----------
+    step
+        Largest step as a share of the window; along an axis of one voxel windows never overlap.
+    """
+
+    step: float = 0.5
+
+    def starts(self, size: int, patch: int) -> tuple[int, ...]:
+        """Return where windows of ``patch`` voxels start along an axis of ``size`` voxels."""
+        return window_starts(size, patch, self.step if patch > 1 else 1.0)
+
+    def profile(self, patch: int) -> NDArray[np.float64]:
+        """Return the weights along one axis of a window."""
+        return gaussian_profile(patch)
+
+
 @dataclass(frozen=True)
 class WindowGrid:
     """The windows over an image.
@@ -52,13 +74,24 @@ class WindowGrid:
         Of the image (z, y, x).
     patch
         Of a window (z, y, x).
-    step
-        Largest step as a share of the window.
+    rule
+        Where windows lie and how much they count.
     """
 
     shape: tuple[int, int, int]
     patch: tuple[int, int, int]
-    step: float = 0.5
+    rule: Windows = Windows()  # frozen, so one default serves all
+
+    @cached_property
+    def axis(self) -> int:
+        """The axis along which bands are finished: the one along which the open band is the smallest share."""
+        shares = [p / n for p, n in zip(self.patch, self.padded_shape, strict=True)]
+        return min(range(3), key=lambda axis: (round(shares[axis], 6), axis))
+
+    @property
+    def open_voxels(self) -> int:
+        """Voxels of the padded image in the open band: one window deep, all across."""
+        return prod(self.padded_shape) // self.padded_shape[self.axis] * self.patch[self.axis]
 
     @cached_property
     def padding(self) -> tuple[tuple[int, int], ...]:
@@ -74,19 +107,28 @@ class WindowGrid:
     @cached_property
     def starts(self) -> tuple[tuple[int, ...], ...]:
         """Per axis (z, y, x), where windows start in the padded image."""
-        return tuple(window_starts(n, p, self.step) for n, p in zip(self.padded_shape, self.patch, strict=True))
+        return tuple(self.rule.starts(n, p) for n, p in zip(self.padded_shape, self.patch, strict=True))
 
     @property
     def windows(self) -> int:
         """Number of windows."""
         return prod(len(starts) for starts in self.starts)
 
-    def weight_sums(self) -> tuple[NDArray[np.float64], ...]:
-        """Return per axis the sum of all windows' weights at each padded voxel."""
+    @cached_property
+    def profiles(self) -> tuple[NDArray[np.float32], ...]:
+        """Per axis the weights (windows, voxels) of each window: at every padded voxel they add up to 1."""
         return tuple(
-            _overlap_add(gaussian_profile(patch), starts, size)
+            normalized_profiles(self.rule.profile(patch), starts, size)
             for patch, starts, size in zip(self.patch, self.starts, self.padded_shape, strict=True)
         )
+
+
+def normalized_profiles(profile: NDArray[np.float64], starts: Sequence[int], size: int) -> NDArray[np.float32]:
+    """Return a window's profile for each of its starts along an axis, divided by the sum of all at each voxel."""
+    total = np.zeros(size)
+    for start in starts:
+        total[_span(start, len(profile))] += profile
+    return np.stack([profile / total[_span(start, len(profile))] for start in starts]).astype(np.float32)
 
 
 def stream_logits(
@@ -97,9 +139,9 @@ def stream_logits(
     Parameters
     ----------
     network
-        Maps (1, 1, z, y, x) of a window's size to (1, channels, z, y, x).
+        Maps (1, c, z, y, x) of a window's size to (1, channels, z, y, x).
     image
-        (z, y, x) float32 of ``grid.shape``, on the device on which to compute.
+        (c, z, y, x) float32 of ``grid.shape``, on the device on which to compute.
     grid
         The windows.
     channels
@@ -110,60 +152,71 @@ def stream_logits(
     Yields
     ------
     int, Tensor
-        Index of a first plane, and logits (channels, planes, y, x) of it and those that follow, without padding. The
-        tensor is overwritten when the next one is asked for.
+        Index of a first plane along ``grid.axis``, and logits (channels, planes, …) of it and those that follow,
+        without padding, that axis moved to the front of the other two. The tensor is overwritten when the next one
+        is asked for.
     """
-    import torch
+    from torch import from_numpy
 
-    padded = torch.nn.functional.pad(image, [n for pair in reversed(grid.padding) for n in pair])
-    weight, inverse = _weights(grid, image)
-    slab = torch.zeros((channels, grid.patch[0], *grid.padded_shape[1:]), device=image.device)
-    for row, top in enumerate(grid.starts[0]):
-        for y, x in product(*grid.starts[1:]):
+    padded = _padded(image, grid)
+    profiles = [from_numpy(profile).to(image.device) for profile in grid.profiles]
+    depth, across = grid.patch[grid.axis], [n for axis, n in enumerate(grid.padded_shape) if axis != grid.axis]
+    slab = image.new_zeros((channels, depth, *across))
+    tops = grid.starts[grid.axis]
+    for row, top in enumerate(tops):
+        for place in _row_of_windows(grid, row):
             before_window()
-            here = _span(y, grid.patch[1]), _span(x, grid.patch[2])
-            logits = network(padded[(_span(top, grid.patch[0]), *here)][None, None])[0]
-            slab[(slice(None), slice(None), *here)].addcmul_(logits.float(), weight)
-        end = grid.starts[0][row + 1] if row + 1 < len(grid.starts[0]) else grid.padded_shape[0]
-        finished = slab[:, : end - top].mul_(inverse[0][top:end]).mul_(inverse[1]).mul_(inverse[2])
-        yield from _without_padding(finished, top, grid)
+            where = [_span(starts[i], n) for starts, i, n in zip(grid.starts, place, grid.patch, strict=True)]
+            logits = network(padded[(slice(None), *where)][None])[0].movedim(grid.axis + 1, 1)
+            across_here = [span for axis, span in enumerate(where) if axis != grid.axis]
+            slab[(slice(None), slice(None), *across_here)].addcmul_(
+                logits.float(), _weight(profiles, place, grid.axis)
+            )
+        end = tops[row + 1] if row + 1 < len(tops) else top + depth
+        yield from _without_padding(slab[:, : end - top], top, grid)
         _advance(slab, end - top)
 
 
-def _weights(grid: WindowGrid, like: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Return a window's weights (z, y, x) and per axis the inverse sums, shaped to multiply (channels, z, y, x)."""
-    import torch
+def _row_of_windows(grid: WindowGrid, row: int) -> Iterator[tuple[int, ...]]:
+    """Yield the windows that end the same band, each as its number along (z, y, x)."""
+    numbers = [range(len(starts)) for starts in grid.starts]
+    numbers[grid.axis] = range(row, row + 1)
+    return product(*numbers)
 
-    def tensor(values: NDArray[np.float64], axis: int) -> Tensor:
-        view = [-1 if i == axis else 1 for i in range(3)]
-        return torch.from_numpy(values.astype(np.float32)).to(like.device).reshape(view)
 
-    z, y, x = (tensor(gaussian_profile(size), axis) for axis, size in enumerate(grid.patch))
-    return z * y * x, [tensor(1 / sums, axis) for axis, sums in enumerate(grid.weight_sums())]
+def _weight(profiles: Sequence[Tensor], place: Sequence[int], axis: int) -> Tensor:
+    """Return the weights of a window, its axes in the order of the slab's."""
+    z, y, x = (profile[i] for profile, i in zip(profiles, place, strict=True))
+    return (z[:, None, None] * y[:, None] * x).movedim(axis, 0)
+
+
+def _padded(image: Tensor, grid: WindowGrid) -> Tensor:
+    if grid.shape == grid.padded_shape:
+        return image
+    from torch.nn.functional import pad
+
+    return pad(image, [n for pair in reversed(grid.padding) for n in pair])
 
 
 def _without_padding(planes: Tensor, first: int, grid: WindowGrid) -> Iterator[tuple[int, Tensor]]:
     """Yield the part of padded planes, the first of which has index ``first``, that lies in the image."""
-    before = [pair[0] for pair in grid.padding]
-    low = max(first, before[0])
-    high = min(first + planes.shape[1], before[0] + grid.shape[0])
+    before = grid.padding[grid.axis][0]
+    low = max(first, before)
+    high = min(first + planes.shape[1], before + grid.shape[grid.axis])
     if low < high:
-        plane = (_span(before[1], grid.shape[1]), _span(before[2], grid.shape[2]))
-        yield low - before[0], planes[(slice(None), slice(low - first, high - first), *plane)]
+        across = [_span(grid.padding[axis][0], grid.shape[axis]) for axis in range(3) if axis != grid.axis]
+        yield low - before, planes[(slice(None), slice(low - first, high - first), *across)]
 
 
 def _advance(slab: Tensor, planes: int) -> None:
-    """Move a slab on by some planes in place: what is still open comes first, the rest is zero."""
-    still_open = slab[:, planes:].clone()
-    slab.zero_()
-    slab[:, : still_open.shape[1]] = still_open
+    """Move a slab on by some planes in place: what is still open comes first, the rest is zero.
 
-
-def _overlap_add(profile: NDArray[np.float64], starts: Sequence[int], size: int) -> NDArray[np.float64]:
-    total = np.zeros(size)
-    for start in starts:
-        total[start : start + len(profile)] += profile
-    return total
+    Plane by plane, as places overlap and a copy of the open part would be half a band more of memory.
+    """
+    still_open = slab.shape[1] - planes
+    for plane in range(still_open):
+        slab[:, plane] = slab[:, plane + planes]
+    slab[:, still_open:] = 0
 
 
 def _span(start: int, length: int) -> slice:

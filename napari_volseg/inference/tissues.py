@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy import ndimage
 from napari_volseg.core import (
     ANATOMICAL_STRUCTURE,
     TISSUE,
+    Box,
     CancelToken,
     Code,
     Color,
@@ -24,7 +25,7 @@ from napari_volseg.core import (
     Volume,
     no_progress,
 )
-from napari_volseg.inference.model import Prediction, RunReport, require_3d
+from napari_volseg.inference.model import Band, BandCallback, Prediction, RunReport, no_bands, require_3d
 from napari_volseg.inference.preprocessing import refuse_non_finite
 from napari_volseg.inference.runs import Stopwatch, peak_memory_bytes
 from napari_volseg.inference.tissue_grid import Mask, WorkingGrid, dilate, erode
@@ -89,12 +90,16 @@ class CtTissues:
         self,
         volume: Volume,
         *,
+        further: Sequence[Volume] = (),
         device: str = "auto",
         backend: str = "auto",
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
+        bands: BandCallback = no_bands,
     ) -> Prediction:
         """Label a CT; see `SegmentationModel.predict`. It runs on the CPU whatever ``device`` is asked for.
+
+        ``further`` images are not looked at, and ``bands`` hears of the whole at once.
 
         Raises
         ------
@@ -108,8 +113,11 @@ class CtTissues:
         _require_ct(volume)
         way = straightening(volume.geometry)
         if way is not None:
-            predict = partial(self.predict, device=device, backend=backend, progress=progress, cancel=cancel)
-            return predict_upright(predict, volume, way, progress, cancel)
+
+            def predict(upright: Sequence[Volume]) -> Prediction:
+                return self.predict(upright[0], device=device, backend=backend, progress=progress, cancel=cancel)
+
+            return predict_upright(predict, (volume,), way, progress, cancel)
         with watch.phase("before"):
             refuse_non_finite(volume.voxels)
         to_display = display_reorientation(volume.geometry)
@@ -124,6 +132,7 @@ class CtTissues:
         with watch.phase("after"):
             tell("surfaces")
             _fill(apply_reorientation(labels, to_display), voxels, zones, cancel)
+        bands(Band(Box.whole(labels.shape), labels))
         report = RunReport(self.NAME, "CPU", "numpy", 0, watch.seconds(), peak_memory_bytes())
         return Prediction(labels, SEGMENTS, report)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from napari_volseg.core import CancelToken, Progress, ProgressCallback, Volume
@@ -12,8 +12,8 @@ from napari_volseg.spatial import Straightening
 
 
 def predict_upright(
-    predict: Callable[[Volume], Prediction],
-    volume: Volume,
+    predict: Callable[[Sequence[Volume]], Prediction],
+    volumes: Sequence[Volume],
     way: Straightening,
     progress: ProgressCallback,
     cancel: CancelToken,
@@ -23,11 +23,11 @@ def predict_upright(
     Parameters
     ----------
     predict
-        Labels a volume whose axes are orthogonal.
-    volume
-        3D, on the source grid of ``way``.
+        Labels volumes whose axes are orthogonal.
+    volumes
+        3D, one per channel, on the source grid of ``way``.
     way
-        From the volume's grid to the upright one; the report of the run keeps it.
+        From the volumes' grid to the upright one; the report of the run keeps it.
     progress
         Told that the image is resampled.
     cancel
@@ -36,13 +36,13 @@ def predict_upright(
     Returns
     -------
     Prediction
-        Labels on the volume's own grid; what the model labelled outside its field of view is left out.
+        Labels on the volumes' own grid; what the model labelled outside its field of view is left out.
     """
     watch = Stopwatch()
     with watch.phase("before"):
         progress(Progress(0, 0, "resampling the tilted slices"))
-        voxels = way.image(volume.voxels, cancel)
-    seen = predict(replace(volume, voxels=voxels, geometry=way.target))
+        upright = [replace(v, voxels=way.image(v.voxels, cancel), geometry=way.target) for v in volumes]
+    seen = predict(upright)
     with watch.phase("after"):
         labels = way.labels_back(seen.labels, cancel)
     around, inside = watch.seconds(), seen.report.seconds

@@ -87,9 +87,12 @@ def checkpoint(plans: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]
     from napari_volseg.inference import build_unet, parse_plan
 
     torch.manual_seed(0)
-    network = build_unet(parse_plan(plans, dataset, "3d_fullres").architecture, 1, 3)
+    plan = parse_plan(plans, dataset, "3d_fullres")
+    network = build_unet(plan.architecture, len(plan.channels), len(plan.outputs.names))
+    flat = plan.spacing[0] is None
+    weights = {name: t.squeeze(2) if flat and t.ndim == 5 else t for name, t in network.state_dict().items()}
     return {
-        "network_weights": as_nnunet_saves(network.state_dict()),
+        "network_weights": as_nnunet_saves(weights),
         "optimizer_state": {"state": {}, "param_groups": []},
         "logging": {"mean_fg_dice": [np.float64(0.5)], "train_losses": [np.float32(-0.25)], "steps": [np.int64(3)]},
         "_best_ema": np.float64(0.75),

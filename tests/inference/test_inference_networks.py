@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -59,3 +61,32 @@ def test_deep_supervision_gives_the_finest_first(network: torch.nn.Module) -> No
         outputs = network(image)
     assert [tuple(o.shape[2:]) for o in outputs] == [(4, 8, 8), (4, 4, 4)]
     assert torch.equal(outputs[0], plain)
+
+
+RESIDUAL = replace(ARCHITECTURE, features=(4, 4, 8), residual=True)
+
+
+def test_residual_encoders_are_named_as_in_nnunet() -> None:
+    shapes = {name: tuple(t.shape) for name, t in build_unet(RESIDUAL, 2, 3).state_dict().items()}
+    assert shapes["encoder.stem.convs.0.conv.weight"] == (4, 2, 1, 3, 3)
+    assert shapes["encoder.stages.0.blocks.1.conv2.norm.bias"] == (4,)
+    # behind a pooling layer, as the stage has a stride; without bias
+    assert shapes["encoder.stages.2.blocks.0.skip.1.conv.weight"] == (8, 4, 1, 1, 1)
+    assert "encoder.stages.2.blocks.0.skip.1.conv.bias" not in shapes
+    assert not any(name.startswith("encoder.stages.1.blocks.0.skip") for name in shapes)
+    assert shapes["decoder.stages.0.convs.0.conv.weight"] == (4, 8, 3, 3, 3)
+
+
+def test_a_residual_block_adds_its_input() -> None:
+    encoder = build_unet(RESIDUAL, 1, 3).encoder
+    block = encoder.stages[1].blocks[0]
+    torch.nn.init.zeros_(block.conv2.norm.weight)
+    image = torch.randn(1, 4, 4, 8, 8)
+    with torch.no_grad():
+        pooled = torch.nn.functional.avg_pool3d(image, (1, 2, 2))
+        torch.testing.assert_close(block(image), torch.nn.functional.leaky_relu(pooled, 0.01))
+
+
+def test_kernels_of_2d_networks_become_one_voxel_thick() -> None:
+    (weight,) = canonical_weights({"encoder.stages.0.0.convs.0.conv.weight": torch.zeros(4, 1, 3, 3)}).values()
+    assert weight.shape == (4, 1, 1, 3, 3)

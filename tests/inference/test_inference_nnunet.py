@@ -45,7 +45,7 @@ def pointing_model(folder: Path, plans: dict[str, Any], dataset: dict[str, Any],
         folder, plans=plans, dataset=dataset, configuration="3d_fullres", weights={"x": torch.zeros(1)}, card=card
     )
     model = NnunetModel(folder)
-    model.__dict__["_network"] = Pointer()
+    model.__dict__["_networks"] = (Pointer(),)
     return model
 
 
@@ -142,11 +142,11 @@ def test_both_kinds_of_weights_give_the_same_labels(
 
 def test_mirroring_averages_over_all_combinations(trained_folder: Path) -> None:
     model = NnunetModel(trained_folder, mirroring=True)
-    model.__dict__["_network"] = Pointer()
+    model.__dict__["_networks"] = (Pointer(),)
     window = torch.zeros(1, 1, 3, 3, 5)
     window[0, 0, 1, 1, 2] = 8.0
     with torch.inference_mode():
-        following = model._network_on(torch.device("cpu"))(window)[0, 2, 1, 1]
+        following = model.open_network(torch.device("cpu"), "torch").forward(window)[0, 2, 1, 1]
     # half of the eight combinations flip the last axis, and point the other way
     assert following.tolist() == [0.0, 4.0, 0.0, 4.0, 0.0]
 

@@ -8,7 +8,8 @@ import pytest
 
 from napari_volseg.core import RefusedError
 from napari_volseg.inference import parse_plan
-from napari_volseg.inference.plans import Resampling
+from napari_volseg.inference.outputs import Exclusive, Regions
+from napari_volseg.inference.plans import Normalization, Resampling
 
 Json = dict[str, Any]
 
@@ -36,12 +37,56 @@ def test_facts_of_a_plan(plans: Json, dataset: Json) -> None:
         "spacing": [3.0, 2.0, 1.0],
     }
     plan = parse_plan(plans, dataset, "3d_fullres")
-    assert plan.labels == ("background", "liver", "left_kidney")
+    assert plan.outputs.names == ("background", "liver", "left_kidney")
     assert plan.image_spacing == (1.0, 3.0, 2.0)
-    assert (plan.normalization.low, plan.normalization.high, plan.normalization.mean) == (-100.0, 200.0, 20.0)
+    (ct,) = plan.normalizations
+    assert (ct.low, ct.high, ct.mean) == (-100.0, 200.0, 20.0)
     assert plan.image_resampling == Resampling(3)
     assert plan.output_resampling == Resampling(1)
     assert plan.orientation == ""
+
+
+def test_regions_paint_in_their_order(plans: Json, dataset: Json) -> None:
+    labels = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3, "ignore": 4}
+    outputs = parse_plan(plans, dataset | {"labels": labels, "regions_class_order": [1, 2, 3]}, "3d_fullres").outputs
+    assert outputs == Regions(("whole", "core", "enhancing"), (1, 2, 3))
+    assert outputs.segments == {1: "whole", 2: "core", 3: "enhancing"}
+
+
+def test_the_ignore_label_has_no_channel(plans: Json, dataset: Json) -> None:
+    labels = {"background": 0, "liver": 1, "ignore": 2}
+    assert parse_plan(plans, dataset | {"labels": labels}, "3d_fullres").outputs == Exclusive(("background", "liver"))
+
+
+def test_each_channel_has_its_normalization(plans: Json, dataset: Json) -> None:
+    plans["configurations"]["3d_fullres"] |= {
+        "normalization_schemes": ["ZScoreNormalization", "CTNormalization"],
+        "use_mask_for_norm": [True, False],
+    }
+    facts = {"mean": 1.0, "std": 2.0, "percentile_00_5": 3.0, "percentile_99_5": 4.0}
+    plans["foreground_intensity_properties_per_channel"]["1"] = facts
+    plan = parse_plan(plans, dataset | {"channel_names": {"1": "CT", "0": "T1"}}, "3d_fullres")
+    assert plan.channels == ("T1", "CT")
+    assert plan.normalizations == (
+        Normalization("ZScoreNormalization", inside_only=True),
+        Normalization("CTNormalization", 1.0, 2.0, 3.0, 4.0),
+    )
+
+
+def test_a_2d_configuration_is_one_voxel_thick(plans: Json, dataset: Json) -> None:
+    flat = plans["configurations"]["3d_fullres"]
+    flat |= {"patch_size": [8, 8], "spacing": [2.0, 1.0]}
+    flat["architecture"]["arch_kwargs"] |= {
+        "conv_op": "torch.nn.modules.conv.Conv2d",
+        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm2d",
+        "kernel_sizes": [[3, 3], [3, 3]],
+        "strides": [[1, 1], [2, 2]],
+    }
+    plan = parse_plan(plans, dataset, "3d_fullres")
+    assert plan.patch_size == (1, 8, 8)
+    assert plan.architecture.strides == ((1, 1, 1), (1, 2, 2))
+    assert plan.image_spacing is None
+    assert plan.spacing_for((7.0, 5.0, 5.0)) == (7.0, 2.0, 1.0)
 
 
 def test_a_configuration_inherits(plans: Json, dataset: Json) -> None:
@@ -60,7 +105,6 @@ def test_a_reader_that_reorients_states_the_orientation(plans: Json, dataset: Js
     ("change", "code", "words"),
     [
         ({"previous_stage": "3d_lowres"}, "model.cascade", "cascade"),
-        ({"patch_size": [64, 64]}, "model.dimension", "3d_fullres"),
         ({"preprocessor_name": "OtherPreprocessor"}, "model.preprocessor", "OtherPreprocessor"),
         ({"normalization_schemes": ["Odd"]}, "model.normalization", "Odd"),
         ({"resampling_fn_data": "resample_torch_fornnunet"}, "model.resampling", "resample_torch_fornnunet"),
@@ -86,9 +130,11 @@ def test_configurations_that_are_refused(plans: Json, dataset: Json, change: Jso
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 2]}, "model.regions"),
+        ({"labels": {"background": 0, "whole": [1, 2], "core": 2}}, "model.regions"),
+        ({"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1]}, "model.regions"),
+        ({"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 1]}, "model.regions"),
         ({"labels": {"background": 0, "liver": 2}}, "model.labels"),
-        ({"channel_names": {"0": "T1", "1": "FLAIR"}}, "model.channels"),
+        ({"channel_names": {"0": "T1", "1": "FLAIR"}}, "model.plans"),
         ({"labels": None}, "model.plans"),
     ],
 )
@@ -101,7 +147,9 @@ def test_datasets_that_are_refused(plans: Json, dataset: Json, change: Json, cod
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (("network_class_name",), "x.residual_unet.ResidualEncoderUNet", "ResidualEncoderUNet is not supported yet"),
+        (("network_class_name",), "x.primus.Primus", "Primus is not supported"),
+        (("arch_kwargs", "conv_op"), "torch.nn.modules.conv.Conv2d", "Conv2d"),
+        (("arch_kwargs", "bottleneck_channels"), 4, "bottleneck"),
         (("arch_kwargs", "norm_op"), "torch.nn.BatchNorm3d", "BatchNorm3d"),
         (("arch_kwargs", "nonlin"), "torch.nn.GELU", "GELU"),
     ],

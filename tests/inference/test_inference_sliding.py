@@ -11,19 +11,26 @@ import torch
 from numpy.typing import NDArray
 from skimage.transform import resize
 
+from napari_volseg.inference.fused import compiled_winners
+from napari_volseg.inference.outputs import Exclusive, Regions
 from napari_volseg.inference.sliding import WindowGrid, gaussian_profile, stream_logits, window_starts
 from napari_volseg.inference.stitching import LabelStitcher
+
+FOUR = Exclusive(("background", "a", "b", "c"))
+COMPILED = pytest.mark.parametrize(
+    "compiled", [False, pytest.param(True, marks=pytest.mark.skipif(compiled_winners() is None, reason="no numba"))]
+)
 
 
 def collect(
     network: Callable[[torch.Tensor], torch.Tensor], image: NDArray[np.float32], grid: WindowGrid, channels: int
 ) -> torch.Tensor:
     blocks, expected = [], 0
-    for first, planes in stream_logits(network, torch.from_numpy(image), grid, channels, lambda: None):
+    for first, planes in stream_logits(network, torch.from_numpy(image)[None], grid, channels, lambda: None):
         assert first == expected
         expected += planes.shape[1]
         blocks.append(planes.clone())
-    return torch.cat(blocks, 1)
+    return torch.cat(blocks, 1).movedim(1, grid.axis + 1)
 
 
 def test_window_starts_follow_nnunets_rule() -> None:
@@ -73,10 +80,11 @@ def test_windows_are_blended_by_their_weights() -> None:
 
 @pytest.mark.parametrize("shape", [(12, 17, 9), (5, 6, 7), (7, 11, 13)])
 @pytest.mark.parametrize("rows", [1, 3, 7])
-def test_labels_are_those_of_the_interpolated_logits(shape: tuple[int, int, int], rows: int) -> None:
+@COMPILED
+def test_labels_are_those_of_the_interpolated_logits(shape: tuple[int, int, int], rows: int, compiled: bool) -> None:
     logits = np.random.default_rng(0).normal(size=(4, 7, 11, 8)).astype(np.float32)
     labels = np.zeros(shape, np.uint8)
-    stitcher = LabelStitcher(logits.shape[1:], labels)
+    stitcher = LabelStitcher(logits.shape[1:], labels, FOUR, compiled=compiled)
     for first in range(0, 7, rows):
         stitcher.add(first, torch.from_numpy(logits[:, first : first + rows]))
     large = np.stack([resize(c, shape, order=1, mode="edge", anti_aliasing=False) for c in logits])
@@ -84,30 +92,65 @@ def test_labels_are_those_of_the_interpolated_logits(shape: tuple[int, int, int]
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_along_a_coarse_axis_the_nearest_logits_count(axis: int) -> None:
+@COMPILED
+def test_along_a_coarse_axis_the_nearest_logits_count(axis: int, compiled: bool) -> None:
     shape = (9, 9, 9)
     logits = np.random.default_rng(0).normal(size=(3, 6, 6, 6)).astype(np.float32)
     labels = np.zeros(shape, np.uint8)
-    LabelStitcher((6, 6, 6), labels, axis).add(0, torch.from_numpy(logits))
+    LabelStitcher((6, 6, 6), labels, Exclusive(("",) * 3), axis, compiled=compiled).add(0, torch.from_numpy(logits))
     nearest = np.take(logits, np.floor((np.arange(9) + 0.5) * 6 / 9).astype(int), axis + 1)
     large = np.stack([resize(c, shape, order=1, mode="edge", anti_aliasing=False) for c in nearest])
     np.testing.assert_array_equal(labels, large.argmax(0))
 
 
-def test_the_first_of_equal_logits_wins() -> None:
+@COMPILED
+def test_regions_paint_one_over_the_other(compiled: bool) -> None:
+    logits = np.random.default_rng(0).normal(size=(3, 5, 6, 7)).astype(np.float32)
+    shape, labels = (8, 9, 7), np.zeros((8, 9, 7), np.uint16)
+    LabelStitcher((5, 6, 7), labels, Regions(("a", "b", "c"), (700, 2, 1)), compiled=compiled).add(
+        0, torch.from_numpy(logits)
+    )
+    expected = np.zeros(shape, int)
+    for value, channel in zip((700, 2, 1), logits, strict=True):
+        expected[resize(channel, shape, order=1, mode="edge", anti_aliasing=False) > 0] = value
+    np.testing.assert_array_equal(labels, expected)
+
+
+@COMPILED
+def test_the_first_of_equal_logits_wins(compiled: bool) -> None:
     labels = np.full((2, 3, 3), 9, np.uint8)
-    LabelStitcher((2, 3, 3), labels).add(0, torch.tensor([0.0, 1.0, 1.0, 0.5]).reshape(4, 1, 1, 1).expand(4, 2, 3, 3))
+    LabelStitcher((2, 3, 3), labels, FOUR, compiled=compiled).add(
+        0, torch.tensor([0.0, 1.0, 1.0, 0.5]).reshape(4, 1, 1, 1).expand(4, 2, 3, 3)
+    )
     assert (labels == 1).all()
+
+
+def test_planes_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match="planes of shape"):
+        LabelStitcher((2, 3, 3), np.zeros((2, 3, 3), np.uint8), FOUR).add(0, torch.zeros(4, 2, 3, 9))
+
+
+def test_bands_advance_along_the_axis_that_leaves_least_open() -> None:
+    grid = WindowGrid((20, 64, 30), (10, 8, 10))
+    assert grid.axis == 1
+    assert grid.open_voxels == 20 * 8 * 30
+    image = np.random.default_rng(0).normal(size=grid.shape).astype(np.float32)
+    np.testing.assert_allclose(collect(lambda window: window * 3, image, grid, 1)[0], image * 3, atol=1e-5)
+
+
+def test_a_window_of_one_voxel_never_overlaps() -> None:
+    grid = WindowGrid((5, 16, 16), (1, 8, 8))
+    assert grid.windows == 5 * 3 * 3
 
 
 def test_memory_holds_one_window_of_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    zeros = torch.zeros
+    new_zeros = torch.Tensor.new_zeros
 
-    def watched(shape: Any, **options: Any) -> torch.Tensor:
+    def watched(self: torch.Tensor, shape: Any, **options: Any) -> torch.Tensor:
         sizes.append(int(np.prod(shape)))
-        return zeros(shape, **options)
+        return new_zeros(self, shape, **options)
 
-    monkeypatch.setattr(torch, "zeros", watched)
+    monkeypatch.setattr(torch.Tensor, "new_zeros", watched)
     collect(lambda window: window, np.zeros((64, 8, 8), np.float32), WindowGrid((64, 8, 8), (4, 8, 8)), 1)
     assert max(sizes) == 4 * 8 * 8

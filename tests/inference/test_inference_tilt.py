@@ -43,7 +43,7 @@ def thresholding_model(folder: Path, plans: dict[str, Any], dataset: dict[str, A
         card={"orientation": "SPL"},
     )
     model = NnunetModel(folder)
-    model.__dict__["_network"] = Threshold()
+    model.__dict__["_networks"] = (Threshold(),)
     return model
 
 
@@ -101,7 +101,7 @@ def test_a_network_sees_balls_as_balls(
 ) -> None:
     model = thresholding_model(tmp_path / "m", plans, dataset)
     model.predict(balls(make(20.0)))
-    (window,) = model.__dict__["_network"].seen
+    (window,) = model.__dict__["_networks"][0].seen
     bright = np.argwhere(window > 0.5)
     large = bright[np.linalg.norm(bright - np.median(bright, axis=0), axis=1) < 12]
     spread = np.linalg.eigvalsh(np.cov(large.T))
@@ -135,7 +135,7 @@ def test_straight_slices_are_given_as_they_are(
     geometry = Geometry.from_spacing(SHAPE, (1.5, 1.5, 1.5))
     volume = Volume(np.random.default_rng(1).random(SHAPE, np.float32) + 1, geometry, "CT", "HU")
     report = model.predict(volume).report
-    (window,) = model.__dict__["_network"].seen
+    (window,) = model.__dict__["_networks"][0].seen
     corner = tuple(slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(window.shape, SHAPE, strict=True))
     np.testing.assert_array_equal(window[corner], volume.voxels)
     assert report.findings == ()

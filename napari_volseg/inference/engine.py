@@ -1,0 +1,229 @@
+"""One way for every network: prepare the image, run windows, bring labels back to the volume band by band."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_volseg.core import (
+    Box,
+    CancelToken,
+    ModelCard,
+    Progress,
+    ProgressCallback,
+    RefusedError,
+    Reorientation,
+    Volume,
+    no_progress,
+)
+from napari_volseg.inference.devices import describe_device, import_torch, resolve_device
+from napari_volseg.inference.model import Band, BandCallback, Prediction, RunReport, no_bands, require_3d
+from napari_volseg.inference.plans import Plan
+from napari_volseg.inference.preprocessing import PreparedImage, prepare
+from napari_volseg.inference.runs import Stopwatch, peak_memory_bytes
+from napari_volseg.inference.sliding import Network, WindowGrid, stream_logits
+from napari_volseg.inference.stitching import LabelStitcher
+from napari_volseg.inference.upright import predict_upright
+from napari_volseg.spatial import (
+    apply_reorientation,
+    invert_reorientation,
+    reorient_geometry,
+    reorientation_to,
+    straightening,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a prediction is run; see `SegmentationModel.predict` for what each means."""
+
+    device: str = "auto"
+    backend: str = "auto"
+    progress: ProgressCallback = no_progress
+    cancel: CancelToken = field(default_factory=CancelToken)
+    bands: BandCallback = no_bands
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedNetwork:
+    """A network that is ready to run.
+
+    Parameters
+    ----------
+    forward
+        Maps (1, c, z, y, x) to (1, channels, z, y, x), both on the device; it returns when the device is done.
+    backend
+        What computes, in words.
+    """
+
+    forward: Network
+    backend: str
+
+
+#: Gives the network for a device and the back end that was asked for.
+NetworkSource = Callable[["torch.device", str], LoadedNetwork]
+
+
+def run_network(
+    plan: Plan, card: ModelCard, source: NetworkSource, volumes: Sequence[Volume], run: Run
+) -> Prediction:
+    """Label a volume.
+
+    Parameters
+    ----------
+    plan
+        What the network expects and what it answers.
+    card
+        The model's card; its orientation, where stated, is that in which the network sees the image.
+    source
+        Loads the network.
+    volumes
+        One per input channel, on one grid.
+    run
+        Device, back end and callbacks.
+    """
+    watch = Stopwatch()
+    _require_channels(volumes, card)
+    way = straightening(volumes[0].geometry)
+    if way is not None:
+        # bands lie on the straightened grid, which is not the one that is looked at
+        inner = partial(run_network, plan, card, source, run=replace(run, bands=no_bands))
+        return predict_upright(inner, volumes, way, run.progress, run.cancel)
+    with watch.phase("before"):
+        device = resolve_device(run.device)
+        run.progress(Progress(0, 0, "preparing the image"))
+        network = source(device, run.backend)
+        to_model = reorientation_for(volumes[0], card)
+        prepared = prepare_volumes(volumes, to_model, plan, run.cancel)
+    grid = WindowGrid(prepared.shape, plan.patch_size, plan.windows)
+    labels = np.zeros(volumes[0].geometry.shape, np.uint8 if max(plan.outputs.values) < 256 else np.uint16)
+
+    def as_seen(array: NDArray[Any]) -> NDArray[Any]:
+        """Return a view of an array on the volume's grid in the axes of the bands, cut to the prepared box."""
+        seen = apply_reorientation(array, to_model).transpose(plan.transpose)[prepared.box.slices]
+        return np.moveaxis(seen, grid.axis, 0)
+
+    _fill(as_seen(labels), network, prepared, grid, plan, device, watch, run, _bands(labels, as_seen, run.bands))
+    report = RunReport(
+        card.id, describe_device(run.device), network.backend, grid.windows, watch.seconds(), peak_memory_bytes()
+    )
+    return Prediction(labels, card.segments, report)
+
+
+def reorientation_for(volume: Volume, card: ModelCard) -> Reorientation:
+    """Return the change of axes to those in which the network sees a volume.
+
+    Without a stated orientation networks have seen arrays as files store them, so the stored grid is used.
+    """
+    if card.orientation:
+        return reorientation_to(volume.geometry, card.orientation)
+    return invert_reorientation(volume.origin_provenance.reorientation)
+
+
+def prepare_volumes(
+    volumes: Sequence[Volume], to_model: Reorientation, plan: Plan, cancel: CancelToken
+) -> PreparedImage:
+    """Return the network's image of volumes on one grid."""
+    spacing = reorient_geometry(volumes[0].geometry, to_model).spacing
+    channels = [apply_reorientation(volume.voxels, to_model).transpose(plan.transpose) for volume in volumes]
+    return prepare(channels, [spacing[axis] for axis in plan.transpose], plan, cancel)
+
+
+def _require_channels(volumes: Sequence[Volume], card: ModelCard) -> None:
+    for volume in volumes:
+        require_3d(volume)
+        if not volume.geometry.same_grid(volumes[0].geometry):
+            raise RefusedError(
+                f"{volume.name} lies on another grid than {volumes[0].name}: resample it to that grid first",
+                "image.channels",
+            )
+    if len(volumes) != len(card.channels):
+        raise RefusedError(
+            f"{card.title} needs {len(card.channels)} images ({', '.join(card.channels)}), and {len(volumes)} came: "
+            "give one image for each of them, in this order",
+            "image.channels",
+        )
+
+
+def _fill(
+    target: NDArray[Any],
+    network: LoadedNetwork,
+    prepared: PreparedImage,
+    grid: WindowGrid,
+    plan: Plan,
+    device: torch.device,
+    watch: Stopwatch,
+    run: Run,
+    finished: Callable[[int, int], None],
+) -> None:
+    """Fill ``target``, a view of the labels in the axes of the bands, and tell which of its planes are finished."""
+    torch = import_torch()
+    order = [grid.axis, *(axis for axis in range(3) if axis != grid.axis)]
+    apart = None if prepared.separate_axis is None else order.index(prepared.separate_axis)
+    a, b, c = (grid.shape[axis] for axis in order)
+    stitcher = LabelStitcher((a, b, c), target, plan.outputs, apart)
+    before_window = window_counter(grid.windows, run.progress, run.cancel)
+    try:
+        with torch.inference_mode():
+            image = torch.from_numpy(prepared.voxels).to(device)
+            logits = stream_logits(network.forward, image, grid, len(plan.outputs.names), before_window)
+            for first, planes in watch.timed("network", logits):
+                with watch.phase("after"):
+                    finished(*stitcher.add(first, planes))
+    except torch.OutOfMemoryError as problem:
+        raise RefusedError(
+            f"the memory of {device} does not suffice for windows of {grid.patch} voxels: choose the device cpu",
+            "device.memory",
+        ) from problem
+
+
+def _bands(
+    labels: NDArray[Any], as_seen: Callable[[NDArray[Any]], NDArray[Any]], tell: BandCallback
+) -> Callable[[int, int], None]:
+    """Return what to call with the first finished plane of the band's axes and one past the last."""
+    places = [as_seen(index) for index in np.broadcast_arrays(*np.ogrid[tuple(map(slice, labels.shape))])]
+
+    def finished(begin: int, end: int) -> None:
+        if begin < end:
+            corners = np.array([[place[begin, 0, 0], place[end - 1, -1, -1]] for place in places])
+            box = Box.of(corners.min(1), corners.max(1) + 1)
+            tell(Band(box, labels[box.slices]))
+
+    return finished
+
+
+def window_counter(
+    windows: int, progress: ProgressCallback, cancel: CancelToken, clock: Callable[[], float] = perf_counter
+) -> Callable[[], None]:
+    """Return what to call before each window: it stops a cancelled run, and tells how far it is and what is left.
+
+    The time left is told from the second window on, as the first pays for loading kernels.
+    """
+    done, second = 0, 0.0
+
+    def before_window() -> None:
+        nonlocal done, second
+        cancel.check()
+        if done == 1:
+            second = clock()
+        left = f", {in_words((clock() - second) / (done - 1) * (windows - done))} left" if done > 1 else ""
+        progress(Progress(done, windows, f"window {done + 1} of {windows}{left}"))
+        done += 1
+
+    return before_window
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration as people say it, such as ``"about 40 s"`` or ``"about 3 min"``."""
+    if seconds < 1:
+        return "under 1 s"
+    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"

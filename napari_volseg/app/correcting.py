@@ -42,6 +42,13 @@ def set_settings(app: Application, tool: SegmentTool, values: Mapping[str, Setti
     app.tools.settings = {**app.tools.settings, **{f"{tool.id}.{name}": value for name, value in values.items()}}
 
 
+def tune(app: Application, tool: SegmentTool, values: Mapping[str, Setting]) -> None:
+    """Keep what the user sets; a tool that judges each voxel for itself shows at once what it would do."""
+    set_settings(app, tool, values)
+    if tool.by_voxel and tool.id == app.tools.segment_tool and why_not(app, tool.id) is None:
+        app.tools.previewing = True
+
+
 def segments_offered(app: Application, tool: SegmentTool, parameter: OtherSegment) -> dict[int, str]:
     """Return names of the segments that a parameter can be set to, by label value: all but what the tool acts on."""
     none = {0: parameter.none} if parameter.none else {}

@@ -86,7 +86,8 @@ def labels_layer(segmentation: Segmentation) -> Labels:
 def segment_colormap(table: SegmentTable, others: Mapping[int, Rgba] = NO_OTHERS) -> DirectLabelColormap:
     """Return the colours of visible segments and of other label values; everything else is transparent."""
     colors: dict[int | None, Rgba] = {None: TRANSPARENT, 0: TRANSPARENT}
-    colors.update(others)
+    for value, color in others.items():
+        colors[value] = color
     for segment in table:
         red, green, blue = (c / 255 for c in segment.color)
         colors[segment.value] = (red, green, blue, 1.0 if segment.visible else 0.0)

@@ -23,6 +23,7 @@ from napari_volseg.app.painting import Painter
 from napari_volseg.app.preview import READING, Preview
 from napari_volseg.app.sessions import Listener, SessionStore, Work
 from napari_volseg.app.shelf import ModelShelf
+from napari_volseg.app.tool_preview import ToolPreview
 from napari_volseg.app.view_state import ViewKeeper, restore_view
 from napari_volseg.app.volumes import SegmentVolumes
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
@@ -129,6 +130,7 @@ class Application:
         self.volumes: SegmentVolumes | None = None
         self.models = ModelShelf(self.jobs, self.tools)
         self.scan_result: Scan | None = None
+        self.tool_preview = ToolPreview(self)
         self.jobs.failed.connect(self._tell_failure)
 
     # -- opening --------------------------------------------------------------------------------------------

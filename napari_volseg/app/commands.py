@@ -61,7 +61,7 @@ def _needs_other_session(app: Application) -> str | None:
 
 
 def _needs_job(app: Application) -> str | None:
-    return None if app.jobs.shown else "nothing is running"
+    return None if app.jobs.shown or app.tools.previewing else "nothing is running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +165,32 @@ def open_other_session(app: Application) -> object:
     return app.jobs.submit("Opening the other session", work, app.take_opened)
 
 
+def toggle_preview(app: Application) -> None:
+    """Show what the segment tool of the panel would do, and show it no more."""
+    app.tools.previewing = not app.tools.previewing
+
+
+def apply_chosen(app: Application) -> object:
+    """Apply the segment tool of the panel."""
+    return apply_tool(app, app.tools.segment_tool)
+
+
+def _needs_chosen(app: Application) -> str | None:
+    return why_not(app, app.tools.segment_tool)
+
+
+def _needs_preview(app: Application) -> str | None:
+    return None if app.tools.previewing else _needs_chosen(app)
+
+
 def toggle_history(app: Application) -> None:
     """Unfold the list of steps and fold it away."""
     app.view.history_shown = not app.view.history_shown
 
 
 def cancel_jobs(app: Application) -> None:
-    """Ask everything that runs to stop at its next step."""
+    """Ask everything that runs to stop at its next step, and take a preview away."""
+    app.tool_preview.end()
     app.jobs.cancel_all()
 
 
@@ -276,13 +295,22 @@ def _segment_tools() -> list[Command]:
     ]
     suggestion = Command(
         "tool.suggest-range",
-        "Suggest threshold",
+        "Otsu threshold",
         partial(suggest_settings, tool_id="threshold"),
         "",
         partial(why_not, tool_id="threshold"),
         "Set the range of the threshold to what is bright, by Otsu's method",
     )
-    return [*applied, suggestion]
+    preview = Command(
+        "tool.preview",
+        "Preview",
+        toggle_preview,
+        "Q",
+        _needs_preview,
+        "Show what the tool of the panel would do: bright what it would add, striped what it would take away",
+    )
+    chosen = Command("tool.apply", "Apply", apply_chosen, "U", _needs_chosen, "Apply the tool of the panel")
+    return [*applied, suggestion, preview, chosen]
 
 
 def _work() -> list[Command]:

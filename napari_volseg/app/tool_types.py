@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from numpy.typing import NDArray
 
 from napari_volseg.app.case import Case
-from napari_volseg.core import BoxMask, CancelToken, Geometry
-from napari_volseg.editing import OnSlice, OverwriteRule, Relabelled, shape_of
+from napari_volseg.app.wishes import Reach
+from napari_volseg.core import Box, BoxMask, CancelToken, Geometry, SegmentTable
+from napari_volseg.editing import InVolume, OnSlice, OverwriteRule, Relabelled, Scope, scope_box, shape_of, slab_about
+from napari_volseg.spatial import crop_geometry
 
 #: What a parameter is set to: a number, the identifier of an option, or a label value.
 Setting = float | str
+
+#: How its reach confines a tool: it sees only those slices, it sees all and changes only those, or by itself.
+Confined = Literal["in sight", "in effect", "by itself"]
 
 #: What a tool acts on: the shape of the active segment; the active segment, made first where there is none; all.
 Target = Literal["shape", "segment", "all"]
@@ -30,7 +35,7 @@ class Number:
     label
         What the panel calls it.
     unit
-        ``"mm"``, ``"mm³"``, or ``"image"`` for that of the image.
+        ``"mm"``, ``"mm³"``, ``"image"`` for that of the image, or empty for none.
     default, low, high
         Its value to begin with, and its limits.
     step
@@ -65,14 +70,47 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class OtherSegment:
-    """A parameter that is a segment besides the active one; the first of the table where none was chosen."""
+    """A parameter that is a segment besides the active one; the first of the table where none was chosen.
+
+    Parameters
+    ----------
+    name
+        Identifier within its tool.
+    label
+        What the panel calls it.
+    none
+        Text of the option to take no segment, label value 0, which is then the default; empty where one is needed.
+    """
 
     name: str
     label: str
+    none: str = ""
     default: float = 0
 
 
 Parameter = Number | Choice | OtherSegment
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Redrawn:
+    """New labels of a box that go with another segment table.
+
+    Segments that the table no longer names stay in it where voxels of them are left, and new ones appear only where
+    they get voxels.
+
+    Parameters
+    ----------
+    new
+        The labels.
+    table
+        The segments.
+    """
+
+    new: Relabelled
+    table: SegmentTable
+
+
+Result = BoxMask | Relabelled | Redrawn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,12 +121,20 @@ class Request:
     ----------
     case
         The open case.
+    table
+        The segments.
     value
         Label value of the active segment, 0 where all are meant.
     settings
         What each parameter is set to, by name.
+    reach
+        How far it acts.
+    slab_mm
+        How far a slab reaches to each side, mm.
     plane
         The slice that is shown.
+    confined
+        How these slices confine it.
     rule
         Which voxels a segment may gain.
     release
@@ -96,21 +142,54 @@ class Request:
     """
 
     case: Case
+    table: SegmentTable
     value: int
     settings: Mapping[str, Setting]
+    reach: Reach
+    slab_mm: float
     plane: OnSlice
+    confined: Confined
     rule: OverwriteRule
     release: OverwriteRule
 
     @property
+    def scope(self) -> Scope:
+        """The slices within reach."""
+        match self.reach:
+            case "slice":
+                return self.plane
+            case "slab":
+                return slab_about(self.case.volume.geometry, self.plane, self.slab_mm)
+            case "volume":
+                return InVolume()
+            case _:
+                assert_never(self.reach)
+
+    @property
+    def area(self) -> Box:
+        """The voxels (z, y, x) of the volume that may change."""
+        shape = self.case.segmentation.labels.shape
+        return Box.whole(shape) if self.confined == "by itself" else scope_box(self.scope, shape)
+
+    @property
+    def seen(self) -> Box:
+        """The voxels (z, y, x) of the volume that are looked at; all arrays below are cut to them."""
+        return self.area if self.confined == "in sight" else Box.whole(self.case.segmentation.labels.shape)
+
+    @property
     def labels(self) -> NDArray[Any]:
         """The labels (z, y, x)."""
-        return self.case.segmentation.labels
+        return self.case.segmentation.labels[self.seen.slices]
+
+    @property
+    def voxels(self) -> NDArray[Any]:
+        """The image (z, y, x)."""
+        return self.case.volume.voxels[self.seen.slices]
 
     @property
     def geometry(self) -> Geometry:
         """Their grid."""
-        return self.case.volume.geometry
+        return crop_geometry(self.case.volume.geometry, self.seen)
 
     @property
     def other(self) -> int:
@@ -133,19 +212,26 @@ class SegmentTool:
     Parameters
     ----------
     id
-        Stable identifier; its command is ``tool.`` and this.
+        Stable identifier; its command is ``tool.`` and this, and so is the name of its icon.
     title
         What lists call it.
     tip
         What it does, in one sentence.
     work
-        Returns, on any thread, the new shape of the active segment, or new labels of a box.
+        Returns, on any thread, the new shape of the active segment, or new labels of a box; voxels are counted from
+        the start of what the request lets it see.
     parameters
         What the user can set.
     target
         What it acts on, unless its parameter ``which`` says ``"all"``.
+    reaches
+        How far it can act; the first where what is wished is none of them.
     on_slice
-        Whether it starts from the slice that is shown, whatever its parameters say.
+        Whether it starts from the slice that is shown, however far it acts.
+    confined
+        How its reach confines it.
+    by_voxel
+        Whether each voxel is judged for itself, so that one slice can be previewed before all.
     suggest
         Returns, on any thread, settings that suit the image, where a tool has such.
     key
@@ -155,16 +241,23 @@ class SegmentTool:
     id: str
     title: str
     tip: str
-    work: Callable[[Request, CancelToken], BoxMask | Relabelled]
+    work: Callable[[Request, CancelToken], Result]
     parameters: tuple[Parameter, ...] = ()
     target: Target = "shape"
+    reaches: tuple[Reach, ...] = ("volume", "slab", "slice")
     on_slice: bool = False
+    confined: Confined = "in sight"
+    by_voxel: bool = False
     suggest: Callable[[Request], dict[str, Setting]] | None = None
     key: str = ""
 
-    def needs_slice(self, settings: Mapping[str, Setting]) -> bool:
-        """Whether it matters, as its parameters are set, which slice is shown."""
-        return self.on_slice or settings.get("scope") in ("slice", "slices")
+    def reach(self, wished: Reach) -> Reach:
+        """Return how far it acts where some reach is wished."""
+        return wished if wished in self.reaches else self.reaches[0]
+
+    def needs_slice(self, wished: Reach, settings: Mapping[str, Setting]) -> bool:
+        """Whether it matters, as it is set, which slice is shown."""
+        return self.on_slice or self.reach(wished) != "volume" or settings.get("holes") == "slices"
 
     def acts_on(self, settings: Mapping[str, Setting]) -> Target:
         """Return what it acts on as its parameters are set."""
@@ -172,5 +265,5 @@ class SegmentTool:
 
     @property
     def needs_other(self) -> bool:
-        """Whether it takes a second segment."""
-        return any(isinstance(parameter, OtherSegment) for parameter in self.parameters)
+        """Whether it can't do without a second segment."""
+        return any(isinstance(parameter, OtherSegment) and not parameter.none for parameter in self.parameters)

@@ -11,9 +11,13 @@ from napari_volseg.core import Window
 Tool = Literal["navigate", "brush", "eraser", "fill", "click", "scribble"]
 Plane = Literal["axial", "coronal", "sagittal"]
 RuleName = Literal["everywhere", "background", "inside"]
+Reach = Literal["slice", "slab", "volume"]
 
 #: Smallest and largest brush radius, mm.
 RADIUS_LIMITS = (0.5, 60.0)
+
+#: Smallest and largest slab of segment tools, mm to each side.
+SLAB_LIMITS = (0.0, 1000.0)
 
 
 class ViewWishes(EventedModel):
@@ -79,6 +83,12 @@ class ToolWishes(EventedModel):
         Segment tool that the panel shows.
     settings
         What parameters of segment tools were set to, by ``"tool.parameter"``.
+    reach
+        How far segment tools act: on the shown slice, on a slab about it, or in the volume.
+    slab_mm
+        How far that slab reaches to each side, mm.
+    previewing
+        Whether it is shown what the segment tool would do.
     model, device
         Automatic model chosen in the panel and where it runs.
     """
@@ -93,5 +103,8 @@ class ToolWishes(EventedModel):
     range_high: float = 250.0
     segment_tool: str = "keep-largest"
     settings: dict[str, Any] = {}  # noqa: RUF012 - the model copies it
+    reach: Reach = "volume"
+    slab_mm: float = 10.0
+    previewing: bool = False
     model: str = "ct-tissues"
     device: str = "auto"

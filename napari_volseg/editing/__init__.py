@@ -31,7 +31,7 @@ from napari_volseg.editing.outlines import fill_outline, follow_edge
 from napari_volseg.editing.packing import PackedArray, pack
 from napari_volseg.editing.rules import AllOf, BackgroundOnly, Everywhere, Inside, OverwriteRule, WithinRange
 from napari_volseg.editing.scissors import ScreenView, column_of_sight, cut_out
-from napari_volseg.editing.scopes import InVolume, OnSlice, Scope, Slab, scope_box
+from napari_volseg.editing.scopes import InVolume, OnSlice, Scope, Slab, scope_box, slab_about
 from napari_volseg.editing.session import EditSession, Plan
 from napari_volseg.editing.shapes import Relabelled, find_box, find_boxes, reshaped, restrained, shape_of
 from napari_volseg.editing.smoothing import smooth_gaussian, smooth_jointly, smooth_median
@@ -104,6 +104,7 @@ __all__ = [
     "restrained",
     "scope_box",
     "shape_of",
+    "slab_about",
     "smooth_gaussian",
     "smooth_jointly",
     "smooth_median",

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import Box, Geometry
+from napari_volseg.core import NEVER, Box, CancelToken, Geometry
 from napari_volseg.editing.blends import Blend, Plane, Window
 from napari_volseg.editing.fast import signed_distance
 from napari_volseg.editing.parts import matching_parts
@@ -42,6 +42,7 @@ def fill_between(
     values: Iterable[int] | None = None,
     boxes: Mapping[int, Box] | None = None,
     rule: OverwriteRule = BACKGROUND_ONLY,
+    cancel: CancelToken = NEVER,
 ) -> Relabelled:
     """Return labels in which segments also fill the slices between those that hold them.
 
@@ -58,6 +59,8 @@ def fill_between(
         Boxes that are known to hold the segments, by label value; None finds them.
     rule
         Which voxels may be filled.
+    cancel
+        Looked at between slices.
 
     Raises
     ------
@@ -70,13 +73,14 @@ def fill_between(
     old = labels[whole.slices]
     stack = np.moveaxis(old, axis, 0)
     spacing = tuple(float(s) for a, s in enumerate(geometry.spacing) if a != axis)
-    bridges = [
-        bridge
-        for value, box in found.items()
-        for bridge in _Drawn(stack, value, _turned(box.relative_to(whole), axis), spacing).bridges()
-    ]
+    bridges: list[_Bridge] = []
+    for value, box in found.items():
+        for bridge in _Drawn(stack, value, _turned(box.relative_to(whole), axis), spacing).bridges():
+            cancel.check()
+            bridges.append(bridge)
     new = old.copy()
     for k, claims in _claims([*bridges, *_joints(bridges, stack, spacing)], stack.shape[1:]):
+        cancel.check()
         plane = OnSlice(axis, k)
         here = scope_box(plane, old.shape)
         claimed = np.expand_dims(claims, axis)

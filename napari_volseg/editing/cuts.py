@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from napari_volseg.core import Box, BoxMask, Geometry, UsageError
+from napari_volseg.core import NEVER, Box, BoxMask, CancelToken, Geometry, UsageError
 from napari_volseg.editing.shapes import NOTHING, shape_of, tightened
 
 #: Points that are nearer to a plane, in mm, lie on it: rounding must not choose a side.
 _ON_PLANE_MM = 1e-6
+#: Slices that are mirrored before it is asked whether to go on.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +99,13 @@ def beyond_plane(
 
 
 def mirrored(
-    labels: NDArray[Any], value: int, geometry: Geometry, plane: CutPlane, *, box: Box | None = None
+    labels: NDArray[Any],
+    value: int,
+    geometry: Geometry,
+    plane: CutPlane,
+    *,
+    box: Box | None = None,
+    cancel: CancelToken = NEVER,
 ) -> BoxMask:
     """Return the mirror image of a segment, cut to the volume.
 
@@ -107,11 +115,13 @@ def mirrored(
     ----------
     plane
         The mirror, such as ``CutPlane.midline(geometry)``.
+    cancel
+        Looked at between slices.
     """
-    return mirror_image(shape_of(labels, value, box), geometry, plane)
+    return mirror_image(shape_of(labels, value, box), geometry, plane, cancel)
 
 
-def mirror_image(shape: BoxMask, geometry: Geometry, plane: CutPlane) -> BoxMask:
+def mirror_image(shape: BoxMask, geometry: Geometry, plane: CutPlane, cancel: CancelToken = NEVER) -> BoxMask:
     """Return the mirror image of a shape, cut to the volume."""
     if not shape.mask.size:
         return NOTHING
@@ -120,16 +130,20 @@ def mirror_image(shape: BoxMask, geometry: Geometry, plane: CutPlane) -> BoxMask
     area = Box.around(_apply(across, corners.reshape(-1, 3)), (1, 1, 1)).clip(geometry.shape)
     if not area.size:
         return NOTHING
-    offset = _apply(across, area.start) - shape.box.start
-    image = ndimage.affine_transform(
-        shape.mask.view(np.uint8),
-        across[:3, :3],
-        # A hair to one side: where images fall between two voxels, rounding must not decide for each by itself.
-        offset + 1e-7,
-        area.shape,
-        order=0,
-        mode="grid-constant",  # "constant" ends at the centres of the outermost voxels
-    )
+    # A hair to one side: where images fall between two voxels, rounding must not decide for each by itself.
+    offset = _apply(across, area.start) - shape.box.start + 1e-7
+    image = np.empty(area.shape, np.uint8)
+    for k in range(0, len(image), _AT_ONCE):
+        cancel.check()
+        ndimage.affine_transform(
+            shape.mask.view(np.uint8),
+            across[:3, :3],
+            offset + across[:3, 0] * k,
+            output=image[k : k + _AT_ONCE],
+            output_shape=image[k : k + _AT_ONCE].shape,
+            order=0,
+            mode="grid-constant",  # "constant" ends at the centres of the outermost voxels
+        )
     return tightened(area, image.astype(bool))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_volseg.core import Box, BoxMask, Geometry, UsageError
+from napari_volseg.core import NEVER, Box, BoxMask, CancelToken, Geometry, UsageError
 from napari_volseg.editing.fast import Connectivity, components
 from napari_volseg.editing.islands import filled_plane
 from napari_volseg.editing.morphology import reach
@@ -116,6 +116,7 @@ def grow_from_seeds(
     background: int | None = None,
     smooth_mm: float = 0.0,
     boxes: Mapping[int, Box] | None = None,
+    cancel: CancelToken = NEVER,
 ) -> Relabelled:
     """Return labels in which segments have grown from what is drawn of them until they meet along edges of the image.
 
@@ -138,6 +139,8 @@ def grow_from_seeds(
         Standard deviation of a Gaussian that takes noise from the image first, mm.
     boxes
         Boxes that are known to hold the segments, by label value; None finds them.
+    cancel
+        Looked at between steps; the watershed itself is one of them.
 
     Raises
     ------
@@ -159,7 +162,9 @@ def grow_from_seeds(
     area = union_of(found.values()).pad(reach(geometry, margin_mm)).clip(labels.shape)
     old = labels[area.slices]
     seeds = np.where(np.isin(old, list(found)), old, 0).astype(np.int32)
+    cancel.check()
     edges = edge_strength(voxels[area.slices], geometry.spacing, smooth_mm)
+    cancel.check()
     grown = watershed(edges, seeds, mask=(old == 0) | (seeds != 0)).astype(labels.dtype)
     if background is not None:
         grown[grown == background] = 0

@@ -1,7 +1,7 @@
 """Islands and holes: the connected parts of a segment and of what it encloses.
 
 All functions take labels (z, y, x) and, as ``box``, a box that is known to hold the segment, where the caller keeps
-one. They look at no voxel outside of it.
+one. They look at no voxel outside of it. ``cancel`` is looked at between their steps.
 """
 
 from __future__ import annotations
@@ -11,18 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import Box, BoxMask, Geometry, UsageError
+from napari_volseg.core import NEVER, Box, BoxMask, CancelToken, Geometry, UsageError
 from napari_volseg.editing.fast import Connectivity, components, plane_components
 from napari_volseg.editing.scopes import refuse_axis
 from napari_volseg.editing.shapes import Relabelled, shape_of, tightened
 
 
 def keep_largest(
-    labels: NDArray[Any], value: int, *, connectivity: Connectivity = 6, box: Box | None = None
+    labels: NDArray[Any],
+    value: int,
+    *,
+    connectivity: Connectivity = 6,
+    box: Box | None = None,
+    cancel: CancelToken = NEVER,
 ) -> BoxMask:
     """Return a segment's largest island; of islands of one size, the one with the first voxel in (z, y, x) order."""
     shape = shape_of(labels, value, box)
+    cancel.check()
     found, count = components(shape.mask, connectivity)
+    cancel.check()
     if count < 2:
         return shape
     return tightened(shape.box, found == _by_size(found, count)[0])
@@ -59,6 +66,7 @@ def remove_small(
     *,
     connectivity: Connectivity = 6,
     box: Box | None = None,
+    cancel: CancelToken = NEVER,
 ) -> BoxMask:
     """Return a segment without its islands of less than ``min_mm3`` (1 mL is 1000 mm³).
 
@@ -70,7 +78,9 @@ def remove_small(
     if not (np.isfinite(min_mm3) and min_mm3 > 0):
         raise UsageError(f"no island is smaller than {min_mm3} mm³: choose a positive volume")
     shape = shape_of(labels, value, box)
+    cancel.check()
     found, count = components(shape.mask, connectivity)
+    cancel.check()
     # Rounding of the voxel volume must not remove an island of exactly the size asked for.
     kept = np.bincount(found.ravel(), minlength=count + 1) * geometry.voxel_volume >= min_mm3 * (1 - 1e-9)
     kept[0] = False
@@ -84,6 +94,7 @@ def split_islands(
     *,
     connectivity: Connectivity = 6,
     box: Box | None = None,
+    cancel: CancelToken = NEVER,
 ) -> Relabelled:
     """Return labels in which the islands of a segment are segments of their own.
 
@@ -94,7 +105,9 @@ def split_islands(
         that are left when the values run out.
     """
     shape = shape_of(labels, value, box)
+    cancel.check()
     found, count = components(shape.mask, connectivity)
+    cancel.check()
     new = labels[shape.box.slices].copy()
     names = np.full(count + 1, value, labels.dtype)
     order = _by_size(found, count)[1 : len(new_values) + 1]
@@ -108,7 +121,14 @@ def count_islands(labels: NDArray[Any], value: int, *, connectivity: Connectivit
     return components(shape_of(labels, value, box).mask, connectivity)[1]
 
 
-def fill_holes(labels: NDArray[Any], value: int, *, axis: int | None = None, box: Box | None = None) -> BoxMask:
+def fill_holes(
+    labels: NDArray[Any],
+    value: int,
+    *,
+    axis: int | None = None,
+    box: Box | None = None,
+    cancel: CancelToken = NEVER,
+) -> BoxMask:
     """Return a segment with what it encloses, other segments included.
 
     Parameters
@@ -123,11 +143,15 @@ def fill_holes(labels: NDArray[Any], value: int, *, axis: int | None = None, box
         For an axis that is none of 0, 1 and 2.
     """
     shape = shape_of(labels, value, box)
+    cancel.check()
     if axis is None:
         return BoxMask(shape.box, filled(shape.mask))
     refuse_axis(axis)
-    slices = [filled_plane(plane) for plane in np.moveaxis(shape.mask, axis, 0)]
-    return BoxMask(shape.box, np.stack(slices, axis) if slices else shape.mask)
+    new = shape.mask.copy()
+    for plane in np.moveaxis(new, axis, 0):
+        cancel.check()
+        plane[...] = filled_plane(plane)
+    return BoxMask(shape.box, new)
 
 
 def filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ within that distance of a voxel outside of it; distances are those in the patien
 unknown and takes no part, so that a segment that is cut off by the field of view keeps its cut surface.
 
 All functions take labels (z, y, x) and, as ``box``, a box that is known to hold the segment, where the caller keeps
-one. They look at no voxel farther from it than the distance.
+one. They look at no voxel farther from it than the distance. ``cancel`` is looked at between their steps.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import Box, BoxMask, Geometry, UsageError
+from napari_volseg.core import NEVER, Box, BoxMask, CancelToken, Geometry, UsageError
 from napari_volseg.editing.brushes import sphere
 from napari_volseg.editing.fast import distance_inside
 from napari_volseg.editing.shapes import find_box, shape_of, tightened
@@ -26,7 +26,15 @@ Side = Literal["inside", "outside", "both"]
 _ROUNDING = 1e-5
 
 
-def margin(labels: NDArray[Any], value: int, geometry: Geometry, mm: float, *, box: Box | None = None) -> BoxMask:
+def margin(
+    labels: NDArray[Any],
+    value: int,
+    geometry: Geometry,
+    mm: float,
+    *,
+    box: Box | None = None,
+    cancel: CancelToken = NEVER,
+) -> BoxMask:
     """Return a segment grown by ``mm`` on all sides, or shrunk where ``mm`` is negative.
 
     Raises
@@ -37,11 +45,19 @@ def margin(labels: NDArray[Any], value: int, geometry: Geometry, mm: float, *, b
     if not np.isfinite(mm):
         raise UsageError(f"a margin of {mm} mm can't be drawn: choose a finite distance")
     shape = shape_of(labels, value, box)
+    cancel.check()
     return grown(shape, geometry, mm) if mm > 0 else shrunk(shape, geometry, -mm)
 
 
 def hollow(
-    labels: NDArray[Any], value: int, geometry: Geometry, thickness_mm: float, side: Side, *, box: Box | None = None
+    labels: NDArray[Any],
+    value: int,
+    geometry: Geometry,
+    thickness_mm: float,
+    side: Side,
+    *,
+    box: Box | None = None,
+    cancel: CancelToken = NEVER,
 ) -> BoxMask:
     """Return the shell of a segment.
 
@@ -60,13 +76,21 @@ def hollow(
     refuse_distance(thickness_mm, "a shell")
     shape = shape_of(labels, value, box)
     outer = {"inside": 0.0, "outside": thickness_mm, "both": thickness_mm / 2}[side]
+    cancel.check()
     outside = grown(shape, geometry, outer)
+    cancel.check()
     core = shrunk(shape, geometry, thickness_mm - outer)
     return tightened(outside.box, outside.mask & ~core.within(outside.box))
 
 
 def opening(
-    labels: NDArray[Any], value: int, geometry: Geometry, radius_mm: float, *, box: Box | None = None
+    labels: NDArray[Any],
+    value: int,
+    geometry: Geometry,
+    radius_mm: float,
+    *,
+    box: Box | None = None,
+    cancel: CancelToken = NEVER,
 ) -> BoxMask:
     """Return a segment without what a ball of ``radius_mm`` does not fit into: bridges, spikes, specks.
 
@@ -76,11 +100,17 @@ def opening(
         For a radius that is not a positive number.
     """
     refuse_distance(radius_mm, "an opening")
-    return opened(shape_of(labels, value, box), geometry, radius_mm)
+    return opened(shape_of(labels, value, box), geometry, radius_mm, cancel)
 
 
 def closing(
-    labels: NDArray[Any], value: int, geometry: Geometry, radius_mm: float, *, box: Box | None = None
+    labels: NDArray[Any],
+    value: int,
+    geometry: Geometry,
+    radius_mm: float,
+    *,
+    box: Box | None = None,
+    cancel: CancelToken = NEVER,
 ) -> BoxMask:
     """Return a segment with the clefts and gaps that a ball of ``radius_mm`` outside of it can't enter.
 
@@ -90,12 +120,19 @@ def closing(
         For a radius that is not a positive number.
     """
     refuse_distance(radius_mm, "a closing")
-    return shrunk(grown(shape_of(labels, value, box), geometry, radius_mm), geometry, radius_mm)
+    shape = shape_of(labels, value, box)
+    cancel.check()
+    larger = grown(shape, geometry, radius_mm)
+    cancel.check()
+    return shrunk(larger, geometry, radius_mm)
 
 
-def opened(shape: BoxMask, geometry: Geometry, mm: float) -> BoxMask:
+def opened(shape: BoxMask, geometry: Geometry, mm: float, cancel: CancelToken = NEVER) -> BoxMask:
     """Return a shape, shrunk and grown again."""
-    return grown(shrunk(shape, geometry, mm), geometry, mm)
+    cancel.check()
+    smaller = shrunk(shape, geometry, mm)
+    cancel.check()
+    return grown(smaller, geometry, mm)
 
 
 def grown(shape: BoxMask, geometry: Geometry, mm: float) -> BoxMask:

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from napari_volseg.core import Box, BoxMask
 from napari_volseg.editing.delta import NO_BOX
-from napari_volseg.editing.rules import Everywhere, OverwriteRule, narrow
+from napari_volseg.editing.rules import Everywhere, OverwriteRule, either_in, narrow
 
 #: The shape of a segment without voxels.
 NOTHING = BoxMask(NO_BOX, np.zeros((0, 0, 0), bool))
@@ -149,8 +149,15 @@ def reshaped(
     return Relabelled(area, new)
 
 
-def restrained(labels: NDArray[Any], wanted: Relabelled, *, gain: OverwriteRule, lose: OverwriteRule) -> Relabelled:
-    """Return new labels of a box in which only those changes are left that rules allow.
+def restrained(
+    labels: NDArray[Any],
+    wanted: Relabelled,
+    *,
+    gain: OverwriteRule,
+    lose: OverwriteRule,
+    locked: tuple[int, ...] = (),
+) -> Relabelled:
+    """Return those changes of a box that rules and locks allow, in their tight box; of size 0 where there are none.
 
     Parameters
     ----------
@@ -162,12 +169,18 @@ def restrained(labels: NDArray[Any], wanted: Relabelled, *, gain: OverwriteRule,
         Which voxels a segment may get.
     lose
         Which voxels may become background.
+    locked
+        Label values that neither lose nor gain voxels.
     """
     box, old = wanted.box, labels[wanted.box.slices]
     changed = old != wanted.labels
+    if locked:
+        changed &= ~either_in(locked, old, wanted.labels)
     allowed = narrow(changed & (wanted.labels != 0), gain, old, box)
     allowed = allowed | narrow(changed & (wanted.labels == 0), lose, old, box)
-    return Relabelled(box, np.where(allowed, wanted.labels, old))
+    hit = tightened(box, allowed)
+    inner = hit.box.relative_to(box) if hit.mask.size else NO_BOX
+    return Relabelled(hit.box, np.where(hit.mask, wanted.labels[inner.slices], old[inner.slices]))
 
 
 def kept_boxes(labels: NDArray[Any], values: Iterable[int] | None, boxes: Mapping[int, Box] | None) -> dict[int, Box]:

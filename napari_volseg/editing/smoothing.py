@@ -4,7 +4,7 @@ All functions take labels (z, y, x) and, as ``box`` or ``boxes``, boxes that are
 caller keeps them. At the border of the volume the outermost voxels count as if they went on, so that a segment that
 is cut off by the field of view does not become round there.
 
-Sizes in mm are measured along the axes of the grid.
+Sizes in mm are measured along the axes of the grid. ``cancel`` is looked at between axes and segments.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_volseg.core import Box, BoxMask, Geometry
+from napari_volseg.core import NEVER, Box, BoxMask, CancelToken, Geometry
 from napari_volseg.editing.morphology import refuse_distance, shape_box
 from napari_volseg.editing.shapes import NOTHING, Relabelled, kept_boxes, tightened, union_of
 
@@ -25,7 +25,13 @@ _TRUNCATE = 3.0
 
 
 def smooth_median(
-    labels: NDArray[Any], value: int, geometry: Geometry, kernel_mm: float, *, box: Box | None = None
+    labels: NDArray[Any],
+    value: int,
+    geometry: Geometry,
+    kernel_mm: float,
+    *,
+    box: Box | None = None,
+    cancel: CancelToken = NEVER,
 ) -> BoxMask:
     """Return the voxels around which a segment has the majority.
 
@@ -47,12 +53,19 @@ def smooth_median(
         return NOTHING
     share = (labels[area.slices] == value).astype(np.float32)
     for axis, n in enumerate(half):
+        cancel.check()
         share = ndimage.uniform_filter1d(share, 2 * n + 1, axis, mode="nearest")
     return tightened(area, share > 0.5)
 
 
 def smooth_gaussian(
-    labels: NDArray[Any], value: int, geometry: Geometry, sigma_mm: float, *, box: Box | None = None
+    labels: NDArray[Any],
+    value: int,
+    geometry: Geometry,
+    sigma_mm: float,
+    *,
+    box: Box | None = None,
+    cancel: CancelToken = NEVER,
 ) -> BoxMask:
     """Return the voxels where a segment, blurred by a Gaussian of standard deviation ``sigma_mm``, is at least half.
 
@@ -65,7 +78,7 @@ def smooth_gaussian(
     area = shape_box(labels, value, box, _gaussian_reach(geometry, sigma_mm))
     if area is None:
         return NOTHING
-    return tightened(area, _blurred(labels, value, area, geometry, sigma_mm) >= 0.5)
+    return tightened(area, _blurred(labels, value, area, geometry, sigma_mm, cancel) >= 0.5)
 
 
 def smooth_jointly(
@@ -74,6 +87,7 @@ def smooth_jointly(
     sigma_mm: float,
     *,
     boxes: Mapping[int, Box] | None = None,
+    cancel: CancelToken = NEVER,
 ) -> Relabelled:
     """Return labels smoothed together: each voxel goes to the segment or background that is strongest after a blur.
 
@@ -99,7 +113,7 @@ def smooth_jointly(
     winner = np.zeros(whole.shape, labels.dtype)
     for value, area in areas.items():
         here = area.relative_to(whole).slices
-        blurred = _blurred(labels, value, area, geometry, sigma_mm)
+        blurred = _blurred(labels, value, area, geometry, sigma_mm, cancel)
         total[here] += blurred
         stronger = blurred > best[here]
         best[here][stronger] = blurred[stronger]
@@ -112,8 +126,12 @@ def _gaussian_reach(geometry: Geometry, sigma_mm: float) -> tuple[int, ...]:
     return tuple(int(_TRUNCATE * sigma_mm / spacing + 0.5) for spacing in geometry.spacing)
 
 
-def _blurred(labels: NDArray[Any], value: int, area: Box, geometry: Geometry, sigma_mm: float) -> NDArray[np.float32]:
+def _blurred(
+    labels: NDArray[Any], value: int, area: Box, geometry: Geometry, sigma_mm: float, cancel: CancelToken
+) -> NDArray[np.float32]:
     """Return a segment in a box, blurred. The box reaches so far that what lies beyond it has no weight."""
-    mask = (labels[area.slices] == value).astype(np.float32)
-    sigmas = [sigma_mm / spacing for spacing in geometry.spacing]
-    return ndimage.gaussian_filter(mask, sigmas, mode="nearest", truncate=_TRUNCATE)
+    share = (labels[area.slices] == value).astype(np.float32)
+    for axis, spacing in enumerate(geometry.spacing):
+        cancel.check()
+        share = ndimage.gaussian_filter1d(share, sigma_mm / spacing, axis, mode="nearest", truncate=_TRUNCATE)
+    return share

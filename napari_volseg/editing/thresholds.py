@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import Box, BoxMask, GeometryError, UsageError
+from napari_volseg.core import NEVER, Box, BoxMask, CancelToken, GeometryError, UsageError
 from napari_volseg.editing.scopes import InVolume, Scope, scope_box
 from napari_volseg.editing.shapes import tightened
 
@@ -24,6 +24,7 @@ def threshold(
     *,
     scope: Scope = EVERYWHERE,
     inside: BoxMask | None = None,
+    cancel: CancelToken = NEVER,
 ) -> BoxMask:
     """Return the voxels whose intensity lies between two values, both included; never those that are NaN.
 
@@ -37,6 +38,8 @@ def threshold(
         Which slices are looked at.
     inside
         The shape of a segment that limits the search; None for none.
+    cancel
+        Looked at between slices.
 
     Raises
     ------
@@ -49,8 +52,11 @@ def threshold(
         raise UsageError(f"no intensity lies between {low} and {high}: give the lower bound first")
     area = _area(voxels, scope, inside)
     grey = voxels[area.slices]
-    hit = grey >= low
-    hit &= grey <= high
+    hit = np.empty(grey.shape, bool)
+    for plane, found in zip(grey, hit, strict=True):
+        cancel.check()
+        np.greater_equal(plane, low, out=found)
+        found &= plane <= high
     if inside is not None:
         hit &= inside.within(area)
     return tightened(area, hit)

@@ -15,6 +15,7 @@ from napari_volseg.app import Application, Case
 from napari_volseg.app.preview import Sight
 from napari_volseg.core import Box, SegmentTable, Window
 from napari_volseg.viewer import keys
+from napari_volseg.viewer.drafts import DraftLayer
 from napari_volseg.viewer.fitting import Fit
 from napari_volseg.viewer.layers import (
     build_units,
@@ -58,6 +59,7 @@ class Shown:
         self.prompts: Points = prompts_layer(case.volume.geometry.spacing)
         self.volume_3d: VolumeProxy | None = None
         self.segments_3d: SegmentsProxy | None = None
+        self.draft: DraftLayer | None = None
         self.colors = colors_of(case.table)
 
     def make_proxies(self, window: Window) -> tuple[Layer, ...]:
@@ -92,7 +94,13 @@ class Shown:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """All of them."""
-        return *self.flat, *self.deep
+        drafts = (self.draft.layer,) if self.draft is not None else ()
+        return *self.flat, *self.deep, *drafts
+
+    def draft_layer(self) -> Layer:
+        """Return the layer of the 2D view that shows what a tool would do, made when it is first needed."""
+        self.draft = self.draft or DraftLayer(self.case.segmentation)
+        return self.draft.layer
 
 
 class ViewerBinding:
@@ -169,6 +177,7 @@ class ViewerBinding:
         return [
             (self._app.case_changed, self._show_case),
             (self._app.preview.changed, self._show_preview),
+            (self._app.tool_preview.changed, self._show_draft),
             (view.plane, self._show_view),
             (view.three_d, self._show_view),
             (view.window, self._show_window),
@@ -294,12 +303,29 @@ class ViewerBinding:
             self._hide(shown.deep)
             self._show_plane(shown.image)
         self._show_layers()
+        self._show_draft()
         self._clear_empty_markers()
         self._mouse.follow_tool()
 
     def _show_plane(self, image: Layer) -> None:
         if show_plane(self._viewer, self._app.view.plane):
             self._fit.show(image)
+
+    def _show_draft(self) -> None:
+        """Draw what the segment tool would do: over the slice, or among the segments of the 3D view."""
+        shown, draft, three_d = self._shown, self._app.tool_preview.draft, self._app.view.three_d
+        if shown is None:
+            return
+        if draft is not None and (draft.new is None or draft.request.case is not shown.case):
+            draft = None
+        if shown.segments_3d is not None:
+            shown.segments_3d.show_draft(draft if three_d else None)
+        if draft is not None and not three_d:
+            self._add((shown.draft_layer(),))
+        elif shown.draft is not None and shown.draft.layer in self._viewer.layers:
+            self._viewer.layers.remove(shown.draft.layer)
+        if shown.draft is not None:
+            shown.draft.show(draft)
 
     def _reset_view(self, _: object) -> None:
         """Go back to where a view begins, in the place of napari's reset, which would turn 3D to the feet."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,11 @@ from napari_volseg.core import Box, Segmentation, SegmentTable, Volume, Window
 SEGMENTS = "Segments"
 PROMPTS = "Prompts"
 
-_TRANSPARENT = (0.0, 0.0, 0.0, 0.0)
+#: Red, green, blue and opacity, 0 to 1.
+Rgba = tuple[float, float, float, float]
 
+TRANSPARENT: Rgba = (0.0, 0.0, 0.0, 0.0)
+NO_OTHERS: Mapping[int, Rgba] = MappingProxyType({})
 
 #: Spacings are shown as multiples of this, mm: their multiples then have no rounding error, from which napari would
 #: count one slice too few.
@@ -105,9 +109,11 @@ def draw_box(layer: Labels, box: Box, normal: int, index: int) -> None:
         layer.events.labels_update(data=layer.data[tuple(place)], offset=offset)
 
 
-def segment_colormap(table: SegmentTable) -> DirectLabelColormap:
-    """Return the colours of visible segments; everything else is transparent."""
-    colors: dict[int | None, tuple[float, float, float, float]] = {None: _TRANSPARENT, 0: _TRANSPARENT}
+def segment_colormap(table: SegmentTable, others: Mapping[int, Rgba] = NO_OTHERS) -> DirectLabelColormap:
+    """Return the colours of visible segments and of other label values; everything else is transparent."""
+    colors: dict[int | None, Rgba] = {None: TRANSPARENT, 0: TRANSPARENT}
+    for value, color in others.items():
+        colors[value] = color
     for segment in table:
         red, green, blue = (c / 255 for c in segment.color)
         colors[segment.value] = (red, green, blue, 1.0 if segment.visible else 0.0)

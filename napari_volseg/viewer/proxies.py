@@ -11,8 +11,12 @@ import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
+from napari_volseg.app.tool_drafts import Draft
 from napari_volseg.core import Box, Segmentation, SegmentTable, Volume, Window
-from napari_volseg.viewer.layers import keep_untouched, placement, segment_colormap
+from napari_volseg.viewer.drafts import LOST, bright, free_values
+from napari_volseg.viewer.layers import Rgba, keep_untouched, placement, segment_colormap
+
+NO_VOXELS = Box((0, 0, 0), (0, 0, 0))
 
 VOLUME_3D = "Volume in 3D"
 SEGMENTS_3D = "Segments in 3D"
@@ -88,6 +92,8 @@ class SegmentsProxy:
         self._labels = segmentation.labels
         self._steps = steps_for(segmentation.geometry.shape)
         self._small = picked(self._labels, self._steps)
+        self._table = segmentation.table
+        self._draft: Draft | None = None
         self.layer = Labels(
             self._small,
             name=SEGMENTS_3D,
@@ -102,11 +108,53 @@ class SegmentsProxy:
 
     def update(self, box: Box) -> None:
         """Take over a box (z, y, x) of the segmentation that was changed."""
-        shares = [slice(-(-a // s), -(-b // s)) for a, b, s in zip(box.start, box.stop, self._steps, strict=True)]
-        sources = [slice(t.start * s, t.stop * s, s) for t, s in zip(shares, self._steps, strict=True)]
-        self._small[tuple(shares)] = self._labels[tuple(sources)]
+        self._copy(box)
+        self._draw_draft()
         self.layer.refresh(thumbnail=False, extent=False)
 
     def show_table(self, table: SegmentTable) -> None:
         """Take over names, colours and visibility."""
-        self.layer.colormap = segment_colormap(table)
+        self._table = table
+        self.layer.colormap = segment_colormap(table, self._draft_colors())
+
+    def show_draft(self, draft: Draft | None) -> None:
+        """Draw what a tool would change, or no more."""
+        before, self._draft = self._draft, draft
+        if before is None and draft is None:
+            return
+        self.layer.colormap = segment_colormap(self._table, self._draft_colors())
+        self.update(before.new.box if before is not None and before.new is not None else NO_VOXELS)
+
+    def _copy(self, box: Box) -> None:
+        shares, sources = self._shares(box)
+        self._small[shares] = self._labels[sources]
+
+    def _shares(self, box: Box) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """Return where a box lies here, and the voxels of the segmentation that are picked there."""
+        shares = [slice(-(-a // s), -(-b // s)) for a, b, s in zip(box.start, box.stop, self._steps, strict=True)]
+        sources = [slice(t.start * s, t.stop * s, s) for t, s in zip(shares, self._steps, strict=True)]
+        return tuple(shares), tuple(sources)
+
+    def _codes(self) -> dict[int, int]:
+        """Return a free label value for each that a voxel could get in the draft, 0 included."""
+        if self._draft is None or self._draft.new is None:
+            return {}
+        drawn = (0, *self._draft.table.values)
+        taken = {*self._table.values, *drawn}
+        return dict(zip(drawn, free_values(taken, len(drawn), self._small.dtype), strict=True))
+
+    def _draft_colors(self) -> dict[int, Rgba]:
+        table = self._draft.table if self._draft is not None else self._table
+        return {code: bright(table[value].color) if value else LOST for value, code in self._codes().items()}
+
+    def _draw_draft(self) -> None:
+        if self._draft is None or self._draft.new is None:
+            return
+        box, new = self._draft.new
+        shares, sources = self._shares(box)
+        picks = [slice(s.start - a, None, s.step) for s, a in zip(sources, box.start, strict=True)]
+        wanted, codes = new[tuple(picks)], self._codes()
+        coded = np.zeros(max(codes) + 1, self._small.dtype)
+        coded[list(codes)] = list(codes.values())
+        changed = wanted != self._labels[sources]
+        self._small[shares][changed] = coded[wanted[changed]]

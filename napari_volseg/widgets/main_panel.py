@@ -162,6 +162,7 @@ class MainPanel(QWidget):
     def _follow_theme(self) -> None:
         apply_theme(self, self._viewer)
         self.segments.set_icon_color(icon_color(self._viewer))
+        self.tools.set_icon_color(icon_color(self._viewer))
         self.history.set_icon_color(icon_color(self._viewer))
         self.report.set_warning_color(warning_color(self._viewer))
 

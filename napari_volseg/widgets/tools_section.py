@@ -1,18 +1,27 @@
-"""Correct by segment tools: choose one, set its parameters, apply it."""
+"""Correct by segment tools: choose one, set it, look what it would do, apply it."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QWidget
+from functools import partial
 
-from napari_volseg.app import COMMANDS, SEGMENT_TOOLS, Application, SegmentTool, run_command
-from napari_volseg.app.correcting import other_segments, set_settings, settings_of
-from napari_volseg.app.tool_types import Number, OtherSegment, Parameter, Setting
-from napari_volseg.widgets.buttons import ActionButton
-from napari_volseg.widgets.section import SPACING, Section, muted_label
+from qtpy.QtCore import QSignalBlocker, QSize, Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QButtonGroup, QLabel
 
-#: What units are called where the size of voxels is not known.
-UNCALIBRATED = {"mm": "voxels", "mm³": "voxels"}
+from napari_volseg.app import COMMANDS, SEGMENT_TOOLS, SLAB_LIMITS, SegmentTool, run_command
+from napari_volseg.widgets.buttons import ActionButton, CommandButton
+from napari_volseg.widgets.icons import icon
+from napari_volseg.widgets.section import Section, muted_label
+from napari_volseg.widgets.tool_page import UNCALIBRATED, NumberBox, ToolPage, combo
+
+#: How far tools act: text of the button, and what it does.
+REACHES = {
+    "slice": ("Slice", "Act on the shown slice alone"),
+    "slab": ("Slab", "Act on the slices within a distance of the shown one"),
+    "volume": ("3D", "Act on the whole volume"),
+}
+
+ICON_SIZE = QSize(20, 20)
 
 
 class ToolsSection(Section):
@@ -22,8 +31,10 @@ class ToolsSection(Section):
     name = "tools"
 
     def build(self) -> None:
-        """Make the list of tools, a page of parameters for each, and the buttons."""
-        self.tools = _combo("segment-tool")
+        """Make the list of tools, a page of parameters for each, how far they act, and the buttons."""
+        self.tools = combo("segment-tool")
+        self.tools.setIconSize(ICON_SIZE)
+        self.tools.setMaxVisibleItems(len(SEGMENT_TOOLS))
         for tool in SEGMENT_TOOLS.values():
             self.tools.addItem(tool.title, tool.id)
             self.tools.setItemData(self.tools.count() - 1, _command_tip(tool), Qt.ItemDataRole.ToolTipRole)
@@ -32,12 +43,17 @@ class ToolsSection(Section):
         self.rows.addWidget(self.tools)
         self.rows.addWidget(self.tip)
         # made at once and hidden, for what guards boxes from the wheel looks at those that are there
-        self._pages = {tool.id: _Page(self.app, tool) for tool in SEGMENT_TOOLS.values() if tool.parameters}
+        self._pages = {tool.id: ToolPage(self.app, tool) for tool in SEGMENT_TOOLS.values() if tool.parameters}
         for page in self._pages.values():
             self.rows.addWidget(page)
-        self.suggest = ActionButton("Suggest", "", self._suggest, "tools.suggest")
+        self._build_reach()
+        self.told = muted_label()
+        self.told.setObjectName("tools.told")
+        self.rows.addWidget(self.told)
+        self.suggest = ActionButton("Otsu", "", self._suggest, "tools.suggest")
+        self.preview = CommandButton(self.app, "tool.preview", checked=lambda app: app.tools.previewing)
         self.apply = ActionButton("Apply", "", self._apply, "tools.apply")
-        self.add_row(self.suggest, self.apply)
+        self.add_row(self.suggest, self.preview, self.apply)
 
     def refresh(self) -> None:
         """Show the chosen tool, its settings, and whether it can be applied."""
@@ -49,10 +65,51 @@ class ToolsSection(Section):
             page.setVisible(tool_id == tool.id)
         if tool.id in self._pages:
             self._pages[tool.id].refresh()
+        self._show_reach(tool)
+        self.told.setText(self.app.tool_preview.told)
+        self.told.setVisible(bool(self.app.tool_preview.told))
+        self.preview.refresh()
         self.apply.explain(_command_tip(tool), COMMANDS[f"tool.{tool.id}"].why_not(self.app))
         suggestion = COMMANDS["tool.suggest-range"]
         self.suggest.setVisible(tool.suggest is not None)
         self.suggest.explain(suggestion.tooltip, suggestion.why_not(self.app))
+
+    def set_icon_color(self, color: QColor) -> None:
+        """Draw the icons of the list in a colour of the theme."""
+        for row in range(self.tools.count()):
+            self.tools.setItemIcon(row, icon(f"tools/{self.tools.itemData(row)}", color))
+
+    def _build_reach(self) -> None:
+        self._reaches = {
+            reach: ActionButton(text, tip, partial(self._reach, reach), f"tools.reach.{reach}")
+            for reach, (text, tip) in REACHES.items()
+        }
+        group = QButtonGroup(self)
+        for button in self._reaches.values():
+            button.setCheckable(True)
+            group.addButton(button)
+        self.slab = NumberBox()
+        self.slab.setObjectName("tools.slab")
+        self.slab.setRange(*SLAB_LIMITS)
+        self.slab.setDecimals(1)
+        self.slab.setPrefix("± ")
+        self.slab.setToolTip("How far the slab reaches from the shown slice to each side")
+        self.slab.valueChanged.connect(self._set_slab)
+        row = self.add_row(QLabel("Act on"), *self._reaches.values(), self.slab, stretch=False)
+        for place in (1, 2, 3):
+            row.setStretch(place, 1)
+
+    def _show_reach(self, tool: SegmentTool) -> None:
+        tools, volume = self.app.tools, self.app.case.volume if self.app.case is not None else None
+        reach = tool.reach(tools.reach)
+        for name, button in self._reaches.items():
+            button.setChecked(name == reach)
+            button.explain(REACHES[name][1], None if name in tool.reaches else f'"{tool.title}" can\'t act so')
+        with QSignalBlocker(self.slab):
+            self.slab.setSuffix(" mm" if volume is None or volume.is_calibrated else f" {UNCALIBRATED['mm']}")
+            if self.slab.value() != round(tools.slab_mm, 1):
+                self.slab.setValue(tools.slab_mm)
+        self.slab.setVisible(reach == "slab")
 
     @property
     def _tool(self) -> SegmentTool:
@@ -61,6 +118,13 @@ class ToolsSection(Section):
     def _choose(self, row: int) -> None:
         self.app.tools.segment_tool = self.tools.itemData(row)
 
+    def _reach(self, reach: str) -> None:
+        self.app.tools.reach = reach
+        self.refresh()
+
+    def _set_slab(self, mm: float) -> None:
+        self.app.tools.slab_mm = mm
+
     def _apply(self) -> None:
         run_command(self.app, f"tool.{self._tool.id}")
 
@@ -68,97 +132,5 @@ class ToolsSection(Section):
         run_command(self.app, "tool.suggest-range")
 
 
-class _Page(QWidget):
-    """The parameters of one tool, a row each."""
-
-    def __init__(self, app: Application, tool: SegmentTool) -> None:
-        super().__init__()
-        self._app, self._tool = app, tool
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setSpacing(SPACING)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self._fields = {p.name: self._field(p) for p in tool.parameters}
-        for parameter in tool.parameters:
-            form.addRow(parameter.label, self._fields[parameter.name])
-
-    def refresh(self) -> None:
-        """Show what the parameters are set to."""
-        settings = settings_of(self._app, self._tool)
-        for parameter in self._tool.parameters:
-            field = self._fields[parameter.name]
-            with QSignalBlocker(field):
-                self._show(field, parameter, settings[parameter.name])
-
-    def _field(self, parameter: Parameter) -> QWidget:
-        if isinstance(parameter, Number):
-            field = _number(parameter)
-            field.valueChanged.connect(lambda value: self._set(parameter.name, value))
-        else:
-            field = _combo("")
-            for option, text in () if isinstance(parameter, OtherSegment) else parameter.options:
-                field.addItem(text, option)
-            field.currentIndexChanged.connect(lambda row: self._set(parameter.name, field.itemData(row)))
-        field.setObjectName(f"{self._tool.id}.{parameter.name}")
-        field.setToolTip(f"{parameter.label}: {self._tool.tip}")
-        return field
-
-    def _show(self, field: QWidget, parameter: Parameter, value: Setting) -> None:
-        if isinstance(parameter, Number):
-            field.setSuffix(f" {unit}" if (unit := _unit(self._app, parameter)) else "")
-            if field.value() != round(value, parameter.decimals):  # else what is being typed would be rewritten
-                field.setValue(value)
-            return
-        if isinstance(parameter, OtherSegment):
-            _list_segments(field, other_segments(self._app))
-        field.setCurrentIndex(field.findData(value))
-
-    def _set(self, name: str, value: Setting | None) -> None:
-        if value is not None:
-            set_settings(self._app, self._tool, {name: value})
-
-
 def _command_tip(tool: SegmentTool) -> str:
     return COMMANDS[f"tool.{tool.id}"].tooltip
-
-
-def _combo(name: str) -> QComboBox:
-    combo = QComboBox()
-    combo.setObjectName(name)
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return combo
-
-
-class _NumberBox(QDoubleSpinBox):
-    """A box for numbers that shows no zeros at their end."""
-
-    def textFromValue(self, value: float) -> str:
-        """Return the shortest text of a number."""
-        text = super().textFromValue(value)
-        point = self.locale().decimalPoint()
-        return text.rstrip("0").removesuffix(point) if point in text else text
-
-
-def _number(parameter: Number) -> QDoubleSpinBox:
-    box = _NumberBox()
-    box.setDecimals(parameter.decimals)
-    box.setRange(parameter.low, parameter.high)
-    box.setSingleStep(parameter.step)
-    return box
-
-
-def _unit(app: Application, parameter: Number) -> str:
-    """Return the unit to show behind a number."""
-    volume = app.case.volume if app.case is not None else None
-    if parameter.unit == "image":
-        return volume.unit if volume is not None else ""
-    return parameter.unit if volume is None or volume.is_calibrated else UNCALIBRATED[parameter.unit]
-
-
-def _list_segments(combo: QComboBox, segments: dict[int, str]) -> None:
-    """Make a list show segments, unless it does already."""
-    shown = {combo.itemData(row): combo.itemText(row) for row in range(combo.count())}
-    if shown != segments:
-        combo.clear()
-        for value, name in segments.items():
-            combo.addItem(name, value)

@@ -7,85 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tool_case import CHANGING, HAND, LIVER, SHAPE, SPLEEN, block, chiral_labels, labels, make_app, prepare, told, use
 
 from napari_volseg.app import COMMANDS, SEGMENT_TOOLS, Application, run_command
-from napari_volseg.app.correcting import plan_tool, set_settings, settings_of
-from napari_volseg.app.tool_types import Request
-from napari_volseg.core import Box, BoxMask, CancelToken, Geometry, Segment, Volume
-from napari_volseg.editing import Author, Everywhere, OnSlice
-
-SHAPE = (12, 20, 24)
-LIVER, SPLEEN = 1, 2
-HAND = Author("hand", "user")
-
-
-def block(array, start, stop, value):
-    array[Box.of(start, stop).slices] = value
-
-
-def chiral_labels():
-    """A liver of a block with a cavity, a spike and a speck, and a spleen against it; no mirror image of itself."""
-    labels = np.zeros(SHAPE, np.uint16)
-    block(labels, (3, 4, 4), (9, 12, 12), LIVER)
-    block(labels, (5, 6, 6), (6, 8, 7), 0)
-    block(labels, (4, 5, 12), (5, 6, 17), LIVER)
-    block(labels, (9, 17, 20), (10, 18, 22), LIVER)
-    block(labels, (3, 12, 4), (9, 16, 9), SPLEEN)
-    return labels
+from napari_volseg.app.correcting import request_of, set_settings, settings_of
+from napari_volseg.app.tool_drafts import draft_tool
+from napari_volseg.core import Box, BoxMask, CancelToken, Segment, Volume
+from napari_volseg.editing import Author
 
 
 @pytest.fixture
 def app():
-    application = Application()
-    application.notices = []
-    application.noticed.connect(application.notices.append)
-    voxels = np.zeros(SHAPE, np.int16)
-    block(voxels, (3, 4, 4), (9, 12, 10), 200)
-    application.adopt(Volume(voxels, Geometry.from_spacing(SHAPE, (3.0, 2.0, 1.5)), "CT", "HU", "HU", "block"))
-    for name in ("Liver", "Spleen"):
-        application.case.add_segment(name)
-    application.case.session.replace(Box.whole(SHAPE), chiral_labels(), name="Draw", author=HAND)
-    application.case.active = LIVER
-    application.view.index = (4, 8, 8)
+    application = make_app()
     yield application
     application.close()
-
-
-def labels(app):
-    return app.case.segmentation.labels
-
-
-def told(app):
-    return app.notices[-1].text
-
-
-def use(app, tool_id, **settings):
-    """Run a tool's command with some settings and wait until all that it began is done."""
-    set_settings(app, SEGMENT_TOOLS[tool_id], settings)
-    run_command(app, f"tool.{tool_id}")
-    app.jobs.wait()
-
-
-#: Settings under which each tool changes the case above.
-CHANGING = {
-    "keep-largest": {},
-    "remove-small": {"volume": 30},
-    "fill-holes": {},
-    "smooth-median": {"mm": 9},
-    "smooth-opening": {"mm": 3},
-    "smooth-closing": {"mm": 4},
-    "smooth-gaussian": {"mm": 2},
-    "smooth-all": {"mm": 2},
-    "margin": {"mm": 3},
-    "hollow": {"mm": 3},
-    "threshold": {"low": 100, "high": 300},
-    "fill-between": {},
-    "copy-next": {},
-    "copy-previous": {},
-    "union": {},
-    "subtract": {"mm": 4},
-    "intersect": {"mm": 4},
-}
 
 
 def test_every_tool_is_tried():
@@ -95,10 +30,7 @@ def test_every_tool_is_tried():
 @pytest.fixture
 def drawn(app, request):
     """The case, with gaps for the tools that fill them."""
-    tool_id = request.getfixturevalue("tool_id")
-    if tool_id in ("fill-between", "threshold"):
-        gap = BoxMask.of(np.isin(np.indices(SHAPE)[0], (5, 6)) & (labels(app) == LIVER))
-        app.case.session.apply(gap, 0, name="Gap", author=HAND)
+    prepare(app, request.getfixturevalue("tool_id"))
     return app
 
 
@@ -127,7 +59,7 @@ def test_locked_segments_stay(drawn, tool_id):
     before = labels(drawn).copy()
     use(drawn, tool_id, **CHANGING[tool_id])
     assert np.array_equal(labels(drawn) == SPLEEN, before == SPLEEN)
-    drawn.case.edit_segment(LIVER, locked=True)
+    drawn.case.edit_segment(drawn.case.active, locked=True)
     before, steps = labels(drawn).copy(), drawn.case.session.history.position
     use(drawn, tool_id, **CHANGING[tool_id])
     assert np.array_equal(labels(drawn), before)
@@ -177,13 +109,14 @@ def test_other_planes_are_copied_along_their_index(app):
 
 def test_a_threshold_keeps_to_its_slice_and_to_the_overwrite_rule(app):
     before = labels(app).copy()
-    use(app, "threshold", low=100, high=300, scope="slice", use="keep")
+    app.tools.reach = "slice"
+    use(app, "threshold", low=100, high=300, use="keep")
     bright = app.case.volume.voxels > 100
     expected = before.copy()
     expected[4][(before[4] == LIVER) & ~bright[4]] = 0
     assert np.array_equal(labels(app), expected)
-    app.case.active, app.tools.rule = SPLEEN, "background"
-    use(app, "threshold", scope="volume", use="add")
+    app.case.active, app.tools.rule, app.tools.reach = SPLEEN, "background", "volume"
+    use(app, "threshold", use="add")
     assert np.array_equal(labels(app) == LIVER, expected == LIVER)
     assert (labels(app)[5, 6:8, 6] == SPLEEN).all()  # the cavity is bright background
 
@@ -262,12 +195,12 @@ def test_all_are_smoothed_but_none_is_lost(app):
 def test_a_result_of_labels_that_changed_meanwhile_is_worked_out_anew(app, monkeypatch):
     worked_out = threading.Event()
 
-    def plan(*args):
-        outcome = plan_tool(*args)
+    def draft(*args):
+        found = draft_tool(*args)
         worked_out.set()
-        return outcome
+        return found
 
-    monkeypatch.setattr("napari_volseg.app.correcting.plan_tool", plan)
+    monkeypatch.setattr("napari_volseg.app.correcting.draft_tool", draft)
     run_command(app, "tool.fill-holes")
     assert worked_out.wait(60)
     late = BoxMask(Box((5, 6, 6), (6, 7, 7)), np.ones((1, 1, 1), bool))
@@ -286,9 +219,8 @@ def test_labels_that_change_while_they_are_read_make_the_outcome_stale(app):
         session.apply(BoxMask(Box((0, 0, 0), (1, 1, 1)), np.ones((1, 1, 1), bool)), LIVER, name="P", author=HAND)
         return tool.work(request, cancel)
 
-    request = Request(app.case, LIVER, {}, OnSlice(0, 4), Everywhere(), Everywhere())
-    outcome = plan_tool(replace(tool, work=paints), request, CancelToken())
-    assert outcome.revision != session.revision
+    draft = draft_tool(replace(tool, work=paints), request_of(app, tool, LIVER), CancelToken())
+    assert draft.revision != session.revision
 
 
 def test_a_result_for_another_case_or_a_removed_segment_is_dropped(app):
@@ -350,8 +282,11 @@ def test_why_a_tool_can_not_be_used(app):
     app.view.three_d = True
     assert "no slice is shown" in reason("copy-next")
     assert reason("threshold") is None
-    set_settings(app, SEGMENT_TOOLS["threshold"], {"scope": "slice"})
+    set_settings(app, SEGMENT_TOOLS["fill-holes"], {"holes": "slices"})
+    assert "no slice is shown" in reason("fill-holes")
+    app.tools.reach = "slab"
     assert "no slice is shown" in reason("threshold")
+    app.tools.reach = "volume"
     app.case.remove_segment(SPLEEN)
     assert "second segment" in reason("union")
     app.case.edit_segment(LIVER, locked=True)

@@ -78,7 +78,18 @@ def test_only_changes_that_rules_allow_are_left() -> None:
     bright = np.zeros(labels.shape)
     bright[1, 1] = (0, 0, 9, 0, 9, 0)
     box, left = restrained(labels, wanted, gain=BackgroundOnly(), lose=WithinRange(5, 10, bright))
-    assert box == wanted.box
-    assert left.tolist() == [[[6, 0, 0, 5, 6, 6]]]
-    _, left = restrained(labels, wanted, gain=WithinRange(5, 10, bright), lose=Everywhere())
-    assert left.tolist() == [[[0, 0, 0, 5, 5, 0]]]
+    assert box == Box((1, 1, 0), (2, 2, 3))
+    assert left.tolist() == [[[6, 0, 0]]]
+    box, left = restrained(labels, wanted, gain=WithinRange(5, 10, bright), lose=Everywhere())
+    assert box == Box((1, 1, 2), (2, 2, 6))
+    assert left.tolist() == [[[0, 5, 5, 0]]]
+
+
+def test_locked_segments_neither_gain_nor_lose() -> None:
+    labels = np.array([[[0, 5, 6, 5]]], np.uint16)
+    wanted = Relabelled(Box((0, 0, 0), (1, 1, 4)), np.array([[[6, 0, 5, 5]]], np.uint16))
+    everywhere = Everywhere()
+    box, left = restrained(labels, wanted, gain=everywhere, lose=everywhere, locked=(6,))
+    assert (box, left.tolist()) == (Box((0, 0, 1), (1, 1, 2)), [[[0]]])
+    box, left = restrained(labels, wanted, gain=everywhere, lose=everywhere, locked=(5, 6))
+    assert (box.size, left.size) == (0, 0)

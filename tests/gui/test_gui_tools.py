@@ -4,14 +4,43 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from driving import Hand
+from driving import Hand, move_pressed
 from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QLabel, QPushButton, QScrollArea
+from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QLabel, QPushButton, QScrollArea, QWidget
 
 from napari_volseg.app import SEGMENT_TOOLS
-from napari_volseg.core import Box, Geometry, Volume
-from napari_volseg.editing import Author
+from napari_volseg.app.tool_types import Number
+from napari_volseg.core import Box, Geometry, Segment, Volume
+from napari_volseg.editing import (
+    Author,
+    CutPlane,
+    OnSlice,
+    Relabelled,
+    closing,
+    copy_slice,
+    fill_between,
+    fill_holes,
+    grow_from_seeds,
+    hollow,
+    intersect,
+    keep_largest,
+    margin,
+    merge,
+    mirrored,
+    opening,
+    relabel,
+    remove_small,
+    reshaped,
+    shape_of,
+    smooth_gaussian,
+    smooth_jointly,
+    smooth_median,
+    split_islands,
+    subtract,
+    threshold,
+    union,
+)
 from napari_volseg.widgets import create_window
 
 pytestmark = pytest.mark.gui
@@ -38,10 +67,18 @@ def hand(qapp, qtbot):
     qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
+def come_to_rest(hand, widget):
+    """Scroll to a widget until it stays in its place: a list that opens while its panel moves closes again."""
+    area, before = hand.panel.findChild(QScrollArea), None
+    while before != (before := widget.mapTo(hand.panel, QPoint(0, 0))):
+        area.ensureWidgetVisible(widget)
+        hand.qtbot.wait(100)
+
+
 def choose(hand, name, text):
     """Open a list of the panel with the mouse and click one of its lines."""
     combo = hand.panel.findChild(QComboBox, name)
-    hand.panel.findChild(QScrollArea).ensureWidgetVisible(combo)
+    come_to_rest(hand, combo)
     QTest.mouseClick(combo, Qt.MouseButton.LeftButton)
     view = combo.view()
     hand.wait(view.isVisible)
@@ -73,7 +110,7 @@ def test_a_tool_is_chosen_set_applied_and_undone(hand):
     expected[14, 20, 18] = 0
     assert np.array_equal(hand.app.case.segmentation.labels, expected)
     assert "1 voxel changed" in hand.panel.notices.current.text
-    assert hand.app.case.session.history.current.parameters == {"volume": 12.5}
+    assert hand.app.case.session.history.current.parameters == {"volume": 12.5, "reach": "volume"}
     hand.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert np.array_equal(hand.app.case.segmentation.labels, before)
 
@@ -83,6 +120,141 @@ def test_a_tool_is_chosen_set_applied_and_undone(hand):
     hand.press("tools.apply")
     hand.settle()
     assert not hand.app.case.segmentation.labels[5:10, 8:18, 6:14].any()
+
+
+def everything():
+    """Labels on which every tool has something to do: a gap, a cavity, a spike, a speck, and a spleen at the side."""
+    labels = np.zeros(SHAPE, np.uint16)
+    labels[5:7, 8:18, 6:14] = labels[8:13, 8:18, 6:14] = 1
+    labels[10, 12:14, 9:11] = 0
+    labels[10, 12, 14:18] = 1
+    labels[14, 20, 18] = 1
+    labels[8:13, 18:22, 6:11] = 2
+    return labels
+
+
+def beyond_the_slice(labels, _volume):
+    new = labels.copy()
+    new[11:][labels[11:] == 1] = 3
+    return Relabelled(Box.whole(SHAPE), new)
+
+
+def near(labels, volume):
+    return margin(labels, 2, volume.geometry, 4)
+
+
+#: What is typed into the first number of each tool, and what the labels are to become with axial slice 10 in view.
+TYPED = {
+    "threshold": ("30", lambda lab, v: union(shape_of(lab, 1), threshold(v.voxels, 30, 3000))),
+    "grow-seeds": ("8", lambda lab, v: grow_from_seeds(v.voxels, lab, v.geometry, 8, smooth_mm=1)),
+    "keep-largest": ("", lambda lab, v: keep_largest(lab, 1)),
+    "remove-small": ("20", lambda lab, v: remove_small(lab, 1, v.geometry, 20)),
+    "split-islands": ("5", lambda lab, v: split_islands(lab, 1, (3, 4))),
+    "fill-holes": ("", lambda lab, v: fill_holes(lab, 1)),
+    "smooth-median": ("9", lambda lab, v: smooth_median(lab, 1, v.geometry, 9)),
+    "smooth-opening": ("4", lambda lab, v: opening(lab, 1, v.geometry, 4)),
+    "smooth-closing": ("4", lambda lab, v: closing(lab, 1, v.geometry, 4)),
+    "smooth-gaussian": ("3", lambda lab, v: smooth_gaussian(lab, 1, v.geometry, 3)),
+    "smooth-all": ("1.5", lambda lab, v: smooth_jointly(lab, v.geometry, 1.5)),
+    "margin": ("4", lambda lab, v: margin(lab, 1, v.geometry, 4)),
+    "hollow": ("3", lambda lab, v: hollow(lab, 1, v.geometry, 3, "inside")),
+    "fill-between": ("", lambda lab, v: fill_between(lab, v.geometry, 0, values=(1,))),
+    "copy-next": ("", lambda lab, v: union(shape_of(lab, 1), copy_slice(lab, 1, OnSlice(0, 10), 9))),
+    "copy-previous": ("", lambda lab, v: union(shape_of(lab, 1), copy_slice(lab, 1, OnSlice(0, 10), 11))),
+    "mirror": (
+        "",
+        lambda lab, v: union(shape_of(lab, 1), mirrored(lab, 1, v.geometry, CutPlane.midline(v.geometry))),
+    ),
+    "split-plane": ("", beyond_the_slice),
+    "union": ("", lambda lab, v: union(shape_of(lab, 1), shape_of(lab, 2))),
+    "subtract": ("4", lambda lab, v: subtract(shape_of(lab, 1), near(lab, v))),
+    "intersect": ("4", lambda lab, v: intersect(shape_of(lab, 1), near(lab, v))),
+    "merge": ("", lambda lab, v: merge(lab, [2], 1)),
+    "relabel": ("9", lambda lab, v: relabel(lab, {1: 9})),
+}
+
+
+def as_labels(labels, result):
+    box, changed = result if isinstance(result, Relabelled) else reshaped(labels, 1, result)
+    new = labels.copy()
+    new[box.slices] = changed
+    return new
+
+
+@pytest.mark.slow
+def test_every_tool_is_chosen_set_previewed_applied_and_undone(hand):
+    assert list(TYPED) == list(SEGMENT_TOOLS)
+    case, before = hand.app.case, everything()
+    case.session.edit_table(case.table.with_segment(Segment(2, "Spleen")))
+    case.session.replace(Box.whole(SHAPE), before, name="Draw", author=Author("hand", "user"))
+    hand.go_to((10, 10, 10))
+    for tool in SEGMENT_TOOLS.values():
+        typed, work = TYPED[tool.id]
+        expected = as_labels(before, work(before, case.volume))
+        assert not np.array_equal(expected, before), tool.id
+        choose(hand, "segment-tool", tool.title)
+        if typed:
+            number = next(p for p in tool.parameters if isinstance(p, Number))
+            type_into(hand, f"{tool.id}.{number.name}", typed)
+        if not hand.app.tools.previewing:
+            hand.press("tool.preview") if tool.id != "margin" else hand.key(Qt.Key.Key_Q)
+        hand.wait(lambda: hand.app.tool_preview.current)
+        new = before.copy()
+        new[hand.app.tool_preview.draft.new.box.slices] = hand.app.tool_preview.draft.new.labels
+        assert np.array_equal(new, expected), tool.id
+        assert np.array_equal(case.segmentation.labels, before)
+        hand.press("tools.apply") if tool.id != "hollow" else hand.key(Qt.Key.Key_U)
+        hand.settle()
+        assert np.array_equal(case.segmentation.labels, expected), tool.id
+        assert case.session.history.current.author.name == tool.id
+        hand.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+        assert case.segmentation.labels.tobytes() == before.tobytes(), tool.id
+        assert "Preview" not in [layer.name for layer in hand.viewer.layers]
+
+
+def test_the_range_is_dragged_and_what_it_holds_is_seen_at_once(hand):
+    choose(hand, "segment-tool", "Threshold")
+    slider = hand.panel.findChild(QWidget, "threshold.range")
+    hand.wait(slider.isVisible)
+    hand.panel.findChild(QScrollArea).ensureWidgetVisible(slider)
+    QApplication.processEvents()
+    low = hand.panel.findChild(QAbstractSpinBox, "threshold.low")
+    start, stop = QPoint(8, slider.height() // 2), QPoint(slider.width() // 2, slider.height() // 2)
+    type_into(hand, "threshold.low", "-1000")
+    hand.wait(lambda: slider.value()[0] == -1000)
+    QTest.mousePress(slider, Qt.MouseButton.LeftButton, pos=start)
+    move_pressed(slider, stop)
+    hand.wait(lambda: -700 < low.value() < -200)
+    assert low.value() == round(low.value())
+    hand.wait(lambda: hand.app.tool_preview.current)
+    assert "threshold.high" not in hand.app.tools.settings  # it lies beyond the image and was not dragged
+    draft = hand.app.tool_preview.draft.new
+    assert ((draft.labels == 1) == (hand.app.case.volume.voxels[draft.box.slices] == 40)).all()
+    QTest.mouseRelease(slider, Qt.MouseButton.LeftButton, pos=stop)
+    hand.key(Qt.Key.Key_Escape)
+    assert hand.app.tool_preview.draft is None
+    assert not hand.panel.findChild(QPushButton, "tool.preview").isChecked()
+
+
+def test_how_far_tools_act_is_one_choice_for_all(hand):
+    before = hand.app.case.segmentation.labels.copy()
+    hand.go_to((6, 10, 10))
+    choose(hand, "segment-tool", "Margin")
+    hand.press("tools.reach.slab")
+    slab = hand.panel.findChild(QAbstractSpinBox, "tools.slab")
+    hand.wait(slab.isVisible)
+    type_into(hand, "tools.slab", "3")
+    hand.press("tools.apply")
+    hand.settle()
+    changed = (hand.app.case.segmentation.labels != before).any(axis=(1, 2))
+    assert np.flatnonzero(changed).tolist() == [5, 6, 7]
+    choose(hand, "segment-tool", "Copy to next slice")
+    volume = hand.panel.findChild(QPushButton, "tools.reach.volume")
+    hand.wait(lambda: not volume.isEnabled())
+    assert "can't act so" in volume.toolTip()
+    choose(hand, "segment-tool", "Split at the slice")
+    hand.wait(volume.isEnabled)
+    assert hand.panel.findChild(QPushButton, "tools.reach.slab").isChecked()
 
 
 def test_the_outline_goes_from_the_shown_slice_to_the_next(hand):

@@ -1,0 +1,115 @@
+"""What a segment tool would do, drawn over the case: bright what it would add, striped what it would take away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+
+from napari_volseg.app.tool_drafts import Draft
+from napari_volseg.core import Segmentation, SegmentTable
+from napari_volseg.viewer.layers import Rgba, keep_untouched, placement, segment_colormap
+
+PREVIEW = "Preview"
+
+#: Stripes are so many voxels wide.
+STRIPE = 2
+#: How much of its colour a segment gives up for white where it would gain voxels.
+BRIGHTER = 0.55
+#: Colour of the stripes over what would be lost.
+LOST: Rgba = (0.05, 0.05, 0.05, 1.0)
+
+
+def bright(color: tuple[int, int, int]) -> Rgba:
+    """Return the colour of what a segment of an RGB colour (0-255) would gain."""
+    red, green, blue = (c / 255 + BRIGHTER * (1 - c / 255) for c in color)
+    return red, green, blue, 1.0
+
+
+def free_values(taken: Iterable[int], count: int, dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """Return the largest label values of a type that are not taken."""
+    used, largest = set(taken), int(np.iinfo(dtype).max)
+    return tuple(islice((value for value in range(largest, 0, -1) if value not in used), count))
+
+
+class DraftVoxels:
+    """An array (z, y, x) of what a draft changes, computed where it is looked at.
+
+    Voxels that would be gained carry the label value that they would have; of those that would be lost, stripes carry
+    ``lost``. All others are 0.
+
+    Parameters
+    ----------
+    labels
+        The labels (z, y, x) as they are.
+    """
+
+    def __init__(self, labels: NDArray[Any]) -> None:
+        self._labels = labels
+        self.shape, self.dtype, self.ndim, self.size = labels.shape, labels.dtype, labels.ndim, labels.size
+        self.draft: Draft | None = None
+        self.lost = 0
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        """Return a part of the array, for an index of slices and integers."""
+        keys = index if isinstance(index, tuple) else (index,)
+        keys = (*keys, *(slice(None),) * (3 - len(keys)))
+        places = [np.arange(n)[key] for n, key in zip(self.shape, keys, strict=True)]
+        part = self._part([np.atleast_1d(place) for place in places])
+        return part[tuple(0 if place.ndim == 0 else slice(None) for place in places)]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the whole array."""
+        return np.asarray(self[()], dtype)
+
+    def _part(self, places: list[NDArray[np.intp]]) -> NDArray[Any]:
+        """Return the voxels at the given indices along each axis."""
+        out = np.zeros([len(place) for place in places], self.dtype)
+        if self.draft is None or self.draft.new is None:
+            return out
+        box, new = self.draft.new
+        inside = [(p >= a) & (p < b) for p, a, b in zip(places, box.start, box.stop, strict=True)]
+        places = [place[hit] for place, hit in zip(places, inside, strict=True)]
+        new = new[np.ix_(*(place - a for place, a in zip(places, box.start, strict=True)))]
+        changed = new != self._labels[np.ix_(*places)]
+        z, y, x = np.ix_(*places)
+        striped = (z + y + x) // STRIPE % 2 == 0
+        lost = np.where(striped, self.dtype.type(self.lost), self.dtype.type(0))
+        out[np.ix_(*inside)] = np.where(changed, np.where(new == 0, lost, new), 0)
+        return out
+
+
+class DraftLayer:
+    """The layer of the 2D view that shows drafts; it holds no array of its own.
+
+    Parameters
+    ----------
+    segmentation
+        What drafts are of.
+    """
+
+    def __init__(self, segmentation: Segmentation) -> None:
+        self._voxels = DraftVoxels(segmentation.labels)
+        self._table: SegmentTable | None = None
+        self.layer = Labels(
+            self._voxels,
+            name=PREVIEW,
+            opacity=0.8,
+            colormap=segment_colormap(SegmentTable()),
+            **placement(segmentation.geometry.spacing),
+        )
+        keep_untouched(self.layer)
+
+    def show(self, draft: Draft | None) -> None:
+        """Show a draft, or nothing."""
+        self._voxels.draft = draft
+        if draft is not None and draft.table != self._table:
+            self._table = draft.table
+            (self._voxels.lost,) = free_values(draft.table.values, 1, self._voxels.dtype)
+            gained = {segment.value: bright(segment.color) for segment in draft.table}
+            self.layer.colormap = segment_colormap(SegmentTable(), {**gained, self._voxels.lost: LOST})
+        self.layer.refresh(thumbnail=False, highlight=False, extent=False)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_volseg.app.case import Case
+from napari_volseg.app.using import HAND
 from napari_volseg.app.wishes import ToolWishes
 from napari_volseg.core import BoxMask, Point, ScribblePrompt
-from napari_volseg.editing import Author, Plan, Stroke, fill_region, path_discs, path_spheres
-
-HAND = Author("hand", "user")
+from napari_volseg.editing import (
+    OnSlice,
+    Stroke,
+    path_discs,
+    path_spheres,
+    repeated,
+    scope_box,
+)
 
 #: Neighbouring positions of a scribble lie at most this share of its radius apart.
 SCRIBBLE_STEP = 0.5
 
 
 class Painter:
-    """The brush, eraser, fill and scribble of one case.
+    """The brush, eraser and scribble of one case.
 
     Positions are voxel indices (z, y, x), fractional; ``axis`` is the index axis normal to the shown slice.
     """
@@ -92,26 +97,13 @@ class Painter:
         sign = self._wishes.positive if positive is None else positive
         return ScribblePrompt(positions, self._wishes.radius_mm, sign)
 
-    def plan_fill(self, index: NDArray[np.float64], axis: int) -> Callable[[], Plan | None]:
-        """Return what works out, on any thread, the filling of the region of equal label around a position."""
-        case, segment = self.case, self.case.ensure_active()
-        rule = case.rule(self._wishes, case.label_at(index))
-        z, y, x = (int(v) for v in np.round(index))
-        normal = None if self._wishes.in_3d else axis
-
-        def work() -> Plan | None:
-            region = fill_region(case.segmentation.labels, (z, y, x), normal)
-            return case.session.plan_apply(
-                region, segment.value, name=f"Fill: {segment.name}", author=HAND, rule=rule
-            )
-
-        return work
-
     def _dab(self, start: NDArray[np.float64], stop: NDArray[np.float64]) -> BoxMask:
         geometry, radius = self.case.volume.geometry, self._wishes.radius_mm
-        if self._wishes.in_3d:
+        if self._wishes.hand_reach == "volume":
             return path_spheres(geometry, start, stop, radius)
-        return path_discs(geometry, start, stop, radius, self._axis)
+        disc = path_discs(geometry, start, stop, radius, self._axis)
+        scope = self.case.scope(self._wishes, OnSlice(self._axis, round(float(stop[self._axis]))))
+        return repeated(disc, self._axis, scope_box(scope, geometry.shape)) if disc.mask.size else disc
 
 
 def _densify(points: NDArray[np.float64], step: float) -> NDArray[np.float64]:

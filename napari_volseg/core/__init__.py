@@ -14,7 +14,7 @@ from napari_volseg.core.errors import (
 )
 from napari_volseg.core.findings import KINDS, Finding, Kind, Severity
 from napari_volseg.core.geometry import SAME_GRID_MM, Geometry, opposite
-from napari_volseg.core.jobs import CancelToken, Progress, ProgressCallback, no_progress
+from napari_volseg.core.jobs import NEVER, CancelToken, Progress, ProgressCallback, no_progress
 from napari_volseg.core.prompts import Point, PointPrompt, Prompt, ScribblePrompt
 from napari_volseg.core.segments import (
     ANATOMICAL_STRUCTURE,
@@ -38,6 +38,7 @@ __all__ = [
     "KINDS",
     "LESION_CATEGORY",
     "MAX_LABEL",
+    "NEVER",
     "SAME_GRID_MM",
     "TISSUE",
     "Answers",

@@ -57,3 +57,7 @@ class CancelToken:
         """Raise CancelledError where stopping was asked for."""
         if self.cancelled:
             raise CancelledError("cancelled: nothing was changed")
+
+
+#: The token of work that nobody means to stop.
+NEVER = CancelToken()

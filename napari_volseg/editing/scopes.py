@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from napari_volseg.core import Box, UsageError
+import numpy as np
+
+from napari_volseg.core import Box, BoxMask, Geometry, UsageError
+
+#: Slices whose distance differs by less, as a share of it, are equally far.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,32 @@ def scope_box(scope: Scope, shape: Sequence[int]) -> Box:
             return Box.whole(shape)
         case _:
             assert_never(scope)
+
+
+def slab_about(geometry: Geometry, plane: OnSlice, half_mm: float) -> Slab:
+    """Return the slices that lie within ``half_mm`` of one of them, on both sides; it belongs to them itself.
+
+    Distances are those at a right angle to the slices, on sheared grids too.
+
+    Raises
+    ------
+    UsageError
+        For a distance that is not a finite number of at least 0, or an axis that is none of 0, 1 and 2.
+    """
+    refuse_axis(plane.axis)
+    if not (np.isfinite(half_mm) and half_mm >= 0):
+        raise UsageError(f"a slab can't reach {half_mm} mm to each side: choose a finite distance of at least 0 mm")
+    per_mm = float(np.linalg.norm(geometry.inverse[plane.axis, :3]))
+    reach = int(half_mm * per_mm * (1 + _ROUNDING))
+    return Slab(plane.axis, max(0, plane.index - reach), min(geometry.shape[plane.axis], plane.index + reach + 1))
+
+
+def repeated(flat: BoxMask, axis: int, depth: Box) -> BoxMask:
+    """Return the mask of one slice on every slice that a box spans along an axis; it shares its memory."""
+    start, stop = list(flat.box.start), list(flat.box.stop)
+    start[axis], stop[axis] = depth.start[axis], depth.stop[axis]
+    box = Box.of(start, stop)
+    return BoxMask(box, np.broadcast_to(flat.mask, box.shape))
 
 
 def refuse_axis(axis: int) -> None:

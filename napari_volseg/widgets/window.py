@@ -107,7 +107,7 @@ class ViewerPanel(MainPanel):
         self.readout = CursorReadout(self.app, window)
         self.menu = CommandMenu(self.app, window)
         self._drops = DropFilter(self.app, qt_viewer)
-        self._presses = PressFilter(qt_viewer.canvas.native, lambda: self.binding.tool_in_hand)
+        self._presses = PressFilter(qt_viewer.canvas.native, lambda: not self.binding.double_click_means_more)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Stop all work once the window is closed; napari may still ask the user, who may refuse."""

@@ -8,29 +8,12 @@ from functools import partial
 
 from napari_volseg.app.application import Application, Opened
 from napari_volseg.app.correcting import apply_tool, suggest_settings, why_not
+from napari_volseg.app.hand_tools import HAND_TOOLS
 from napari_volseg.app.history_list import tell_who_set
 from napari_volseg.app.preview import READING
 from napari_volseg.app.tool_table import SEGMENT_TOOLS
 from napari_volseg.app.wishes import RADIUS_LIMITS, Plane, Reach, Tool
 from napari_volseg.core import CT_WINDOWS, CancelToken, ProgressCallback, UsageError
-
-#: What tools of the hand are called.
-TOOL_NAMES: dict[Tool, str] = {
-    "navigate": "Move",
-    "click": "Click",
-    "scribble": "Scribble",
-    "brush": "Brush",
-    "eraser": "Eraser",
-    "fill": "Fill",
-    "polygon": "Polygon",
-    "lasso": "Lasso",
-    "livewire": "Livewire",
-    "scissors": "Scissors",
-    "level": "Trace level",
-    "grow": "Grow region",
-    "keep-island": "Keep island",
-    "remove-island": "Remove island",
-}
 
 #: One press of "larger" multiplies the brush radius by this, "smaller" divides by it.
 RADIUS_STEP = 1.25
@@ -265,24 +248,9 @@ def _views() -> list[Command]:
 
 
 def _tools() -> list[Command]:
-    tools: tuple[tuple[Tool, str, str], ...] = (
-        ("navigate", "N", "Move and zoom the view"),
-        ("click", "K", "Click into a structure: the model outlines it"),
-        ("scribble", "J", "Draw a line through a structure: the model outlines it"),
-        ("brush", "B", "Paint the active segment"),
-        ("eraser", "E", "Erase the active segment"),
-        ("fill", "F", "Fill the region of equal label under the cursor with the active segment"),
-        ("polygon", "P", "Set the corners of a polygon, which is filled; with Shift or Alt it is taken away"),
-        ("lasso", "L", "Draw an outline free hand, which is filled; with Shift or Alt it is taken away"),
-        ("livewire", "Shift-L", "Set points of an outline that follows edges of the image between them"),
-        ("scissors", "Shift-S", "Draw a lasso over a slice or the 3D view, and cut through the volume along it"),
-        ("level", "O", "Click what the contour line under the cursor encloses; with Shift or Alt it is taken away"),
-        ("grow", "Q", "Click into a tissue: the connected region of its values is filled"),
-        ("keep-island", "Shift-K", "Click one island of the active segment: its others are removed"),
-        ("remove-island", "Shift-E", "Click one island of the active segment: it is removed"),
-    )
     taken = [
-        Command(f"tool.{t}", TOOL_NAMES[t], partial(take_tool, tool=t), k, _needs_case, tip) for t, k, tip in tools
+        Command(f"tool.{tool}", words.name, partial(take_tool, tool=tool), words.key, _needs_case, words.tip)
+        for tool, words in HAND_TOOLS.items()
     ]
     return [
         *taken,

@@ -68,9 +68,12 @@ class Drawing:
     ----------
     changed
         Emitted when the sketch changed.
+    begun
+        Emitted when an outline was begun, closed or abandoned.
     """
 
     changed = Signal()
+    begun = Signal()
 
     def __init__(self, app: Application) -> None:
         self._app = app
@@ -164,6 +167,7 @@ class Drawing:
         self._wire_search.forget()
         self._forget_hover()
         self.changed.emit()
+        self.begun.emit()
 
     # -- lines of sight in the 3D view ----------------------------------------------------------------------------
 
@@ -242,6 +246,7 @@ class Drawing:
         self._need_target()
         self.leave()
         self._outline = Outline(self._app.tools.tool, on, takes_away)
+        self.begun.emit()
 
     def _need_target(self) -> None:
         """Refuse at the first point, not at the last, where the segment is locked."""

@@ -157,7 +157,9 @@ class MainPanel(QWidget):
         match self._tool:
             case "click" | "scribble":
                 self._area.ensureWidgetVisible(self.click)
-            case "brush" | "eraser" | "fill":
+            case "navigate":
+                pass
+            case _:
                 self._area.ensureWidgetVisible(self.correct)
 
     def _follow_theme(self) -> None:

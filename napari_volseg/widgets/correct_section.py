@@ -107,7 +107,7 @@ class CorrectSection(Section):
             self._reaches[reach] = button
         self.slab = QDoubleSpinBox()
         self.slab.setObjectName("slab")
-        self.slab.setPrefix("± ")
+        self.slab.setPrefix("±")
         self.slab.setDecimals(1)
         self.slab.setRange(*DISTANCE_LIMITS)
         self.slab.setToolTip("How far the slab reaches to each side of the slice")
@@ -136,7 +136,7 @@ class CorrectSection(Section):
         for rule, text in RULES.items():
             self.rule.addItem(text, rule)
         self.rule.currentIndexChanged.connect(self._set_rule)
-        over = self.addjoined(QLabel("Overwrite"), self.rule, stretch=False)
+        over = self.add_row(QLabel("Overwrite"), self.rule, stretch=False)
         over.setStretchFactor(self.rule, 1)
 
     def _build_range(self) -> None:

@@ -55,7 +55,7 @@ class Soak:
         dice, app = self.dice, self.app
         app.tools.tool = dice.choice(("brush", "brush", "brush", "eraser"))
         app.tools.radius_mm = dice.choice((2.0, 4.0, 8.0))
-        app.tools.in_3d = dice.random() < 0.1
+        app.tools.hand_reach = "volume" if dice.random() < 0.1 else "slice"
         z, y, x = (dice.uniform(12, n - 12) for n in SHAPE)
         app.painter.press(np.array((z, y, x)), 0)
         for _ in range(6):

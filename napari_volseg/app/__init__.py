@@ -5,6 +5,7 @@ from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.commands import COMMANDS, Command, run_command
 from napari_volseg.app.exporting import EXPORTS, ExportKind, suggest_path
+from napari_volseg.app.hand_tools import HAND_TOOLS
 from napari_volseg.app.history_list import HistoryRow, HistoryRows, go_to_step
 from napari_volseg.app.jobs import Inbox, Job, JobRunner, error_sentence
 from napari_volseg.app.opening import Question
@@ -17,11 +18,13 @@ from napari_volseg.app.sniff import looks_medical
 from napari_volseg.app.tool_table import SEGMENT_TOOLS
 from napari_volseg.app.tool_types import SegmentTool
 from napari_volseg.app.volumes import SegmentVolumes
-from napari_volseg.app.wishes import RADIUS_LIMITS, SLAB_LIMITS, ToolWishes, ViewWishes
+from napari_volseg.app.wishes import DISTANCE_LIMITS, RADIUS_LIMITS, SLAB_LIMITS, ToolWishes, ViewWishes
 
 __all__ = [
     "COMMANDS",
+    "DISTANCE_LIMITS",
     "EXPORTS",
+    "HAND_TOOLS",
     "RADIUS_LIMITS",
     "SAMPLES",
     "SEGMENT_TOOLS",

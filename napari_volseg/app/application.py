@@ -9,13 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_volseg.app import exporting, segmenting
 from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
+from napari_volseg.app.drawing import Drawing
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.keeping import Keeper
 from napari_volseg.app.opening import Decided, Question, load_decided, look_into, refusal_sentence
@@ -41,7 +40,7 @@ from napari_volseg.core import (
     Volume,
     Window,
 )
-from napari_volseg.editing import Author, Plan
+from napari_volseg.editing import Author
 from napari_volseg.formats import (
     FoundVolume,
     ImportReport,
@@ -128,6 +127,7 @@ class Application:
         self.clicks: Clicks | None = None
         self.painter: Painter | None = None
         self.volumes: SegmentVolumes | None = None
+        self.drawing = Drawing(self)
         self.models = ModelShelf(self.jobs, self.tools)
         self.scan_result: Scan | None = None
         self.tool_preview = ToolPreview(self)
@@ -219,17 +219,6 @@ class Application:
         prompt = self.painter.finish_scribble(positive)
         return self.clicks.add(prompt) if prompt else None
 
-    def fill(self, index: NDArray[np.float64], axis: int) -> Job:
-        """Fill the region of equal label around a voxel (z, y, x); on the slice normal to ``axis``, or in 3D."""
-        case = self.need_case()
-        assert self.painter is not None
-        plan_fill = self.painter.plan_fill(index, axis)
-
-        def work(progress: ProgressCallback, cancel: CancelToken) -> Plan | None:
-            return plan_fill()
-
-        return self.jobs.submit("Filling", work, lambda plan: plan and case.session.commit(plan), quiet=True)
-
     def accept_clicks(self) -> None:
         """Finish the segment that is being clicked."""
         if self.clicks is not None:
@@ -306,6 +295,7 @@ class Application:
         """Stop all work, let the session file go, and remove what was unpacked."""
         busy = self.jobs.active
         self._leave_case()
+        self.drawing.close_down()
         self.jobs.close()
         # else it goes at the exit of the program, which waits for the threads
         if self._room is not None and not busy:

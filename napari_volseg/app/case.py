@@ -31,9 +31,13 @@ from napari_volseg.editing import (
     Everywhere,
     History,
     Inside,
+    InVolume,
     Journal,
+    OnSlice,
     OverwriteRule,
+    Scope,
     WithinRange,
+    slab_about,
 )
 
 #: Label arrays hold up to 65535 segments in two bytes, which graphics cards take without conversion.
@@ -129,6 +133,16 @@ class Case:
             "inside": Inside(under),
         }
         return AllOf((rules[wishes.rule], self.range_rule(wishes)))
+
+    def scope(self, wishes: ToolWishes, on: OnSlice) -> Scope:
+        """Return the slices on which tools of the hand act, where they are used on one of them."""
+        match wishes.hand_reach:
+            case "slice":
+                return on
+            case "slab":
+                return slab_about(self.volume.geometry, on, wishes.hand_slab_mm)
+            case "volume":
+                return InVolume()
 
     def range_rule(self, wishes: ToolWishes) -> OverwriteRule:
         """Return what the wished range of values allows to change."""

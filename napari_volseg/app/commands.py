@@ -8,10 +8,11 @@ from functools import partial
 
 from napari_volseg.app.application import Application, Opened
 from napari_volseg.app.correcting import apply_tool, suggest_settings, why_not
+from napari_volseg.app.hand_tools import HAND_TOOLS
 from napari_volseg.app.history_list import tell_who_set
 from napari_volseg.app.preview import READING
 from napari_volseg.app.tool_table import SEGMENT_TOOLS
-from napari_volseg.app.wishes import RADIUS_LIMITS, Plane, Tool
+from napari_volseg.app.wishes import RADIUS_LIMITS, Plane, Reach, Tool
 from napari_volseg.core import CT_WINDOWS, CancelToken, ProgressCallback, UsageError
 
 #: One press of "larger" multiplies the brush radius by this, "smaller" divides by it.
@@ -58,6 +59,10 @@ def _needs_other_session(app: Application) -> str | None:
     if app.case is None:
         return "open an image first"
     return None if len(app.kept_sessions()) > 1 else "this is the only session of the image"
+
+
+def _needs_outline(app: Application) -> str | None:
+    return None if app.drawing.outline is not None else "no outline is being drawn"
 
 
 def _needs_job(app: Application) -> str | None:
@@ -129,9 +134,10 @@ def take_tool(app: Application, tool: Tool) -> None:
     app.tools.tool = tool
 
 
-def toggle_tools_3d(app: Application) -> None:
-    """Let tools act on the slice or in 3D."""
-    app.tools.in_3d = not app.tools.in_3d
+def change_reach(app: Application) -> None:
+    """Let tools of the hand act on the slice, then on a slab, then in 3D, and on the slice again."""
+    reaches: tuple[Reach, ...] = ("slice", "slab", "volume")
+    app.tools.hand_reach = reaches[(reaches.index(app.tools.hand_reach) + 1) % len(reaches)]
 
 
 def toggle_sign(app: Application) -> None:
@@ -261,23 +267,52 @@ def _views() -> list[Command]:
 
 
 def _tools() -> list[Command]:
-    tools: tuple[tuple[Tool, str, str], ...] = (
-        ("navigate", "N", "Move and zoom the view"),
-        ("click", "K", "Click into a structure: the model outlines it"),
-        ("scribble", "J", "Draw a line through a structure: the model outlines it"),
-        ("brush", "B", "Paint the active segment"),
-        ("eraser", "E", "Erase the active segment"),
-        ("fill", "F", "Fill the region under the cursor with the active segment"),
-    )
     taken = [
-        Command(f"tool.{t}", t.capitalize(), partial(take_tool, tool=t), k, _needs_case, tip) for t, k, tip in tools
+        Command(f"tool.{tool}", words.name, partial(take_tool, tool=tool), words.key, _needs_case, words.tip)
+        for tool, words in HAND_TOOLS.items()
     ]
     return [
         *taken,
-        Command("tool.3d", "Slice or 3D", toggle_tools_3d, "T", _always, "Tools act on the slice or in 3D"),
+        Command(
+            "tool.reach",
+            "Slice, slab or 3D",
+            change_reach,
+            "T",
+            _always,
+            "Tools of the hand act on the slice, on a slab about it, or in 3D",
+        ),
+        *_outlines(),
         Command("tool.sign", "Add or remove", toggle_sign, "X", _always, "Clicks add to the segment or take from it"),
         Command("tool.larger", "Larger brush", partial(scale_radius, factor=RADIUS_STEP), "]"),
         Command("tool.smaller", "Smaller brush", partial(scale_radius, factor=1 / RADIUS_STEP), "["),
+    ]
+
+
+def _outlines() -> list[Command]:
+    """Return what can be done to an outline in hand; its keys do something else where there is none."""
+
+    def close(app: Application) -> object:
+        return app.drawing.close()
+
+    def back(app: Application) -> None:
+        app.drawing.back()
+
+    def abandon(app: Application) -> None:
+        app.drawing.abandon()
+
+    return [
+        Command(
+            "tool.close-outline", "Close outline", close, "Enter", _needs_outline, "Close the outline and fill it"
+        ),
+        Command("tool.drop-vertex", "Drop vertex", back, "Backspace", _needs_outline, "Take the last vertex back"),
+        Command(
+            "tool.abandon-outline",
+            "Abandon outline",
+            abandon,
+            "Escape",
+            _needs_outline,
+            "Forget the outline that is being drawn",
+        ),
     ]
 
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_volseg.app.case import Case
+from napari_volseg.app.using import HAND
 from napari_volseg.app.wishes import ToolWishes
-from napari_volseg.core import Point, ScribblePrompt
-from napari_volseg.editing import Author, Brush, Plan, Stroke, fill_region
-
-HAND = Author("hand", "user")
+from napari_volseg.core import BoxMask, Point, ScribblePrompt
+from napari_volseg.editing import Brush, OnSlice, Stroke, repeated, scope_box
 
 #: Neighbouring positions of a scribble lie at most this share of its radius apart.
 SCRIBBLE_STEP = 0.5
 
 
 class Painter:
-    """The brush, eraser, fill and scribble of one case.
+    """The brush, eraser and scribble of one case.
 
     Positions are voxel indices (z, y, x), fractional; ``axis`` is the index axis normal to the shown slice.
     """
@@ -65,7 +63,7 @@ class Painter:
         last = self._path[-1] if self._path else index
         self._path.append(np.asarray(index, float))
         if self._stroke is not None:
-            self._stroke.add(self._brush_in_hand().path(last, self._path[-1]))
+            self._stroke.add(self._dab(last, self._path[-1]))
 
     def release(self) -> None:
         """Finish the stroke as one step; nothing is recorded where it changed nothing."""
@@ -93,24 +91,16 @@ class Painter:
         sign = self._wishes.positive if positive is None else positive
         return ScribblePrompt(positions, self._wishes.radius_mm, sign)
 
-    def plan_fill(self, index: NDArray[np.float64], axis: int) -> Callable[[], Plan | None]:
-        """Return what works out, on any thread, the filling of the region of equal label around a position."""
-        case, segment = self.case, self.case.ensure_active()
-        rule = case.rule(self._wishes, case.label_at(index))
-        z, y, x = (int(v) for v in np.round(index))
-        normal = None if self._wishes.in_3d else axis
-
-        def work() -> Plan | None:
-            region = fill_region(case.segmentation.labels, (z, y, x), normal)
-            return case.session.plan_apply(
-                region, segment.value, name=f"Fill: {segment.name}", author=HAND, rule=rule
-            )
-
-        return work
+    def _dab(self, start: NDArray[np.float64], stop: NDArray[np.float64]) -> BoxMask:
+        dab = self._brush_in_hand().path(start, stop)
+        if self._wishes.hand_reach != "slab" or not dab.mask.size:
+            return dab
+        scope = self.case.scope(self._wishes, OnSlice(self._axis, round(float(stop[self._axis]))))
+        return repeated(dab, self._axis, scope_box(scope, self.case.volume.geometry.shape))
 
     def _brush_in_hand(self) -> Brush:
         """Return the brush as it is wished for now, even in the midst of a stroke; made anew where that changed."""
-        radius, axis = self._wishes.radius_mm, None if self._wishes.in_3d else self._axis
+        radius, axis = self._wishes.radius_mm, None if self._wishes.hand_reach == "volume" else self._axis
         if self._brush is None or (self._brush.radius_mm, self._brush.axis) != (radius, axis):
             self._brush = Brush.of(self.case.volume.geometry, radius, axis)
         return self._brush

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from napari_volseg.app.application import Application
 
 
+#: Wishes that are kept as they are.
+VIEW_KEPT = ("plane", "three_d")
+TOOLS_KEPT = ("tool", "radius_mm", "hand_reach", "hand_slab_mm")
+
+
 def view_state(case: Case, view: ViewWishes, tools: ToolWishes) -> dict[str, Any]:
     """Return plane, slice, window, tool and active segment in types that JSON knows."""
     return {
-        "plane": view.plane,
-        "three_d": view.three_d,
+        **{name: getattr(view, name) for name in VIEW_KEPT},
+        **{name: getattr(tools, name) for name in TOOLS_KEPT},
         "index": view.index,
         "window": view.window.limits,
-        "tool": tools.tool,
-        "radius_mm": tools.radius_mm,
-        "in_3d": tools.in_3d,
         "active": case.active,
     }
 
@@ -32,10 +34,11 @@ def view_state(case: Case, view: ViewWishes, tools: ToolWishes) -> dict[str, Any
 def restore_view(state: Mapping[str, Any], case: Case, view: ViewWishes, tools: ToolWishes) -> None:
     """Look at a case as it was looked at; what is missing or makes no sense is left as it is."""
     shape = case.volume.geometry.shape
-    for wishes, name in ((view, "plane"), (view, "three_d"), (tools, "tool"), (tools, "radius_mm"), (tools, "in_3d")):
-        if name in state:
-            with suppress(ValueError):
-                setattr(wishes, name, state[name])
+    for wishes, names in ((view, VIEW_KEPT), (tools, TOOLS_KEPT)):
+        for name in names:
+            if name in state:
+                with suppress(ValueError):
+                    setattr(wishes, name, state[name])
     with suppress(KeyError, TypeError, ValueError, VolsegError):
         z, y, x = (min(max(int(i), 0), n - 1) for i, n in zip(state["index"], shape, strict=True))
         view.index = (z, y, x)

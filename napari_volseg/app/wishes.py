@@ -7,8 +7,24 @@ from typing import Any, Literal
 from psygnal import EventedModel
 
 from napari_volseg.core import Window
+from napari_volseg.editing import Level, Part
 
-Tool = Literal["navigate", "brush", "eraser", "fill", "click", "scribble"]
+Tool = Literal[
+    "navigate",
+    "brush",
+    "eraser",
+    "fill",
+    "click",
+    "scribble",
+    "polygon",
+    "lasso",
+    "livewire",
+    "scissors",
+    "level",
+    "grow",
+    "keep-island",
+    "remove-island",
+]
 Plane = Literal["axial", "coronal", "sagittal"]
 RuleName = Literal["everywhere", "background", "inside"]
 Reach = Literal["slice", "slab", "volume"]
@@ -18,6 +34,8 @@ RADIUS_LIMITS = (0.5, 60.0)
 
 #: Smallest and largest slab of segment tools, mm to each side.
 SLAB_LIMITS = (0.0, 1000.0)
+#: How far tools of the hand may be set to reach from a slice or a click, mm.
+DISTANCE_LIMITS = (0.0, 1000.0)
 
 
 class ViewWishes(EventedModel):
@@ -71,14 +89,27 @@ class ToolWishes(EventedModel):
         What a press of the left button does.
     radius_mm
         Radius of brush, eraser and scribble, mm.
-    in_3d
-        Whether tools act in 3D (sphere, connected volume) or on the slice.
+    hand_reach
+        Whether tools of the hand act on the slice, on a slab about it, or in 3D (sphere, connected volume).
+    hand_slab_mm
+        How far that slab reaches to each side, mm.
     positive
         Whether clicks and scribbles add to the segment or take from it.
     rule
         What painting may overwrite: all, background, or the label that the stroke starts on.
     limit_to_range, range_low, range_high
         Paint only voxels whose value lies in this range, in the volume's unit.
+    level_side
+        Whether level tracing takes what is brighter than the level or what is darker.
+    grow_by_tissue, tolerance
+        Whether a region grows over the values of the tissue around the click, or over those that differ from that
+        of the click by at most a tolerance, in the volume's unit.
+    grow_mm
+        How far from the click a region grows at most, mm.
+    cut_part
+        Whether scissors take away what lies inside of the lasso or what lies outside.
+    cut_all
+        Whether they cut all segments that are shown, or the active one.
     segment_tool
         Segment tool that the panel shows.
     settings
@@ -95,12 +126,19 @@ class ToolWishes(EventedModel):
 
     tool: Tool = "navigate"
     radius_mm: float = 6.0
-    in_3d: bool = False
+    hand_reach: Reach = "slice"
+    hand_slab_mm: float = 10.0
     positive: bool = True
     rule: RuleName = "everywhere"
     limit_to_range: bool = False
     range_low: float = -150.0
     range_high: float = 250.0
+    level_side: Level = "bright"
+    grow_by_tissue: bool = True
+    tolerance: float = 50.0
+    grow_mm: float = 50.0
+    cut_part: Part = "inside"
+    cut_all: bool = False
     segment_tool: str = "keep-largest"
     settings: dict[str, Any] = {}  # noqa: RUF012 - the model copies it
     reach: Reach = "volume"

@@ -15,7 +15,15 @@ from napari_volseg.editing.delta import (
     make_delta,
 )
 from napari_volseg.editing.fast import Connectivity
-from napari_volseg.editing.growing import Between, Tolerance, grow_from_seeds, grow_region, trace_level
+from napari_volseg.editing.growing import (
+    Between,
+    Level,
+    Tolerance,
+    grow_from_seeds,
+    grow_region,
+    range_around,
+    trace_level,
+)
 from napari_volseg.editing.history import DEFAULT_BYTE_BUDGET, History
 from napari_volseg.editing.islands import (
     count_islands,
@@ -27,11 +35,11 @@ from napari_volseg.editing.islands import (
 )
 from napari_volseg.editing.morphology import Side, closing, hollow, margin, opening
 from napari_volseg.editing.operations import fill_region
-from napari_volseg.editing.outlines import fill_outline, follow_edge
+from napari_volseg.editing.outlines import EdgePaths, fill_outline, follow_edge
 from napari_volseg.editing.packing import PackedArray, pack
 from napari_volseg.editing.rules import AllOf, BackgroundOnly, Everywhere, Inside, OverwriteRule, WithinRange
-from napari_volseg.editing.scissors import ScreenView, column_of_sight, cut_out
-from napari_volseg.editing.scopes import InVolume, OnSlice, Scope, Slab, scope_box, slab_about
+from napari_volseg.editing.scissors import Part, ScreenView, column_of_sight, cut_out
+from napari_volseg.editing.scopes import InVolume, OnSlice, Scope, Slab, repeated, scope_box, slab_about
 from napari_volseg.editing.session import EditSession, Plan
 from napari_volseg.editing.shapes import Relabelled, find_box, find_boxes, reshaped, restrained, shape_of
 from napari_volseg.editing.smoothing import smooth_gaussian, smooth_jointly, smooth_median
@@ -49,15 +57,18 @@ __all__ = [
     "CutPlane",
     "Delta",
     "Description",
+    "EdgePaths",
     "EditSession",
     "Everywhere",
     "History",
     "InVolume",
     "Inside",
     "Journal",
+    "Level",
     "OnSlice",
     "OverwriteRule",
     "PackedArray",
+    "Part",
     "Plan",
     "PromptChange",
     "Relabelled",
@@ -98,8 +109,10 @@ __all__ = [
     "pack",
     "path_discs",
     "path_spheres",
+    "range_around",
     "relabel",
     "remove_small",
+    "repeated",
     "reshaped",
     "restrained",
     "scope_box",

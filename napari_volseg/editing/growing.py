@@ -21,6 +21,14 @@ EVERYWHERE = InVolume()
 #: A region is searched this many voxels around its seed first; where it reaches the border, farther.
 _FIRST_REACH = 24
 
+#: Of a normal distribution, the standard deviation as a multiple of the median deviation from the median.
+_SIGMA_OF_MAD = 1.4826
+#: So many standard deviations to either side belong to a tissue.
+_SPREADS = 3.0
+
+#: Which side of a level belongs to it.
+Level = Literal["bright", "dark"]
+
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
@@ -43,6 +51,7 @@ def grow_region(
     intensities: Tolerance | Between,
     *,
     scope: Scope = EVERYWHERE,
+    within: BoxMask | None = None,
     connectivity: Connectivity = 6,
 ) -> BoxMask:
     """Return the connected region of some intensities that holds a voxel.
@@ -59,6 +68,8 @@ def grow_region(
         Which belong to the region.
     scope
         Slices that the region does not leave.
+    within
+        A shape that it does not leave either, such as a ball around the seed, and that holds the seed.
 
     Raises
     ------
@@ -66,11 +77,16 @@ def grow_region(
         Where the seed lies outside the scope, or its own intensity does not belong to the region.
     """
     limits = scope_box(scope, voxels.shape)
+    if within is not None:
+        limits = limits.intersect(within.box)
     low, high = _range(voxels, seed, limits, intensities)
     area = Box.of(seed, [i + 1 for i in seed]).pad(_FIRST_REACH).intersect(limits)
     while True:
         grey = voxels[area.slices]
-        found, _ = components(np.asarray((grey >= low) & (grey <= high)), connectivity)
+        belongs = np.asarray((grey >= low) & (grey <= high))
+        if within is not None:
+            belongs &= within.within(area)
+        found, _ = components(belongs, connectivity)
         region = tightened(area, found == found[tuple(np.subtract(seed, area.start))])
         wider = _widened(area, region.box, limits)
         if wider == area:
@@ -78,10 +94,39 @@ def grow_region(
         area = wider
 
 
+def range_around(voxels: NDArray[Any], seed: tuple[int, int, int], neighbourhood: BoxMask) -> Between:
+    """Return the intensities of the tissue that a voxel lies in, that of the voxel itself included.
+
+    The middle and the spread are taken from around it, by medians, so that neither noise in the one voxel nor an
+    edge nearby decides.
+
+    Parameters
+    ----------
+    voxels
+        (z, y, x).
+    seed
+        Voxel (z, y, x).
+    neighbourhood
+        The voxels that are looked at.
+    """
+    level = _intensity(voxels, seed, Box.whole(voxels.shape))
+    grey = voxels[neighbourhood.box.slices][neighbourhood.mask].astype(np.float64)
+    grey = grey[np.isfinite(grey)]
+    middle = float(np.median(grey)) if grey.size else level
+    spread = _SPREADS * _SIGMA_OF_MAD * float(np.median(np.abs(grey - middle))) if grey.size else 0.0
+    return Between(min(level, middle - spread), max(level, middle + spread))
+
+
 def trace_level(
-    voxels: NDArray[Any], seed: tuple[int, int, int], axis: int, side: Literal["bright", "dark"] = "bright"
+    voxels: NDArray[Any],
+    seed: tuple[int, int, int],
+    axis: int,
+    side: Level = "bright",
+    scope: Scope | None = None,
 ) -> BoxMask:
-    """Return what the contour line through a voxel encloses on its slice, holes filled.
+    """Return what the contour line through a voxel encloses on its slice, or the surface through several.
+
+    Holes are filled on each slice.
 
     Parameters
     ----------
@@ -93,17 +138,19 @@ def trace_level(
         Index axis that counts the slices: 0 z, 1 y, 2 x.
     side
         Whether the line encloses what is at least as bright as the level, or at most.
+    scope
+        The slices through which it is followed; None stays on that of the seed.
 
     Raises
     ------
     UsageError
         Where the seed lies outside the volume or has no intensity (NaN).
     """
-    scope = OnSlice(axis, seed[axis])
     level = _intensity(voxels, seed, Box.whole(voxels.shape))
     span = Between(level, np.inf) if side == "bright" else Between(-np.inf, level)
-    region = grow_region(voxels, seed, span, scope=scope)
-    return BoxMask(region.box, np.expand_dims(filled_plane(region.mask.squeeze(axis)), axis))
+    region = grow_region(voxels, seed, span, scope=scope or OnSlice(axis, seed[axis]))
+    planes = [filled_plane(plane) for plane in np.moveaxis(region.mask, axis, 0)]
+    return BoxMask(region.box, np.stack(planes, axis))
 
 
 def grow_from_seeds(

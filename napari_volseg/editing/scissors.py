@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_volseg.core import Box, BoxMask, Geometry, UsageError
-from napari_volseg.editing.shapes import NOTHING, shape_of, tightened
+from napari_volseg.core import (
+    NEVER,
+    Box,
+    BoxMask,
+    CancelToken,
+    Geometry,
+    Progress,
+    ProgressCallback,
+    UsageError,
+    no_progress,
+)
+from napari_volseg.editing.shapes import NOTHING, find_boxes, shape_of, tightened, union_of
 
 Part = Literal["inside", "outside"]
 
 #: Cells along each side of the lasso's rectangle; only points in cells that its line crosses need an exact look.
 _CELLS = 256
+#: Lines of sight whose directions differ by less, as sines, are parallel: a camera's numbers are no more exact.
+_PARALLEL = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +80,40 @@ class ScreenView:
         matrix[:2, :3], matrix[:2, 3], matrix[2, 3] = across, -across @ np.asarray(origin, float), 1
         return cls(matrix)
 
+    @classmethod
+    def through(cls, points: ArrayLike, directions: ArrayLike) -> tuple[ScreenView, NDArray[np.float64]]:
+        """Return a view in which each of several lines of sight is a point of the screen, and these points.
+
+        Parameters
+        ----------
+        points, directions
+            (n, 3), a patient point (x, y, z), mm, LPS on each line, and where the line leads to, of any length.
+            The lines are parallel or meet in one point, that of the viewer.
+
+        Returns
+        -------
+        view, screen
+            The view, and (n, 2), the points (u, v).
+
+        Raises
+        ------
+        UsageError
+            For no lines, or one without direction.
+        """
+        points, directions = np.atleast_2d(np.asarray(points, float)), np.atleast_2d(np.asarray(directions, float))
+        lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+        if not points.size or not lengths.all():
+            raise UsageError(f"{len(points)} lines of sight, or one without direction, are no view: draw a lasso")
+        rays = directions / lengths
+        middle = rays.mean(axis=0)
+        right, down = _across(middle)
+        if np.linalg.norm(np.cross(rays, middle), axis=1).max() < _PARALLEL:
+            view = cls.parallel(points.mean(axis=0), right, down, middle)
+        else:
+            view = cls(_seen_from(_meeting_point(points, rays), right, down, middle / np.linalg.norm(middle)))
+        # further along each line, lest a point at the viewer's place has no place on the screen
+        return view, view.project(points + rays * np.abs(points).max() * 2)
+
     def project(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return where patient points (..., 3), mm, LPS are seen: (..., 2), (u, v); NaN behind the viewer."""
         seen = np.asarray(points, float) @ self.matrix[:, :3].T + self.matrix[:, 3]
@@ -74,24 +121,50 @@ class ScreenView:
         return np.asarray(seen[..., :2] / depth)
 
 
+def _across(direction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return two directions, (2, 3), that span what is seen along a third."""
+    aside = np.eye(3)[np.argmin(np.abs(direction))]
+    right = np.cross(direction, aside)
+    down = np.cross(direction, right)
+    return np.stack([right / np.linalg.norm(right), down / np.linalg.norm(down)])
+
+
+def _meeting_point(points: NDArray[np.float64], rays: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the point (3,) that is nearest, by least squares, to lines through points along unit vectors (n, 3)."""
+    off = np.eye(3) - rays[:, :, None] * rays[:, None, :]
+    return np.asarray(np.linalg.lstsq(off.sum(axis=0), np.einsum("nij,nj->i", off, points), rcond=None)[0])
+
+
+def _seen_from(
+    eye: NDArray[np.float64], right: NDArray[np.float64], down: NDArray[np.float64], ahead: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the 3×4 matrix of a perspective view from a point."""
+    axes = np.stack([right, down, ahead])
+    return np.column_stack([axes, -axes @ eye])
+
+
 def cut_out(
     labels: NDArray[Any],
-    value: int,
+    values: int | Iterable[int],
     geometry: Geometry,
     view: ScreenView,
     lasso: ArrayLike,
     part: Part = "inside",
     *,
     box: Box | None = None,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken = NEVER,
 ) -> BoxMask:
-    """Return the voxels of a segment that are seen within a lasso, or outside of it, at any depth.
+    """Return the voxels of segments that are seen within a lasso, or outside of it, at any depth.
 
-    Erase them, or give them another label value. Only voxels of the segment are projected.
+    Erase them, or give them another label value. Only voxels of the segments are projected.
 
     Parameters
     ----------
     labels
         (z, y, x).
+    values
+        Label value of the segment, or of several.
     view
         How the patient is seen.
     lasso
@@ -99,15 +172,25 @@ def cut_out(
     part
         Which side of the lasso is cut out. What lies behind the viewer is on neither.
     box
-        A box that is known to hold the segment; None finds it.
+        A box that is known to hold the segments; None finds it.
+    progress, cancel
+        Told, and asked, slice by slice.
 
     Raises
     ------
     UsageError
         For a lasso of fewer than three points.
+    CancelledError
+        Where stopping was asked for.
     """
-    shape = shape_of(labels, value, box)
-    return _seen(shape, geometry, view, _Lasso.of(lasso), part)
+    prepared = _Lasso.of(lasso)
+    if isinstance(values, int):
+        shape = shape_of(labels, values, box)
+    else:
+        wanted = set(values)
+        area = union_of(found for value, found in find_boxes(labels, box).items() if value in wanted)
+        shape = BoxMask(area, np.isin(labels[area.slices], list(wanted)))
+    return _seen(shape, geometry, view, prepared, part, progress, cancel)
 
 
 def column_of_sight(
@@ -118,12 +201,22 @@ def column_of_sight(
     return _seen(BoxMask(area, np.ones(area.shape, bool)), geometry, view, _Lasso.of(lasso), part)
 
 
-def _seen(shape: BoxMask, geometry: Geometry, view: ScreenView, lasso: _Lasso, part: Part) -> BoxMask:
+def _seen(
+    shape: BoxMask,
+    geometry: Geometry,
+    view: ScreenView,
+    lasso: _Lasso,
+    part: Part,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken = NEVER,
+) -> BoxMask:
     if not shape.mask.size:
         return NOTHING
     hit = np.zeros(shape.mask.shape, bool)
     from_index = ScreenView(view.matrix @ geometry.matrix)
     for z, (plane, out) in enumerate(zip(shape.mask, hit, strict=True), shape.box.start[0]):
+        cancel.check()
+        progress(Progress(z - shape.box.start[0], len(hit)))
         rows, columns = np.nonzero(plane)
         index = np.column_stack([np.full(rows.size, z), rows + shape.box.start[1], columns + shape.box.start[2]])
         seen = from_index.project(index)

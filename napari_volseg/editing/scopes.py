@@ -8,7 +8,7 @@ from typing import assert_never
 
 import numpy as np
 
-from napari_volseg.core import Box, Geometry, UsageError
+from napari_volseg.core import Box, BoxMask, Geometry, UsageError
 
 #: Slices whose distance differs by less, as a share of it, are equally far.
 _ROUNDING = 1e-9
@@ -90,6 +90,14 @@ def slab_about(geometry: Geometry, plane: OnSlice, half_mm: float) -> Slab:
     per_mm = float(np.linalg.norm(geometry.inverse[plane.axis, :3]))
     reach = int(half_mm * per_mm * (1 + _ROUNDING))
     return Slab(plane.axis, max(0, plane.index - reach), min(geometry.shape[plane.axis], plane.index + reach + 1))
+
+
+def repeated(flat: BoxMask, axis: int, depth: Box) -> BoxMask:
+    """Return the mask of one slice on every slice that a box spans along an axis; it shares its memory."""
+    start, stop = list(flat.box.start), list(flat.box.stop)
+    start[axis], stop[axis] = depth.start[axis], depth.stop[axis]
+    box = Box.of(start, stop)
+    return BoxMask(box, np.broadcast_to(flat.mask, box.shape))
 
 
 def refuse_axis(axis: int) -> None:

@@ -2,5 +2,6 @@
 
 from napari_volseg.viewer.binding import ViewerBinding
 from napari_volseg.viewer.planes import LAYOUTS, Layout, letters
+from napari_volseg.viewer.sketches import canvas_lines
 
-__all__ = ["LAYOUTS", "Layout", "ViewerBinding", "letters"]
+__all__ = ["LAYOUTS", "Layout", "ViewerBinding", "canvas_lines", "letters"]

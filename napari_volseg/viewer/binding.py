@@ -12,6 +12,7 @@ from napari.layers import Image, Labels, Layer, Points
 from numpy.typing import NDArray
 
 from napari_volseg.app import Application, Case
+from napari_volseg.app.outlines import Ray
 from napari_volseg.app.preview import Sight
 from napari_volseg.core import Box, SegmentTable, Window
 from napari_volseg.viewer import keys
@@ -34,6 +35,7 @@ from napari_volseg.viewer.planes import plane_of, show_plane, show_volume, true_
 from napari_volseg.viewer.preview import PreviewLayer
 from napari_volseg.viewer.proxies import SegmentsProxy, VolumeProxy
 from napari_volseg.viewer.readout import readout
+from napari_volseg.viewer.sketches import line_of_sight
 
 #: A signal of psygnal or napari and what it calls.
 Link = tuple[Any, Callable[..., None]]
@@ -124,7 +126,7 @@ class ViewerBinding:
         self._preview: PreviewLayer | None = None
         self._dirty: Box | None = None
         self._fit = Fit(viewer)
-        self._mouse = Mouse(app, viewer, self._to_index, self._show_prompts)
+        self._mouse = Mouse(app, viewer, self._to_index, self._to_ray, self._show_prompts)
         self._keys = {**keys.command_keys(app), "Space": self._mouse.hold, "Control-R": self._reset_view}
         self._links: list[Link] = []
         self._case_links: list[Link] = []
@@ -155,6 +157,11 @@ class ViewerBinding:
     def tool_in_hand(self) -> bool:
         """Whether the left button works on the case instead of moving the view."""
         return self._mouse.tool_in_hand
+
+    @property
+    def double_click_means_more(self) -> bool:
+        """Whether a double click on the canvas is more than two clicks."""
+        return self._mouse.double_click_means_more
 
     @property
     def prompts(self) -> Points | None:
@@ -418,6 +425,10 @@ class ViewerBinding:
     def _to_index(self, position: Any) -> NDArray[np.float64]:
         assert self._shown is not None
         return np.asarray(self._shown.image.world_to_data(position), float)
+
+    def _to_ray(self, event: Any) -> Ray:
+        assert self._shown is not None
+        return line_of_sight(self._shown.case.volume.geometry, event.position, event.view_direction, event.pos)
 
     def _read_cursor(self) -> None:
         shown, view, position = self._shown, self._app.view, self._viewer.cursor.position

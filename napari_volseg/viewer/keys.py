@@ -6,12 +6,12 @@ an instance come before those of its class.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from napari.utils.key_bindings import KeymapProvider, coerce_keybinding
 
-from napari_volseg.app import COMMANDS, Application, run_command
+from napari_volseg.app import COMMANDS, Application, Command, run_command
 
 #: Keys of napari that would delete or turn what the binding shows.
 BLOCKED = ("Control-Delete", "Control-Backspace", "Control-E", "Control-T", "Control-Alt-T", "Control-Y", "Control-G")
@@ -21,7 +21,11 @@ KeyAction = Callable[[Any], Any]
 
 def command_keys(app: Application) -> dict[str, KeyAction]:
     """Return what each key of the command table does when napari calls it with the bound object."""
-    return {c.key: _runner(app, c.id) for c in COMMANDS.values() if c.key}
+    sharing: dict[str, list[Command]] = {}
+    for command in COMMANDS.values():
+        if command.key:
+            sharing.setdefault(command.key, []).append(command)
+    return {key: _runner(app, commands) for key, commands in sharing.items()}
 
 
 def bind(provider: KeymapProvider, actions: Mapping[str, KeyAction]) -> None:
@@ -41,9 +45,12 @@ def ignore(_: object) -> None:
     """Do nothing, in the place of a blocked key: napari 0.9 fails on its own blocker, an ellipsis."""
 
 
-def _runner(app: Application, command_id: str) -> KeyAction:
+def _runner(app: Application, commands: Sequence[Command]) -> KeyAction:
+    """Return what runs, of commands that share a key, the first that is possible, or says why the last is not."""
+
     # a plain function, for napari reads the __name__ of whatever is bound
     def run(_: object) -> None:
-        run_command(app, command_id)
+        possible = (command for command in commands if command.why_not(app) is None)
+        run_command(app, next(possible, commands[-1]).id)
 
     return run

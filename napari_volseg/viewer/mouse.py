@@ -13,7 +13,9 @@ import numpy as np
 from napari.components import ViewerModel
 from numpy.typing import NDArray
 
-from napari_volseg.app import Application, Painter
+from napari_volseg.app import Application
+from napari_volseg.app.drawing import VERTEX_TOOLS
+from napari_volseg.app.outlines import Ray
 from napari_volseg.core import Window
 from napari_volseg.viewer.planes import LAYOUTS
 
@@ -34,9 +36,21 @@ CURSORS = {
     "scribble": "circle",
     "fill": "pointing",
     "click": "crosshair",
+    "polygon": "crosshair",
+    "lasso": "crosshair",
+    "livewire": "crosshair",
+    "scissors": "crosshair",
+    "level": "crosshair",
+    "grow": "crosshair",
+    "keep-island": "pointing",
+    "remove-island": "pointing",
 }
 
+#: Tools that show something under the cursor before the button is pressed.
+HOVERING = (*VERTEX_TOOLS, "level")
+
 ToIndex = Callable[[Any], NDArray[np.float64]]
+ToRay = Callable[[Any], Ray]
 
 
 class Mouse:
@@ -50,23 +64,37 @@ class Mouse:
         Where events come from.
     to_index
         From a napari position (z, y, x) to the fractional voxel index of the open case.
+    to_ray
+        From a mouse event over the 3D view to its line of sight.
     scribbled
         Called when the scribble in hand grew.
     """
 
     def __init__(
-        self, app: Application, viewer: ViewerModel, to_index: ToIndex, scribbled: Callable[[], None]
+        self,
+        app: Application,
+        viewer: ViewerModel,
+        to_index: ToIndex,
+        to_ray: ToRay,
+        scribbled: Callable[[], None],
     ) -> None:
         self._app = app
         self._viewer = viewer
         self._to_index = to_index
+        self._to_ray = to_ray
         self._scribbled = scribbled
         self._paused = False
         self._wheel = 0.0
         self._unfinished: Callable[[], object] | None = None
-        lists = (viewer.mouse_drag_callbacks, viewer.mouse_wheel_callbacks, viewer.mouse_double_click_callbacks)
-        self._before = [(callbacks, list(callbacks)) for callbacks in lists]
-        for callbacks, own in zip(lists, (self.drag, self.wheel, self.double_click), strict=True):
+        self._zoom_in = list(viewer.mouse_double_click_callbacks)
+        taken = (
+            (viewer.mouse_drag_callbacks, self.drag),
+            (viewer.mouse_wheel_callbacks, self.wheel),
+            (viewer.mouse_double_click_callbacks, self.double_click),
+            (viewer.mouse_move_callbacks, self.hover),
+        )
+        self._before = [(callbacks, list(callbacks)) for callbacks, _ in taken]
+        for callbacks, own in taken:
             callbacks[:] = [own]
 
     def close(self) -> None:
@@ -78,8 +106,13 @@ class Mouse:
     def tool_in_hand(self) -> bool:
         """Whether the left button works on the case instead of moving the view."""
         app = self._app
-        works = app.case is not None and app.preview.arriving is None and not app.view.three_d
-        return works and not self._paused and app.tools.tool != "navigate"
+        works = app.case is not None and app.preview.arriving is None and not self._paused
+        return works and (app.tools.tool == "scissors" if app.view.three_d else app.tools.tool != "navigate")
+
+    @property
+    def double_click_means_more(self) -> bool:
+        """Whether a double click is more than two clicks: it closes an outline, or zooms where no tool is in hand."""
+        return not self.tool_in_hand or self._app.tools.tool in VERTEX_TOOLS
 
     def hold(self, _: object) -> Iterator[None]:
         """Put the tool aside while a key is held, so that the left button moves the view."""
@@ -101,9 +134,12 @@ class Mouse:
     def drag(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
         """Follow a press of any button to its release."""
         self.finish()
-        if self._app.shown_volume is None or self._app.view.three_d:
+        if self._app.shown_volume is None:
             return
-        if event.button == RIGHT:
+        if self._app.view.three_d:
+            if event.button == LEFT and self.tool_in_hand:
+                yield from self._cut_in_3d(event)
+        elif event.button == RIGHT:
             yield from self._drag_window(event)
         elif event.button == MIDDLE:
             yield from self._drag_view(event)
@@ -129,37 +165,79 @@ class Mouse:
             viewer.dims.set_current_step(layout.normal, step)
 
     def double_click(self, viewer: ViewerModel, event: Any) -> None:
-        """Zoom as napari does unless a tool is in hand, whose clicks may follow each other fast."""
+        """Close the outline in hand, or zoom as napari does where no tool is in hand."""
         if not self.tool_in_hand:
-            for callback in self._before[2][1]:
+            for callback in self._zoom_in:
                 callback(viewer, event)
+        elif self._app.drawing.outline is not None:
+            self._app.attempt(self._app.drawing.close)
+
+    def hover(self, _: ViewerModel, event: Any) -> None:
+        """Show where the outline in hand would go on, or what a click would take."""
+        drawing = self._app.drawing
+        if not self.tool_in_hand or self._app.view.three_d:
+            if drawing.sketch is not None:
+                drawing.leave()
+        elif self._app.tools.tool in HOVERING and not event.is_dragging:
+            drawing.hover(self._to_index(event.position), self._axis)
+
+    @property
+    def _axis(self) -> int:
+        """Index axis normal to the plane that is shown."""
+        return LAYOUTS[self._app.view.plane].normal
 
     def _use_tool(self, event: Any) -> Iterator[None]:
-        painter, index = self._app.painter, self._to_index(event.position)
+        app, index = self._app, self._to_index(event.position)
+        painter, drawing = app.painter, app.drawing
         assert painter is not None
-        axis = LAYOUTS[self._app.view.plane].normal
-        sign = False if "Shift" in event.modifiers or "Alt" in event.modifiers else None
+        minus = "Shift" in event.modifiers or "Alt" in event.modifiers
+        sign = False if minus else None
         event.handled = True
-        match self._app.tools.tool:
+        match app.tools.tool:
             case "click":
                 self._click(index, sign)
-            case "fill":
-                self._fill(index, axis)
+            case "polygon" | "livewire":
+                app.attempt(drawing.press, index, self._axis, minus)
+            case "lasso" | "scissors":
+                app.attempt(drawing.press, index, self._axis, minus)
+                yield from self._follow(event, self._draw, drawing.close)
             case "scribble":
-                yield from self._stroke(painter, event, axis, lambda: self._app.finish_scribble(sign))
+                app.attempt(painter.press, index, self._axis)
+                yield from self._follow(event, self._paint, lambda: app.finish_scribble(sign))
+            case "brush" | "eraser":
+                app.attempt(painter.press, index, self._axis)
+                yield from self._follow(event, self._paint, painter.release)
             case _:
-                yield from self._stroke(painter, event, axis, painter.release)
+                app.attempt(drawing.click, index, self._axis, minus)
 
-    def _stroke(self, painter: Painter, event: Any, axis: int, finish: Callable[[], object]) -> Iterator[None]:
-        self._app.attempt(painter.press, self._to_index(event.position), axis)
-        self._unfinished = finish
+    def _cut_in_3d(self, event: Any) -> Iterator[None]:
+        event.handled = True
+        self._look(event)
+        yield from self._follow(event, self._look, self._app.drawing.cut)
+
+    def _follow(self, event: Any, move: Callable[[Any], object], finish: Callable[[], object]) -> Iterator[None]:
+        """Go on with a drag from its press to its release, or until another button is pressed."""
+        self._unfinished, last = finish, tuple(event.pos)
         yield
         while event.type == "mouse_move":
-            if painter.painting:
-                self._app.attempt(painter.move, self._to_index(event.position))
-                self._scribbled()
+            move(event)
+            last = tuple(event.pos)
             yield
+        if tuple(event.pos) != last:  # moves in quick succession don't all arrive, the last one perhaps included
+            move(event)
         self.finish()
+
+    def _paint(self, event: Any) -> None:
+        painter = self._app.painter
+        if painter is not None and painter.painting:
+            self._app.attempt(painter.move, self._to_index(event.position))
+            self._scribbled()
+
+    def _draw(self, event: Any) -> None:
+        self._app.drawing.move(self._to_index(event.position))
+
+    def _look(self, event: Any) -> None:
+        self._app.attempt(self._app.drawing.look, self._to_ray(event))
 
     def finish(self) -> None:
         """End the drag in hand; napari forgets it where another button is pressed before the first is released."""
@@ -175,10 +253,6 @@ class Mouse:
         if geometry.contains(index):
             x, y, z = (float(c) for c in geometry.to_patient(index))
             app.attempt(app.click, (x, y, z), sign)
-
-    def _fill(self, index: NDArray[np.float64], axis: int) -> None:
-        if self._app.need_case().volume.geometry.contains(index):
-            self._app.attempt(self._app.fill, index, axis)
 
     def _drag_window(self, event: Any) -> Iterator[None]:
         start, origin = self._app.view.window, np.array(event.pos, float)

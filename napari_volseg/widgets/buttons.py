@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_volseg.app import COMMANDS, Application, run_command
+from napari_volseg.widgets.icons import give_icon
 
 
 class ActionButton(QPushButton):
@@ -65,6 +66,22 @@ class CommandButton(ActionButton):
     def _run(self) -> None:
         run_command(self._app, self.command.id)
         self.refresh()
+
+
+class IconButton(CommandButton):
+    """A button that shows the icon ``icons/<icon>.svg`` instead of a text; its tooltip begins with its name."""
+
+    def __init__(
+        self, app: Application, command_id: str, icon: str, checked: Callable[[Application], bool] | None = None
+    ) -> None:
+        super().__init__(app, command_id, checked=checked)
+        self.setAccessibleName(self.command.title)
+        self.setText("")
+        give_icon(self, icon)
+
+    def explain(self, tooltip: str, reason: str | None = None) -> None:
+        """Show its name and what it does; grey it and say why where a reason is given."""
+        super().explain(f"{self.command.title}\n{tooltip}", reason)
 
 
 def set_primary(button: QWidget, primary: bool) -> None:

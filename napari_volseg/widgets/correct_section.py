@@ -1,17 +1,44 @@
-"""Correct by hand: brush, eraser, fill, and what they may overwrite."""
+"""Correct by hand: tools that paint, are drawn or clicked in the view, and what they may overwrite."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from magicgui.widgets import CheckBox, Container, FloatSpinBox
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QButtonGroup, QComboBox, QDoubleSpinBox, QLabel, QSlider
 
-from napari_volseg.app import RADIUS_LIMITS
-from napari_volseg.widgets.buttons import ActionButton, CommandButton
-from napari_volseg.widgets.click_section import tool_button
-from napari_volseg.widgets.section import Section
+from napari_volseg.app import DISTANCE_LIMITS, HAND_TOOLS, RADIUS_LIMITS, Application
+from napari_volseg.app.wishes import Reach, Tool
+from napari_volseg.widgets.buttons import ActionButton, CommandButton, IconButton
+from napari_volseg.widgets.hand_options import HandOptions, length_unit
+from napari_volseg.widgets.section import Section, joined
+
+#: In the order of their buttons.
+TOOLS: tuple[Tool, ...] = (
+    "brush",
+    "eraser",
+    "polygon",
+    "lasso",
+    "livewire",
+    "scissors",
+    "fill",
+    "level",
+    "grow",
+    "keep-island",
+    "remove-island",
+    "navigate",
+)
+COLUMNS = 6
+#: Tools for which the radius matters, or that leave room for it.
+SIZED_TOOLS = ("navigate", "click", "scribble", "brush", "eraser")
+
+REACHES = {
+    "slice": ("Slice", "reach.slice", "Tools act on the slice"),
+    "slab": ("Slab", "reach.slab", "Tools act on the slices around the shown one"),
+    "volume": ("3D", "reach.3d", "Tools act in 3D"),
+}
 
 RULES = {"everywhere": "Everything", "background": "Only background", "inside": "Only where it starts"}
 SLIDER_STEPS = 200
@@ -26,11 +53,14 @@ class CorrectSection(Section):
 
     def build(self) -> None:
         """Make tools, size, rule and history."""
-        tools = (("brush", "Brush"), ("eraser", "Eraser"), ("fill", "Fill"), ("navigate", "Move"))
-        self._buttons = [tool_button(self.app, tool, text) for tool, text in tools]
-        self.add_row(*self._buttons)
+        self._buttons = [_tool_icon(self.app, tool) for tool in TOOLS]
+        for start in range(0, len(TOOLS), COLUMNS):
+            self.add_row(*self._buttons[start : start + COLUMNS])
+        self.options = HandOptions(self.app)
+        self.rows.addWidget(self.options)
         self._build_radius()
         self._build_reach()
+        self._build_rule()
         self._build_range()
         history = [CommandButton(self.app, "edit.undo"), CommandButton(self.app, "edit.redo")]
         self.add_row(*history)
@@ -41,11 +71,14 @@ class CorrectSection(Section):
         for button in self._buttons:
             button.refresh()
         tools = self.app.tools
+        self.set_detail(HAND_TOOLS[tools.tool].name if tools.tool in TOOLS and tools.tool != "navigate" else "")
+        self.options.refresh()
+        self.radius_row.setVisible(tools.tool in SIZED_TOOLS)
         self.slider.setValue(slider_from_radius(tools.radius_mm))
         self.radius.setValue(tools.radius_mm)
-        calibrated = self.app.case is None or self.app.case.volume.is_calibrated
-        self.radius.setSuffix(" mm" if calibrated else " voxels")
-        (self.solid if tools.in_3d else self.flat).setChecked(True)
+        unit = length_unit(self.app)
+        self.radius.setSuffix(f" {unit}")
+        self._show_reach(unit)
         self.rule.setCurrentIndex(self.rule.findData(tools.rule))
         self._show_range()
 
@@ -60,18 +93,40 @@ class CorrectSection(Section):
         self.radius.setDecimals(1)
         self.radius.setToolTip(self.slider.toolTip())
         self.radius.valueChanged.connect(self._set_radius)
-        row = self.add_row(QLabel("Radius"), self.slider, self.radius, stretch=False)
-        row.setStretchFactor(self.slider, 1)
+        self.radius_row = joined(QLabel("Radius"), self.slider, self.radius)
+        self.radius_row.layout().setStretchFactor(self.slider, 1)
+        self.rows.addWidget(self.radius_row)
 
     def _build_reach(self) -> None:
-        self.flat = ActionButton(
-            "Slice", "Tools act on the slice [T switches]", lambda: self._reach(False), "reach.slice"
-        )
-        self.solid = ActionButton("3D", "Tools act in 3D [T switches]", lambda: self._reach(True), "reach.3d")
         group = QButtonGroup(self)
-        for button in (self.flat, self.solid):
+        self._reaches: dict[str, ActionButton] = {}
+        for reach, (text, name, tip) in REACHES.items():
+            button = ActionButton(text, f"{tip} [T switches]", partial(self._reach, reach), name)
             button.setCheckable(True)
             group.addButton(button)
+            self._reaches[reach] = button
+        self.slab = QDoubleSpinBox()
+        self.slab.setObjectName("slab")
+        self.slab.setPrefix("±")
+        self.slab.setDecimals(1)
+        self.slab.setRange(*DISTANCE_LIMITS)
+        self.slab.setToolTip("How far the slab reaches to each side of the slice")
+        self.slab.valueChanged.connect(self._set_slab)
+        self.reach_row = joined(QLabel("Act on"), *self._reaches.values(), self.slab)
+        for button in self._reaches.values():
+            self.reach_row.layout().setStretchFactor(button, 1)
+        self.rows.addWidget(self.reach_row)
+
+    def _show_reach(self, unit: str) -> None:
+        tools = self.app.tools
+        self.reach_row.setVisible(tools.tool != "scissors")
+        self._reaches[tools.hand_reach].setChecked(True)
+        self.slab.setVisible(tools.hand_reach == "slab")
+        self.slab.setSuffix(f" {unit}")
+        if self.slab.value() != round(tools.hand_slab_mm, 1):
+            self.slab.setValue(tools.hand_slab_mm)
+
+    def _build_rule(self) -> None:
         self.rule = QComboBox()
         self.rule.setObjectName("rule")
         self.rule.setToolTip(
@@ -81,9 +136,6 @@ class CorrectSection(Section):
         for rule, text in RULES.items():
             self.rule.addItem(text, rule)
         self.rule.currentIndexChanged.connect(self._set_rule)
-        row = self.add_row(QLabel("Act on"), self.flat, self.solid, stretch=False)
-        row.setStretch(1, 1)
-        row.setStretch(2, 1)
         over = self.add_row(QLabel("Overwrite"), self.rule, stretch=False)
         over.setStretchFactor(self.rule, 1)
 
@@ -118,11 +170,19 @@ class CorrectSection(Section):
         if radius != round(self.app.tools.radius_mm, 1):
             self.app.tools.radius_mm = radius
 
-    def _reach(self, in_3d: bool) -> None:
-        self.app.tools.in_3d = in_3d
+    def _reach(self, reach: Reach) -> None:
+        self.app.tools.hand_reach = reach
+
+    def _set_slab(self, half_mm: float) -> None:
+        if half_mm != round(self.app.tools.hand_slab_mm, 1):
+            self.app.tools.hand_slab_mm = half_mm
 
     def _set_rule(self, row: int) -> None:
         self.app.tools.rule = self.rule.itemData(row)
+
+
+def _tool_icon(app: Application, tool: Tool) -> IconButton:
+    return IconButton(app, f"tool.{tool}", tool, lambda app: app.tools.tool == tool)
 
 
 def slider_from_radius(radius: float) -> int:

@@ -32,14 +32,8 @@ class AppEvents(QObject):
         self._app = app
         self._changed = _once(self, self.changed)
         self._voxels = _once(self, self.voxels_changed)
-        for signal in (
-            app.case_changed,
-            app.preview.changed,
-            app.tool_preview.changed,
-            app.scan_changed,
-            app.jobs.changed,
-            app.tools.events,
-        ):
+        models = (app.case_changed, app.preview.changed, app.scan_changed, app.jobs.changed, app.tools.events)
+        for signal in (*models, app.tool_preview.changed, app.drawing.begun):
             signal.connect(self._mark)
         view = app.view.events
         for signal in (

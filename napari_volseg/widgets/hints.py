@@ -23,6 +23,20 @@ class Hint:
     primary: str = ""
 
 
+#: What to do with a tool that has just been taken in hand.
+HINTS: dict[str, str] = {
+    "fill": "Click into a region to give it to the active segment",
+    "polygon": "Click the corners of an outline; with Shift or Alt at the first it is taken away",
+    "livewire": "Click onto an edge and follow it; with Shift or Alt at the first point it is taken away",
+    "lasso": "Draw around a structure with the left button; with Shift or Alt it is taken away",
+    "scissors": "Draw around what is to be cut with the left button",
+    "level": "Move onto an edge until the line fits, then click; with Shift or Alt it is taken away",
+    "grow": "Click into a tissue; with Shift or Alt the region is taken away",
+    "keep-island": "Click the island of the active segment that is to stay",
+    "remove-island": "Click an island of the active segment that is to go",
+}
+
+
 def next_step(app: Application) -> Hint:
     """Return the next sensible action for where the user stands."""
     if app.preview.arriving is not None:
@@ -42,7 +56,7 @@ def _within_case(app: Application) -> Hint:
     assert app.clicks is not None
     if any(job.lane == "network" for job in app.jobs.shown) and not app.clicks.busy:
         return Hint("The model runs in the background: go on looking at the image meanwhile")
-    if app.view.three_d and app.tools.tool != "navigate":
+    if app.view.three_d and app.tools.tool not in ("navigate", "scissors"):
         return Hint("In 3D the left button turns the view; tools work on slices: A, C or S")
     match app.tools.tool:
         case "click" | "scribble":
@@ -51,10 +65,23 @@ def _within_case(app: Application) -> Hint:
             return Hint("Paint with the left button; the wheel changes the slice, [ and ] the size")
         case "eraser":
             return Hint("Erase the active segment with the left button")
-        case "fill":
-            return Hint("Click into a region to give it to the active segment")
         case "navigate":
             return _while_looking(app)
+        case "polygon" | "livewire" as tool:
+            return _while_outlining(app, HINTS[tool])
+        case "scissors":
+            where = "hold Space to turn the view" if app.view.three_d else "the cut goes through all slices"
+            return Hint(f"{HINTS['scissors']}; {where}")
+        case tool:
+            return Hint(HINTS[tool])
+
+
+def _while_outlining(app: Application, begin: str) -> Hint:
+    outline = app.drawing.outline
+    if outline is None:
+        return Hint(begin)
+    verb = "takes it away" if outline.takes_away else "fills it"
+    return Hint(f"Set the next point: Enter or a double click {verb}, Backspace goes back, Escape abandons it")
 
 
 def _while_clicking(app: Application) -> Hint:

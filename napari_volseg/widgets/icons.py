@@ -4,7 +4,29 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+from qtpy.QtCore import QSize
 from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import QAbstractButton, QWidget
+
+#: Name of the property in which a button keeps which icon it shows.
+_PROPERTY = "icon-name"
+
+#: Size of icons on buttons, pixels.
+BUTTON_SIZE = 20
+
+
+def give_icon(button: QAbstractButton, name: str) -> None:
+    """Let a button show the icon ``icons/<name>.svg``, in the colour that ``paint_icons`` gives it."""
+    button.setProperty(_PROPERTY, name)
+    button.setIconSize(QSize(BUTTON_SIZE, BUTTON_SIZE))
+
+
+def paint_icons(root: QWidget, color: QColor) -> None:
+    """Draw the icons of all buttons below a widget in a colour; once more whenever the theme changes."""
+    for button in root.findChildren(QAbstractButton):
+        name = button.property(_PROPERTY)
+        if name:
+            button.setIcon(icon(name, color))
 
 
 def icon(name: str, color: QColor) -> QIcon:

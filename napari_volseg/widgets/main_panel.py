@@ -18,6 +18,7 @@ from napari_volseg.widgets.export_section import ExportSection
 from napari_volseg.widgets.guard import InputGuard
 from napari_volseg.widgets.hints import next_step
 from napari_volseg.widgets.history_section import HistorySection
+from napari_volseg.widgets.icons import paint_icons
 from napari_volseg.widgets.report_section import ReportSection
 from napari_volseg.widgets.section import Section
 from napari_volseg.widgets.segment_section import SegmentSection
@@ -156,11 +157,14 @@ class MainPanel(QWidget):
         match self._tool:
             case "click" | "scribble":
                 self._area.ensureWidgetVisible(self.click)
-            case "brush" | "eraser" | "fill":
+            case "navigate":
+                pass
+            case _:
                 self._area.ensureWidgetVisible(self.correct)
 
     def _follow_theme(self) -> None:
         apply_theme(self, self._viewer)
+        paint_icons(self, icon_color(self._viewer))
         self.segments.set_icon_color(icon_color(self._viewer))
         self.tools.set_icon_color(icon_color(self._viewer))
         self.history.set_icon_color(icon_color(self._viewer))

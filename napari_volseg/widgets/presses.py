@@ -1,4 +1,4 @@
-"""Presses in quick succession: each of them counts while a tool is in hand."""
+"""Presses in quick succession: each of them counts unless a double click means something of its own."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class PressFilter(QObject):
     ----------
     canvas
         Where tools work.
-    tool_in_hand
-        Whether the mouse works with a tool; a double click stays what it is otherwise.
+    presses_count
+        Whether every press counts for itself; a double click stays what it is otherwise.
     """
 
-    def __init__(self, canvas: QWidget, tool_in_hand: Callable[[], bool]) -> None:
+    def __init__(self, canvas: QWidget, presses_count: Callable[[], bool]) -> None:
         super().__init__(canvas)
         self._canvas = canvas
-        self._tool_in_hand = tool_in_hand
+        self._presses_count = presses_count
         canvas.installEventFilter(self)
 
     def remove(self) -> None:
@@ -34,7 +34,7 @@ class PressFilter(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Hand a double click to the canvas as a press."""
-        if event.type() != QEvent.Type.MouseButtonDblClick or not self._tool_in_hand():
+        if event.type() != QEvent.Type.MouseButtonDblClick or not self._presses_count():
             return False
         self._canvas.mousePressEvent(event)
         return True

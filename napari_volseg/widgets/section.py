@@ -102,6 +102,17 @@ class Section(QWidget):
         self.header.setText(f"{mark}  {self.title}{detail}")
 
 
+def joined(*widgets: QWidget) -> QWidget:
+    """Return widgets side by side as one, which can be hidden."""
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(SPACING)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return row
+
+
 def muted_label(text: str = "") -> QLabel:
     """Return a wrapping label for secondary text, selectable by mouse."""
     label = QLabel(text)

@@ -28,6 +28,7 @@ from napari_volseg.widgets.main_panel import MainPanel
 from napari_volseg.widgets.menu import CommandMenu
 from napari_volseg.widgets.overlay import CursorReadout, LettersOverlay
 from napari_volseg.widgets.presses import PressFilter
+from napari_volseg.widgets.sketch_overlay import SketchOverlay
 
 TITLE = "napari-volseg"
 #: Share of the screen's width and height that the window takes the first time.
@@ -86,6 +87,7 @@ class ViewerPanel(MainPanel):
         self.binding = ViewerBinding(app, viewer)
         self.letters: LettersOverlay | None = None
         self.curtain: Curtain | None = None
+        self.sketch: SketchOverlay | None = None
         self.readout: CursorReadout | None = None
         self.menu: CommandMenu | None = None
         self._drops: DropFilter | None = None
@@ -109,8 +111,9 @@ class ViewerPanel(MainPanel):
         self.curtain = Curtain(self.app, self.binding, qt_viewer.canvas.native)
         self.readout = CursorReadout(self.app, window)
         self.menu = CommandMenu(self.app, window)
+        self.sketch = SketchOverlay(self.app, self._viewer, qt_viewer.canvas.native)
         self._drops = DropFilter(self.app, qt_viewer)
-        self._presses = PressFilter(qt_viewer.canvas.native, lambda: self.binding.tool_in_hand)
+        self._presses = PressFilter(qt_viewer.canvas.native, lambda: not self.binding.double_click_means_more)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Stop all work once the window is closed; napari may still ask the user, who may refuse."""
@@ -133,7 +136,7 @@ class ViewerPanel(MainPanel):
         _end(self.app, self._waker)
         self._adopter.stop()
         self.binding.close()
-        for extra in (self.letters, self.curtain, self.readout, self.menu, self._drops, self._presses):
+        for extra in (self.letters, self.curtain, self.sketch, self.readout, self.menu, self._drops, self._presses):
             extra.remove()
         self.letters = None
         super().release()

@@ -190,7 +190,7 @@ def test_undoing_a_new_segment_goes_back_to_the_one_before(app):
 
 
 def test_a_model_does_not_overwrite_what_a_person_made(app):
-    app.tools.in_3d = True
+    app.tools.hand_reach = "volume"
     paint(app, (8, 14, 30))
     mine = labels(app) == 1
     truth = chiral_volume().voxels > 60
@@ -239,7 +239,7 @@ def test_tools_obey_slice_or_3d_and_the_range(app):
     paint(app, (8, 14, 30))
     assert set(np.flatnonzero(labels(app).any((1, 2)))) == {8}
     app.undo()
-    app.tools.in_3d = True
+    app.tools.hand_reach = "volume"
     paint(app, (8, 14, 30))
     assert set(np.flatnonzero(labels(app).any((1, 2)))) == {6, 7, 8, 9, 10}
     app.undo()
@@ -285,7 +285,8 @@ def test_fill_gives_an_enclosed_region_to_the_segment(app):
         app.painter.press(np.array((5, *a), float), 0)
         app.painter.move(np.array((5, *b), float))
         app.painter.release()
-    app.jobs.wait(app.fill(np.array((5.0, 17, 20)), 0))
+    app.tools.tool = "fill"
+    app.jobs.wait(app.drawing.click(np.array((5.0, 17, 20)), 0))
     assert labels(app)[5, 17, 20] == 1
     assert labels(app)[5, 2, 2] == 0
     assert not labels(app)[6].any()

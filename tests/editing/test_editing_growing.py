@@ -7,11 +7,14 @@ from tool_phantoms import chiral, grid, moved
 from napari_volseg.core import Box, UsageError
 from napari_volseg.editing import (
     Between,
+    InVolume,
     OnSlice,
     Slab,
     Tolerance,
     grow_from_seeds,
     grow_region,
+    range_around,
+    sphere,
     trace_level,
 )
 
@@ -44,6 +47,13 @@ class TestRegion:
     def test_in_a_slab(self) -> None:
         found = grow_region(image(chiral()), (3, 4, 5), Tolerance(0), scope=Slab(0, 3, 5))
         assert (found.box.start[0], found.box.stop[0]) == (3, 5)
+
+    def test_not_beyond_a_shape(self) -> None:
+        ball = sphere(grid(SHAPE), (3, 4, 5), 1.7)
+        found = grow_region(image(chiral()), (3, 4, 5), Tolerance(0), within=ball).expand(SHAPE)
+        expected = (chiral() == 3) & ball.expand(SHAPE)
+        assert 1 < np.count_nonzero(expected) < np.count_nonzero(chiral())
+        assert np.array_equal(found, expected)
 
     def test_the_box_grows_with_a_long_region(self) -> None:
         """A spiral that leaves the first box, and whose end a box around its beginning can't connect."""
@@ -95,6 +105,29 @@ def test_a_level_encloses_what_is_brighter_with_its_holes() -> None:
     assert not found.expand(voxels.shape)[0].any()
     dark = trace_level(-voxels.transpose(1, 0, 2), (20, 1, 34), 1, "dark")
     assert np.array_equal(dark.mask[:, 0], found.mask[0])
+
+
+def test_a_level_is_followed_through_several_slices() -> None:
+    z, rows, columns = np.mgrid[:9, :40, :50]
+    voxels = (100 - np.sqrt((2 * (z - 4)) ** 2 + (rows - 20) ** 2 + (columns - 24) ** 2)).astype(np.float32)
+    ball = voxels >= 90
+    voxels[4, 19:21, 23:26] = -50
+    for scope, slices in ((Slab(0, 3, 6), range(3, 6)), (InVolume(), range(9))):
+        found = trace_level(voxels, (4, 20, 34), 0, scope=scope).expand(voxels.shape)
+        assert np.array_equal(found, ball & np.isin(z, list(slices)))
+
+
+def test_the_tissue_around_a_voxel_is_found_beside_an_edge() -> None:
+    rng = np.random.default_rng(5)
+    voxels = np.where(np.arange(40) < 22, 60, -100) + rng.normal(0, 5, (20, 30, 40))
+    geometry = grid(voxels.shape, (1, 1, 1))
+    found = range_around(voxels, (10, 15, 20), sphere(geometry, (10, 15, 20), 4))
+    assert 60 - 28 < found.low < 60 - 8
+    assert 60 + 8 < found.high < 60 + 28
+    voxels[10, 15, 20] = 999
+    assert range_around(voxels, (10, 15, 20), sphere(geometry, (10, 15, 20), 4)).high == 999
+    flat = np.full((3, 4, 5), 7, np.int16)
+    assert range_around(flat, (1, 1, 1), sphere(grid((3, 4, 5)), (1, 1, 1), 9)) == Between(7, 7)
 
 
 def test_seeds_grow_to_the_edges_between_them() -> None:

@@ -7,6 +7,8 @@ from napari_volseg.core import Box, UsageError
 from napari_volseg.editing import (
     BackgroundOnly,
     Everywhere,
+    InVolume,
+    OnSlice,
     Relabelled,
     WithinRange,
     fill_region,
@@ -26,18 +28,18 @@ def ring() -> np.ndarray:
 @pytest.mark.usefixtures("either_library")
 class TestFill:
     def test_the_hole_of_a_slice(self) -> None:
-        region = fill_region(ring(), (2, 4, 5), 0)
+        region = fill_region(ring(), (2, 4, 5), OnSlice(0, 2))
         assert region.box == Box((2, 3, 4), (3, 6, 7))
         assert region.mask.all()
 
     def test_the_hole_in_space(self) -> None:
-        region = fill_region(ring(), (2, 4, 5), None)
+        region = fill_region(ring(), (2, 4, 5), InVolume())
         assert region.box == Box((1, 3, 4), (4, 6, 7))
         assert region.mask.all()
 
     def test_the_outside_does_not_enter(self) -> None:
         labels = ring()
-        region = fill_region(labels, (0, 0, 0), None).expand(labels.shape)
+        region = fill_region(labels, (0, 0, 0), InVolume()).expand(labels.shape)
         expected = labels == 0
         expected[1:4, 3:6, 4:7] = False
         assert np.array_equal(region, expected)
@@ -45,24 +47,24 @@ class TestFill:
     @pytest.mark.parametrize("axis", [0, 1, 2])
     def test_a_slice_along_each_axis(self, axis: int) -> None:
         labels = ring()
-        region = fill_region(labels, (2, 4, 5), axis)
+        region = fill_region(labels, (2, 4, 5), OnSlice(axis, (2, 4, 5)[axis]))
         assert region.box.shape[axis] == 1
         assert np.count_nonzero(region.mask) == 9
 
     def test_a_segment_is_a_region_too(self) -> None:
         labels = ring()
-        assert np.array_equal(fill_region(labels, (0, 2, 3), None).expand(labels.shape), labels == 4)
+        assert np.array_equal(fill_region(labels, (0, 2, 3), InVolume()).expand(labels.shape), labels == 4)
 
     def test_voxels_that_share_no_face_are_apart(self) -> None:
         labels = np.eye(4, dtype=np.uint8)[None]
-        assert fill_region(labels, (0, 1, 1), None).box == Box((0, 1, 1), (1, 2, 2))
+        assert fill_region(labels, (0, 1, 1), InVolume()).box == Box((0, 1, 1), (1, 2, 2))
 
 
 def test_a_seed_outside_is_refused() -> None:
     with pytest.raises(UsageError, match="outside"):
-        fill_region(ring(), (5, 0, 0), None)
+        fill_region(ring(), (5, 0, 0), InVolume())
     with pytest.raises(UsageError, match="outside"):
-        fill_region(ring(), (0, -1, 0), 0)
+        fill_region(ring(), (0, -1, 0), OnSlice(0, 0))
 
 
 def test_the_shape_of_a_segment_is_tight() -> None:

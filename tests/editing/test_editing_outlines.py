@@ -8,8 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tool_phantoms import chiral, grid, moved, sheared
 
-from napari_volseg.core import Box, Geometry, UsageError
-from napari_volseg.editing import OnSlice, ScreenView, column_of_sight, cut_out, fill_outline, follow_edge
+from napari_volseg.core import Box, CancelledError, CancelToken, Geometry, UsageError
+from napari_volseg.editing import (
+    EdgePaths,
+    InVolume,
+    OnSlice,
+    ScreenView,
+    Slab,
+    column_of_sight,
+    cut_out,
+    fill_outline,
+    follow_edge,
+)
 
 SHAPE = (9, 14, 17)
 GRIDS = pytest.mark.parametrize("geometry", [grid(SHAPE), sheared(SHAPE)], ids=["anisotropic", "sheared"])
@@ -41,6 +51,16 @@ def test_voxels_with_their_centre_in_the_outline_are_filled(geometry: Geometry, 
     expected = within(plane, np.delete(vertices, axis, axis=1)) & (indices()[..., axis] == 4)
     assert expected.any()
     assert np.array_equal(found, expected)
+
+
+@GRIDS
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_outline_goes_through_several_slices(geometry: Geometry, axis: int) -> None:
+    vertices = geometry.to_patient(np.insert(CHIRAL_OUTLINE * (0.6 if axis else 1), axis, 4.0, axis=1))
+    flat = fill_outline(geometry, vertices, OnSlice(axis, 4)).expand(SHAPE).any(axis=axis, keepdims=True)
+    for scope, slices in ((Slab(axis, 3, 6), range(3, 6)), (InVolume(), range(SHAPE[axis]))):
+        expected = flat & np.isin(indices()[..., axis], list(slices))
+        assert np.array_equal(fill_outline(geometry, vertices, OnSlice(axis, 4), scope).expand(SHAPE), expected)
 
 
 def test_an_outline_is_clipped_to_the_slice() -> None:
@@ -106,6 +126,21 @@ def test_long_paths_are_found_while_the_mouse_moves() -> None:
         times.append(time.process_time() - begin)
     assert np.abs(np.hypot(path[:, 1] - 256, path[:, 2] - 256) - 200).max() < 8
     assert np.median(times) < 0.05
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_paths_that_were_searched_at_once_are_those_of_the_whole_slice(axis: int) -> None:
+    voxels = np.moveaxis(disc_image((3, 160, 180), 50), 0, axis)
+    geometry = grid(voxels.shape, (1, 1, 1))
+    paths = EdgePaths.search(voxels, geometry, np.insert([80.0, 40.0], axis, 1), OnSlice(axis, 1))
+    for angle in (-2.5, 0.5, 2.5):
+        stop = np.insert([80 + 50 * np.sin(angle), 90 + 50 * np.cos(angle)], axis, 1)
+        path = paths.to(stop)
+        assert np.array_equal(path[-1], stop)
+        assert (path[:, axis] == 1).all()
+        flat = np.delete(path, axis, axis=1)
+        assert np.abs(np.hypot(flat[:, 0] - 80, flat[:, 1] - 90) - 50).max() < 3
+    assert np.delete(paths.to((-5, -5, -5)), axis, axis=1)[-1].tolist() == [0, 0]
 
 
 def front(geometry: Geometry) -> ScreenView:
@@ -187,3 +222,50 @@ def test_views_that_show_nothing_are_refused() -> None:
         ScreenView(np.eye(3))
     with pytest.raises(UsageError, match="3×4"):
         ScreenView(np.full((3, 4), np.nan))
+
+
+@GRIDS
+def test_several_segments_are_cut_and_others_stay(geometry: Geometry) -> None:
+    labels = chiral()
+    labels[2:6, 3:9, 4:8] = 7
+    labels[0, 0, :] = 9
+    view = front(geometry)
+    lasso = view.project(geometry.to_patient((4.2, 6.1, 7.3))) + (CHIRAL_OUTLINE - 4) * (0.5, 0.9)
+    alone = [cut_out(labels, value, geometry, view, lasso).expand(SHAPE) for value in (3, 7)]
+    assert all(mask.any() for mask in alone)
+    assert np.array_equal(cut_out(labels, [3, 7], geometry, view, lasso).expand(SHAPE), alone[0] | alone[1])
+    assert cut_out(labels, [5], geometry, view, lasso).mask.size == 0
+
+
+def test_cutting_tells_how_far_it_is_and_stops_when_asked() -> None:
+    told, token, lasso = [], CancelToken(), [(0, 0), (9, 0), (0, -9)]
+    cut_out(chiral(), 3, grid(SHAPE), front(grid(SHAPE)), lasso, progress=told.append)
+    assert [(p.done, p.total) for p in told] == [(k, 5) for k in range(5)]
+    token.cancel()
+    with pytest.raises(CancelledError):
+        cut_out(chiral(), 3, grid(SHAPE), front(grid(SHAPE)), lasso, cancel=token)
+
+
+def test_parallel_lines_of_sight_make_the_view_along_them() -> None:
+    rng = np.random.default_rng(1)
+    points, along = rng.normal(0, 50, (9, 3)), np.array([1.0, 2.0, -2.0])
+    view, screen = ScreenView.through(points, np.broadcast_to(along, points.shape))
+    assert view.project(points + 7 * along) == pytest.approx(screen)
+    distances = np.linalg.norm(np.cross(points - points[0], along / 3), axis=1)
+    assert np.linalg.norm(screen - screen[0], axis=1) == pytest.approx(distances)
+
+
+def test_lines_of_sight_from_one_eye_make_the_view_of_that_eye() -> None:
+    rng = np.random.default_rng(2)
+    eye, points = np.array([30.0, -400.0, 90.0]), rng.normal(0, 60, (12, 3))
+    view, screen = ScreenView.through(eye + (points - eye) * rng.uniform(0.2, 3, (12, 1)), points - eye)
+    assert view.project(points) == pytest.approx(screen)
+    assert np.isnan(view.project(2 * eye - points)).all()
+    assert view.project(eye + (points - eye) * 0.01) == pytest.approx(screen)
+
+
+def test_no_lines_of_sight_are_no_view() -> None:
+    with pytest.raises(UsageError, match="draw a lasso"):
+        ScreenView.through(np.empty((0, 3)), np.empty((0, 3)))
+    with pytest.raises(UsageError, match="draw a lasso"):
+        ScreenView.through([(1, 2, 3)], [(0, 0, 0)])

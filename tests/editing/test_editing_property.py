@@ -38,6 +38,7 @@ from napari_volseg.editing import (
     EditSession,
     Everywhere,
     Inside,
+    InVolume,
     OverwriteRule,
     PromptChange,
     WithinRange,
@@ -209,7 +210,9 @@ def do(action: tuple, session: EditSession, reference: Reference) -> None:
             reference.become(labels)
         case ("fill", index, value):
             value = reference.known(value)
-            session.apply(fill_region(session.segmentation.labels, index, None), value, name="fill", author=HAND)
+            session.apply(
+                fill_region(session.segmentation.labels, index, InVolume()), value, name="fill", author=HAND
+            )
             reference.become(painted(reference.now, region(reference.now, index), value, Everywhere()))
         case ("erase", patch, value):
             session.apply(patch, 0, erase=value, name="erase", author=HAND)

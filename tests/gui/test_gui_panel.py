@@ -194,7 +194,7 @@ def test_wishes_of_the_hand_go_both_ways(opened, qtbot):
     qtbot.waitUntil(lambda: correct.radius.value() == 2.5, timeout=PATIENCE)
     assert app.tools.radius_mm == 2.5
     click(panel, "reach.3d")
-    assert app.tools.in_3d
+    assert app.tools.hand_reach == "volume"
     correct.limit.value = True
     correct.high.value = 120
     assert (app.tools.limit_to_range, app.tools.range_high) == (True, 120)
@@ -234,7 +234,7 @@ def test_the_segment_table_names_hides_locks_and_chooses(opened, qtbot):
 def test_volumes_are_counted_when_the_labels_come_to_rest(opened, qtbot):
     _, app, panel = opened
     segment = app.case.add_segment("Box")
-    app.tools.in_3d, app.tools.tool, app.tools.radius_mm = True, "brush", 10.0
+    app.tools.hand_reach, app.tools.tool, app.tools.radius_mm = "volume", "brush", 10.0
     app.painter.press([10, 15, 12], 0)
     app.painter.release()
     voxels = int((app.case.segmentation.labels == segment.value).sum())

@@ -9,7 +9,9 @@ from napari.utils.key_bindings import KeymapHandler, coerce_keybinding
 from napari_volseg.app import COMMANDS
 from napari_volseg.viewer import keys
 
-KEYED = [c for c in COMMANDS.values() if c.key]
+#: Commands for an outline that is being drawn; their keys do something else otherwise.
+OUTLINE = [COMMANDS[f"tool.{name}"] for name in ("close-outline", "drop-vertex", "abandon-outline")]
+KEYED = [c for c in COMMANDS.values() if c.key and c not in OUTLINE]
 
 
 @pytest.fixture
@@ -26,6 +28,7 @@ def press(binding, viewer):
 
 def test_no_two_commands_share_a_key() -> None:
     bound = [coerce_keybinding(c.key) for c in KEYED]
+    assert not {coerce_keybinding(c.key) for c in OUTLINE} & {coerce_keybinding(k) for k in keys.BLOCKED}
     others = {coerce_keybinding(k) for k in (*keys.BLOCKED, "Space", "Control-R")}
     assert len(set(bound)) == len(bound)
     assert not others & set(bound)
@@ -40,6 +43,20 @@ def test_every_key_runs_its_command(press, app, viewer, monkeypatch) -> None:
         for command in KEYED:
             press(command.key, layer)
         assert ran == [c.id for c in KEYED]
+
+
+def test_keys_that_commands_share_run_what_is_possible(press, app, binding, monkeypatch) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(keys, "run_command", lambda _, command_id: ran.append(command_id))
+    for key in ("Enter", "Escape", "Backspace"):
+        press(key, binding.image)
+    assert ran == ["click.accept", "segment.cancel", "tool.drop-vertex"]
+    ran.clear()
+    app.tools.tool = "polygon"
+    app.drawing.press((6, 10, 14), 0)
+    for key in ("Enter", "Escape", "Backspace"):
+        press(key, binding.image)
+    assert ran == ["tool.close-outline", "tool.abandon-outline", "tool.drop-vertex"]
 
 
 def test_undo_is_ours_and_not_the_layers(press, app, binding, monkeypatch) -> None:

@@ -1,0 +1,83 @@
+"""Between the patient and the canvas: where lines drawn over a slice are seen, and along which line one looks."""
+
+from __future__ import annotations
+
+import numpy as np
+from napari.components import ViewerModel
+from numpy.typing import ArrayLike, NDArray
+
+from napari_volseg.app import Application
+from napari_volseg.app.drawing import Sketch
+from napari_volseg.app.outlines import Ray
+from napari_volseg.core import Geometry
+from napari_volseg.viewer.planes import LAYOUTS, true_shape
+
+Pixels = NDArray[np.float64]
+
+
+def canvas_lines(
+    app: Application, viewer: ViewerModel, sketch: Sketch, size: tuple[int, int]
+) -> tuple[list[Pixels], Pixels]:
+    """Return where a sketch is seen: its lines and its vertices, (n, 2) each, canvas pixels (x, y) from top left.
+
+    Parameters
+    ----------
+    app
+        Its open case is what the sketch was drawn over.
+    viewer
+        Where the slice is shown.
+    sketch
+        What was drawn; nothing is seen of it on another slice.
+    size
+        Width and height of the canvas, pixels.
+    """
+    nothing = np.empty((0, 2))
+    if sketch.on is None:
+        return list(sketch.lines) if app.view.three_d else [], nothing
+    if app.case is None or not _is_shown(app, sketch):
+        return [], nothing
+    geometry = app.case.volume.geometry
+
+    def seen(points: NDArray[np.float64]) -> Pixels:
+        return on_canvas(viewer, geometry.to_index(points) * geometry.spacing, size)
+
+    vertices = nothing if sketch.vertices is None else seen(sketch.vertices)
+    return [seen(line) for line in sketch.lines if len(line)], vertices
+
+
+def on_canvas(viewer: ViewerModel, positions: NDArray[np.float64], size: tuple[int, int]) -> Pixels:
+    """Return the pixels (n, 2), (x, y), at which a canvas of ``size`` shows napari positions (n, 3) of the slice."""
+    camera = viewer.scene.camera
+    down, right = (1 if str(o) in ("down", "right") else -1 for o in camera.orientation2d)
+    offset = (positions[:, list(viewer.dims.displayed)] - np.array(camera.center[-2:])) * (down, right) * camera.zoom
+    return offset[:, ::-1] + np.array(size) / 2
+
+
+def line_of_sight(geometry: Geometry, position: ArrayLike, direction: ArrayLike, pixel: ArrayLike) -> Ray:
+    """Return the line along which one looks through the 3D view.
+
+    Parameters
+    ----------
+    geometry
+        Grid of the volume that is shown.
+    position, direction
+        A napari position (z, y, x) on the line and where it leads to.
+    pixel
+        Where the line is seen on the canvas, (x, y).
+    """
+    back = np.linalg.inv(true_shape(geometry))
+    place, step = np.asarray(position, float)[-3:], np.asarray(direction, float)[-3:]
+    index = (back[:3, :3] @ place + back[:3, 3]) / geometry.spacing
+    along = geometry.matrix[:3, :3] @ ((back[:3, :3] @ step) / geometry.spacing)
+    x, y, z = (float(c) for c in geometry.to_patient(index))
+    u, v, w = (float(c) for c in along)
+    across, down = (float(c) for c in np.asarray(pixel, float)[:2])
+    return Ray((x, y, z), (u, v, w), (across, down))
+
+
+def _is_shown(app: Application, sketch: Sketch) -> bool:
+    """Whether the slice of a sketch is the one that is looked at."""
+    on, view = sketch.on, app.view
+    if on is None or view.three_d or view.index is None:
+        return False
+    return LAYOUTS[view.plane].normal == on.axis and view.index[on.axis] == on.index

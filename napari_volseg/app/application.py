@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.drawing import Drawing
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.keeping import Keeper
+from napari_volseg.app.live import LivePrediction
 from napari_volseg.app.opening import Decided, Question, load_decided, look_into, refusal_sentence
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.preview import READING, Preview
@@ -131,6 +133,7 @@ class Application:
         self.models = ModelShelf(self.jobs, self.tools)
         self.scan_result: Scan | None = None
         self.tool_preview = ToolPreview(self)
+        self.live = LivePrediction(self)
         self.jobs.failed.connect(self._tell_failure)
 
     # -- opening --------------------------------------------------------------------------------------------
@@ -195,11 +198,17 @@ class Application:
     # -- segmenting -----------------------------------------------------------------------------------------
 
     def run_model(self) -> Job:
-        """Run the automatic model that is chosen, in the background; its segments arrive as one step."""
+        """Run the automatic model that is chosen, in the background; its segments arrive as one step.
+
+        What it has finished so far is shown by ``live``.
+        """
         case, model, device = self.need_case(), self.tools.model, self.tools.device
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> segmenting.Outcome:
-            card, prediction = segmenting.predict(case.volume, model, device=device, progress=progress, cancel=cancel)
+            bands = partial(self.live.take, case, cancel)
+            card, prediction = segmenting.predict(
+                case.volume, model, device=device, progress=progress, cancel=cancel, bands=bands
+            )
             return segmenting.plan_prediction(case.session, card, prediction)
 
         return self.jobs.submit(

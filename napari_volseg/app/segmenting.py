@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from napari_volseg.core import (
     Volume,
 )
 from napari_volseg.editing import Author, EditSession, Plan
-from napari_volseg.inference import Prediction, load_model
+from napari_volseg.inference import Band, Prediction, load_model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,8 +70,9 @@ def predict(
     backend: str = "auto",
     progress: ProgressCallback,
     cancel: CancelToken,
+    bands: Callable[[ModelCard, Band], None] = lambda card, band: None,
 ) -> tuple[ModelCard, Prediction]:
-    """Run a model, given by name or folder, over a volume.
+    """Run a model, given by name or folder, over a volume; ``bands`` hears of parts of its labels that are final.
 
     Raises
     ------
@@ -82,7 +85,11 @@ def predict(
             "view_only",
         )
     loaded = load_model(model)
-    return loaded.card, loaded.predict(volume, device=device, backend=backend, progress=progress, cancel=cancel)
+    card = loaded.card
+    prediction = loaded.predict(
+        volume, device=device, backend=backend, progress=progress, cancel=cancel, bands=partial(bands, card)
+    )
+    return card, prediction
 
 
 def plan_prediction(session: EditSession, card: ModelCard, prediction: Prediction) -> Outcome:

@@ -29,6 +29,7 @@ from napari_volseg.viewer.layers import (
     segment_colormap,
     show_window,
 )
+from napari_volseg.viewer.live import live_layer
 from napari_volseg.viewer.markers import markers_of, show_markers
 from napari_volseg.viewer.mouse import Mouse
 from napari_volseg.viewer.planes import plane_of, show_plane, show_volume, true_shape
@@ -62,6 +63,7 @@ class Shown:
         self.volume_3d: VolumeProxy | None = None
         self.segments_3d: SegmentsProxy | None = None
         self.draft: DraftLayer | None = None
+        self.live: Labels | None = None
         self.colors = colors_of(case.table)
 
     def make_proxies(self, window: Window) -> tuple[Layer, ...]:
@@ -96,8 +98,8 @@ class Shown:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """All of them."""
-        drafts = (self.draft.layer,) if self.draft is not None else ()
-        return *self.flat, *self.deep, *drafts
+        passing = (self.draft.layer if self.draft else None, self.live)
+        return *self.flat, *self.deep, *(layer for layer in passing if layer is not None)
 
     def draft_layer(self) -> Layer:
         """Return the layer of the 2D view that shows what a tool would do, made when it is first needed."""
@@ -184,6 +186,7 @@ class ViewerBinding:
         return [
             (self._app.case_changed, self._show_case),
             (self._app.preview.changed, self._show_preview),
+            (self._app.live.changed, self._show_live),
             (self._app.tool_preview.changed, self._show_draft),
             (view.plane, self._show_view),
             (view.three_d, self._show_view),
@@ -311,6 +314,7 @@ class ViewerBinding:
             self._show_plane(shown.image)
         self._show_layers()
         self._show_draft()
+        self._show_live()
         self._clear_empty_markers()
         self._mouse.follow_tool()
 
@@ -333,6 +337,21 @@ class ViewerBinding:
             self._viewer.layers.remove(shown.draft.layer)
         if shown.draft is not None:
             shown.draft.show(draft)
+
+    def _show_live(self, box: Box | None = None) -> None:
+        """Draw what a model that runs has labelled so far over the slice, where that changed in a box."""
+        shown, sighting = self._shown, self._app.live.sighting
+        if shown is None:
+            return
+        if sighting is None or self._app.view.three_d:
+            if shown.live is not None and shown.live in self._viewer.layers:
+                self._viewer.layers.remove(shown.live)
+            shown.live = None
+        elif shown.live is None:
+            shown.live = live_layer(sighting)
+            self._add((shown.live,))
+        elif box is not None and self._meets_slice(box):
+            shown.live.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _reset_view(self, _: object) -> None:
         """Go back to where a view begins, in the place of napari's reset, which would turn 3D to the feet."""
@@ -410,10 +429,13 @@ class ViewerBinding:
             return
         if self._shown.segments_3d is not None:
             self._shown.segments_3d.update(box)
+        if not self._app.view.three_d and self._meets_slice(box):
+            axis = self._viewer.dims.order[0]
+            draw_box(self._shown.labels, box, axis, self._slice_index(axis))
+
+    def _meets_slice(self, box: Box) -> bool:
         axis = self._viewer.dims.order[0]
-        here = self._slice_index(axis)
-        if not self._app.view.three_d and box.start[axis] <= here < box.stop[axis]:
-            draw_box(self._shown.labels, box, axis, here)
+        return box.start[axis] <= self._slice_index(axis) < box.stop[axis]
 
     def _slice_index(self, axis: int) -> int:
         """Return which slice along an axis is shown; ``_to_index`` for one axis, in a tenth of the time."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_volseg.app.tool_drafts import Draft
 from napari_volseg.core import Segmentation, SegmentTable
+from napari_volseg.viewer.computed import ComputedVoxels
 from napari_volseg.viewer.layers import Rgba, keep_untouched, placement, segment_colormap
 
 PREVIEW = "Preview"
@@ -36,7 +37,7 @@ def free_values(taken: Iterable[int], count: int, dtype: np.dtype[Any]) -> tuple
     return tuple(islice((value for value in range(largest, 0, -1) if value not in used), count))
 
 
-class DraftVoxels:
+class DraftVoxels(ComputedVoxels):
     """An array (z, y, x) of what a draft changes, computed where it is looked at.
 
     Voxels that would be gained carry the label value that they would have; of those that would be lost, stripes carry
@@ -49,24 +50,12 @@ class DraftVoxels:
     """
 
     def __init__(self, labels: NDArray[Any]) -> None:
+        super().__init__(labels.shape, labels.dtype)
         self._labels = labels
-        self.shape, self.dtype, self.ndim, self.size = labels.shape, labels.dtype, labels.ndim, labels.size
         self.draft: Draft | None = None
         self.lost = 0
 
-    def __getitem__(self, index: Any) -> NDArray[Any]:
-        """Return a part of the array, for an index of slices and integers."""
-        keys = index if isinstance(index, tuple) else (index,)
-        keys = (*keys, *(slice(None),) * (3 - len(keys)))
-        places = [np.arange(n)[key] for n, key in zip(self.shape, keys, strict=True)]
-        part = self._part([np.atleast_1d(place) for place in places])
-        return part[tuple(0 if place.ndim == 0 else slice(None) for place in places)]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Return the whole array."""
-        return np.asarray(self[()], dtype)
-
-    def _part(self, places: list[NDArray[np.intp]]) -> NDArray[Any]:
+    def part(self, places: list[NDArray[np.intp]]) -> NDArray[Any]:
         """Return the voxels at the given indices along each axis."""
         out = np.zeros([len(place) for place in places], self.dtype)
         if self.draft is None or self.draft.new is None:

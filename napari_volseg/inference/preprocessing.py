@@ -70,7 +70,7 @@ def prepare(
     """
     for image in channels:
         refuse_non_finite(image)
-    box = _box_of_content(channels)
+    box = _box_of_content(channels) if plan.crop else Box.whole(channels[0].shape)
     target = plan.spacing_for(spacing)
     shape = resampled_shape(box.shape, spacing, target)
     apart = separate_axis(plan.image_resampling, spacing, target)

@@ -188,6 +188,8 @@ def _segment(value: int, name: str, algorithm: str, facts: Mapping[str, Any]) ->
 
 def ensemble(networks: Sequence[Network], axes: tuple[int, ...] = ()) -> Network:
     """Return the mean of networks, each averaged over mirrored windows along some axes (z 0, y 1, x 2)."""
+    if len(networks) == 1 and not axes:
+        return networks[0]
 
     def forward(window: torch.Tensor) -> torch.Tensor:
         total = mirrored_mean(networks[0], window, axes)

@@ -228,6 +228,28 @@ def _models(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _fetch(arguments: argparse.Namespace) -> int:
+    from napari_volseg.inference.fetching import Archive, fetch
+    from napari_volseg.inference.tasks import RELEASES, find_task, weights_folder
+
+    task, folder = find_task(arguments.name), arguments.into or weights_folder()
+    missing = task.missing(folder)
+    if missing and not arguments.accept_license:
+        print(
+            f"napari-volseg: the weights of {task.name} come under {task.weights_license}: "
+            "say --accept-license where you accept that",
+            file=sys.stderr,
+        )
+        return UNDECIDED
+    for part in missing:
+        if not part.release:
+            raise RefusedError(f"{part.folder} needs {task.weights_license}: put it into {folder}", "model.absent")
+        archive = Archive(part.url(arguments.releases or RELEASES), part.folder)
+        _say_saved(fetch(archive, folder, _progress_bar()))
+    print(f"The weights of {task.name} are in {folder}.")
+    return DONE
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from napari_volseg.app.samples import sample_path
 
@@ -274,6 +296,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_segment(add)
     models = add("models", _models, "list the automatic models")
     models.add_argument("--json", action="store_true", help="machine-readable")
+    _add_fetch(add)
     demo = add("demo", _demo, "open the sample CT, or without a display do the whole job into a folder")
     demo.add_argument("--out", type=Path, default=Path("out"), metavar="FOLDER", help="default: %(default)s")
     return parser
@@ -295,6 +318,16 @@ def _add_info(add: Add) -> None:
     convert.add_argument("input", type=Path)
     convert.add_argument("output", type=Path)
     _add_choices(convert)
+
+
+def _add_fetch(add: Add) -> None:
+    fetch = add("fetch", _fetch, "download the weights of a task of TotalSegmentator")
+    fetch.add_argument("name", help="such as total-fast")
+    fetch.add_argument(
+        "--accept-license", action="store_true", help="accept the terms of the weights, which it tells"
+    )
+    fetch.add_argument("--into", type=Path, metavar="FOLDER", help="default: where TotalSegmentator keeps them")
+    fetch.add_argument("--releases", metavar="URL", help="another server than that of its makers")
 
 
 def _add_segment(add: Add) -> None:

@@ -51,25 +51,54 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
 
 
+def read_weights(path: Path) -> dict[str, Any]:
+    """Return the state dict in a .safetensors file, or in a pickle that holds tensors and plain values alone.
+
+    A pickle may hold it under ``"state_dict"``, ``"model"`` or ``"model_state_dict"``.
+
+    Raises
+    ------
+    RefusedError
+        As for `read_checkpoint`.
+    """
+    if path.suffix == ".safetensors":
+        content: Any = dict(_load_safetensors(path))
+    else:
+        content = _load_pickle(path)
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(hasattr(value, "shape") for value in content.values()):
+        raise _not_a_checkpoint(path, "it holds no weights by name")
+    return dict(content)
+
+
 def _read_safetensors(path: Path) -> Checkpoint:
+    return Checkpoint(canonical_weights(_load_safetensors(path)))
+
+
+def _load_safetensors(path: Path) -> Mapping[str, Any]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     import_torch()
     try:
-        return Checkpoint(canonical_weights(load_file(path)))
+        return load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as problem:
         raise _not_a_checkpoint(path, str(problem)) from problem
 
 
 def _read_pickle(path: Path) -> Checkpoint:
+    return _from_nnunet(path, _load_pickle(path))
+
+
+def _load_pickle(path: Path) -> Any:
     torch = import_torch()
     try:
         with torch.serialization.safe_globals(_number_globals()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # a damaged or hostile pickle can raise anything at all
         raise _refusal(path, problem) from problem
-    return _from_nnunet(path, content)
 
 
 def _from_nnunet(path: Path, content: Any) -> Checkpoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from napari_volseg.core import (
@@ -47,6 +48,8 @@ class NnunetModel:
     mirroring
         Whether to average over mirrored windows along the axes that the training allowed: slower by 2 to 8 times,
         usually a little more accurate.
+    facts
+        What the folder's card.json would say, where it has none.
 
     Raises
     ------
@@ -54,13 +57,15 @@ class NnunetModel:
         Where the folder is not one, or its model is of a kind that is not supported.
     """
 
-    def __init__(self, folder: Path | str, *, mirroring: bool = False) -> None:
+    def __init__(
+        self, folder: Path | str, *, mirroring: bool = False, facts: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self.folder = Path(folder)
         self.mirroring = mirroring
         self._opened: tuple[tuple[str, str, int], LoadedNetwork] | None = None
         self._weights_paths = find_weights(self.folder)
         card_path = self.folder / "card.json"
-        self._facts: Mapping[str, Any] = read_json(card_path) if card_path.is_file() else {}
+        self._facts: Mapping[str, Any] = read_json(card_path) if card_path.is_file() else facts
         configuration = self._facts.get("configuration") or self._checkpoints[0].configuration
         plans, dataset = read_json(self.folder / "plans.json"), read_json(self.folder / "dataset.json")
         self.plan = parse_plan(plans, dataset, configuration)
@@ -145,13 +150,13 @@ class NnunetModel:
 
 def make_card(folder: Path, plan: Plan, facts: Mapping[str, Any]) -> ModelCard:
     """Return the card of a model folder from its plan and the facts of its card.json (empty where there is none)."""
-    title = str(facts.get("title", folder.resolve().name))
+    title, labels = str(facts.get("title", folder.resolve().name)), sorted(plan.outputs.segments.items())
     return ModelCard(
         id=str(facts.get("id", folder.resolve().name)),
         title=title,
         version=str(facts.get("version", "")),
         task=str(facts.get("task", f"labels {', '.join(plan.outputs.segments.values())}")),
-        segments=tuple(_segment(value, name, title, facts) for value, name in sorted(plan.outputs.segments.items())),
+        segments=tuple(segment_of(value, name, title, facts) for value, name in labels),
         channels=plan.channels,
         spacing=plan.image_spacing,
         orientation=str(facts.get("orientation", plan.orientation)),
@@ -171,7 +176,8 @@ def _intensity(plan: Plan) -> str:
     return "; ".join(f"{channel}: {how}" for channel, how in zip(plan.channels, words, strict=True))
 
 
-def _segment(value: int, name: str, algorithm: str, facts: Mapping[str, Any]) -> Segment:
+def segment_of(value: int, name: str, algorithm: str, facts: Mapping[str, Any] = MappingProxyType({})) -> Segment:
+    """Return the segment that a label of a model becomes, with what a card says of it under its name."""
     own = facts.get("segments", {}).get(name, {})
     red, green, blue = own.get("color", color_for(value))
     words = name.replace("_", " ")
@@ -188,6 +194,8 @@ def _segment(value: int, name: str, algorithm: str, facts: Mapping[str, Any]) ->
 
 def ensemble(networks: Sequence[Network], axes: tuple[int, ...] = ()) -> Network:
     """Return the mean of networks, each averaged over mirrored windows along some axes (z 0, y 1, x 2)."""
+    if len(networks) == 1 and not axes:
+        return networks[0]
 
     def forward(window: torch.Tensor) -> torch.Tensor:
         total = mirrored_mean(networks[0], window, axes)

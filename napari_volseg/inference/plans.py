@@ -15,7 +15,7 @@ from typing import Any
 from napari_volseg.inference.architectures import Architecture, Triple, parse_architecture
 from napari_volseg.inference.outputs import OutputRule, parse_outputs
 from napari_volseg.inference.refusals import plan_refused
-from napari_volseg.inference.sliding import Windows
+from napari_volseg.inference.sliding import MonaiWindows, Windows
 
 #: Spacing (z, y, x) in mm; None along an axis that keeps the spacing of the image.
 Spacing = tuple[float | None, float, float]
@@ -104,6 +104,8 @@ class Plan:
         Of the image to the network's grid and of its output back.
     windows
         Where windows lie and how much they count.
+    crop
+        Whether an empty margin (zeros in all channels) is cut off first.
     orientation
         Axis codes (z, y, x) to which nnU-Net's reader brings every image, empty where it leaves them as stored.
     """
@@ -116,7 +118,8 @@ class Plan:
     normalizations: tuple[Normalization, ...]
     image_resampling: Resampling
     output_resampling: Resampling
-    windows: Windows = field(default_factory=Windows)
+    windows: Windows | MonaiWindows = field(default_factory=Windows)
+    crop: bool = True
     orientation: str = ""
 
     @property

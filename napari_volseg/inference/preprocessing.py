@@ -70,7 +70,7 @@ def prepare(
     """
     for image in channels:
         refuse_non_finite(image)
-    box = _box_of_content(channels)
+    box = _box_of_content(channels) if plan.crop else Box.whole(channels[0].shape)
     target = plan.spacing_for(spacing)
     shape = resampled_shape(box.shape, spacing, target)
     apart = separate_axis(plan.image_resampling, spacing, target)
@@ -225,12 +225,17 @@ def _resize_planes(
         cancel.check()
         scaled = scaling.plane(image, index)
         ranges[index] = scaled.min(), scaled.max()
-        if scaled.shape[0] != shape[0]:
-            scaled = axis_matrix(scaled.shape[0], shape[0], order) @ scaled
-        if scaled.shape[1] != shape[1]:
-            scaled = scaled @ axis_matrix(scaled.shape[1], shape[1], order).T
-        planes[index] = scaled
+        planes[index] = _resize_plane(scaled, shape, order)
     return planes, ranges
+
+
+def _resize_plane(plane: Float32, shape: Sequence[int], order: int) -> Float32:
+    """Return a plane (y, x) at another size; what shrinks most goes first, so that less is left to do."""
+    steps = sorted((0, 1), key=lambda axis: shape[axis] / plane.shape[axis])
+    for axis in (axis for axis in steps if plane.shape[axis] != shape[axis]):
+        matrix = axis_matrix(plane.shape[axis], shape[axis], order)
+        plane = matrix @ plane if axis == 0 else plane @ matrix.T
+    return plane
 
 
 def _resize_first_axis(planes: Float32, order: int, out: Float32) -> None:

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from napari_volseg.core import ModelCard, RefusedError, UsageError
+from napari_volseg.inference.file_models import is_card_folder, read_card_folder
 from napari_volseg.inference.folders import is_model_folder
 from napari_volseg.inference.model import SegmentationModel
 from napari_volseg.inference.nnunet import NnunetModel
+from napari_volseg.inference.tasks import PREFIX
 from napari_volseg.inference.tissues import CtTissues
+from napari_volseg.inference.totalsegmentator import installed_tasks, open_task
 
 #: Folders of weights that come with the package, by the name that the user types.
 SHIPPED = {"phantom-organs": Path(__file__).parent / "weights" / "phantom-organs"}
@@ -29,11 +32,22 @@ def available_models(extra_folders: Iterable[Path | str] = ()) -> tuple[ModelCar
         Where one of the extra folders is not a model folder.
     """
     shipped = [folder for folder in SHIPPED.values() if is_model_folder(folder)]
-    return CtTissues().card, *(NnunetModel(folder).card for folder in (*shipped, *extra_folders))
+    folders = (load_folder(Path(folder)).card for folder in (*shipped, *extra_folders))
+    return CtTissues().card, *folders, *(open_task(name).card for name in installed_tasks())
 
 
-def load_model(name_or_folder: str | Path) -> SegmentationModel:
-    """Return a model by its registered name, or from a folder that nnU-Net v2 trained.
+def load_folder(folder: Path, *, trusted: bool = False) -> SegmentationModel:
+    """Return the model in a folder: a network file with a card, or what nnU-Net v2 trained.
+
+    ``trusted`` says that the user trusts programs in it; see `network_files.TorchScript`.
+    """
+    if not is_model_folder(folder) and is_card_folder(folder):
+        return read_card_folder(folder, trusted=trusted)
+    return NnunetModel(folder)
+
+
+def load_model(name_or_folder: str | Path, *, trusted: bool = False) -> SegmentationModel:
+    """Return a model by its registered name, or from a folder; see `load_folder`.
 
     Raises
     ------
@@ -47,11 +61,13 @@ def load_model(name_or_folder: str | Path) -> SegmentationModel:
         return CtTissues()
     if name in SHIPPED:
         return _load_shipped(name)
+    if name.startswith(PREFIX):
+        return open_task(name)
     if Path(name_or_folder).is_dir():
-        return NnunetModel(name_or_folder)
+        return load_folder(Path(name_or_folder), trusted=trusted)
     raise UsageError(
         f"there is no model {name!r}: choose {', '.join((CtTissues.NAME, *SHIPPED))}, "
-        "or give a folder that nnU-Net trained"
+        f"{PREFIX} with one of its tasks, or give a folder with a trained model"
     )
 
 

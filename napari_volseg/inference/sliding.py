@@ -55,6 +55,11 @@ class Windows:
 
     step: float = 0.5
 
+    @property
+    def separable(self) -> bool:
+        """Whether weights are products of profiles along the axes."""
+        return True
+
     def starts(self, size: int, patch: int) -> tuple[int, ...]:
         """Return where windows of ``patch`` voxels start along an axis of ``size`` voxels."""
         return window_starts(size, patch, self.step if patch > 1 else 1.0)
@@ -62,6 +67,45 @@ class Windows:
     def profile(self, patch: int) -> NDArray[np.float64]:
         """Return the weights along one axis of a window."""
         return gaussian_profile(patch)
+
+
+@dataclass(frozen=True, slots=True)
+class MonaiWindows:
+    """MONAI's rule of where windows lie and how much each counts (``sliding_window_inference``).
+
+    Parameters
+    ----------
+    overlap
+        Of neighbouring windows, as a share of the window.
+    gaussian
+        Whether a window counts less towards its edges: a Gaussian, bounded from below and so no product of profiles.
+    """
+
+    overlap: float = 0.25
+    gaussian: bool = False
+
+    @property
+    def separable(self) -> bool:
+        """Whether weights are products of profiles along the axes."""
+        return not self.gaussian
+
+    def starts(self, size: int, patch: int) -> tuple[int, ...]:
+        """Return where windows of ``patch`` voxels start along an axis of ``size`` voxels."""
+        step = max(1, int(patch * (1 - self.overlap)))
+        return tuple(min(start, size - patch) for start in range(0, size - patch + step, step))
+
+    def profile(self, patch: int) -> NDArray[np.float64]:
+        """Return the weights along one axis of a window."""
+        if not self.gaussian:
+            return np.ones(patch)
+        at = np.arange(patch) - (patch - 1) / 2
+        return np.exp(-0.5 * (at / (patch / 8)) ** 2)
+
+    def weights(self, patch: Sequence[int]) -> NDArray[np.float32]:
+        """Return the weights (z, y, x) of a window."""
+        z, y, x = (self.profile(n) for n in patch)
+        product_ = z[:, None, None] * y[:, None] * x
+        return np.maximum(product_, max(product_.min(), 1e-3)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -80,7 +124,7 @@ class WindowGrid:
 
     shape: tuple[int, int, int]
     patch: tuple[int, int, int]
-    rule: Windows = Windows()  # frozen, so one default serves all
+    rule: Windows | MonaiWindows = Windows()  # frozen, so one default serves all
 
     @cached_property
     def axis(self) -> int:
@@ -156,25 +200,58 @@ def stream_logits(
         without padding, that axis moved to the front of the other two. The tensor is overwritten when the next one
         is asked for.
     """
-    from torch import from_numpy
-
     padded = _padded(image, grid)
-    profiles = [from_numpy(profile).to(image.device) for profile in grid.profiles]
-    depth, across = grid.patch[grid.axis], [n for axis, n in enumerate(grid.padded_shape) if axis != grid.axis]
-    slab = image.new_zeros((channels, depth, *across))
-    tops = grid.starts[grid.axis]
+    blending = _Blending(image, grid, channels)
+    tops, depth = grid.starts[grid.axis], grid.patch[grid.axis]
     for row, top in enumerate(tops):
         for place in _row_of_windows(grid, row):
             before_window()
             where = [_span(starts[i], n) for starts, i, n in zip(grid.starts, place, grid.patch, strict=True)]
-            logits = network(padded[(slice(None), *where)][None])[0].movedim(grid.axis + 1, 1)
-            across_here = [span for axis, span in enumerate(where) if axis != grid.axis]
-            slab[(slice(None), slice(None), *across_here)].addcmul_(
-                logits.float(), _weight(profiles, place, grid.axis)
-            )
+            blending.add(network(padded[(slice(None), *where)][None])[0], place, where)
         end = tops[row + 1] if row + 1 < len(tops) else top + depth
-        yield from _without_padding(slab[:, : end - top], top, grid)
-        _advance(slab, end - top)
+        yield from _without_padding(blending.finished(end - top), top, grid)
+        blending.advance(end - top)
+
+
+class _Blending:
+    """The open band: a weighted sum of windows.
+
+    Where weights are products of profiles, these were divided by their sums, and what is added up needs no more;
+    otherwise the weights are added up beside it.
+    """
+
+    def __init__(self, image: Tensor, grid: WindowGrid, channels: int) -> None:
+        from torch import from_numpy
+
+        self._axis = grid.axis
+        depth, across = grid.patch[grid.axis], [n for axis, n in enumerate(grid.padded_shape) if axis != grid.axis]
+        self._slab = image.new_zeros((channels, depth, *across))
+        self._sums: Tensor | None = None
+        if isinstance(grid.rule, MonaiWindows) and not grid.rule.separable:
+            self._sums = image.new_zeros((1, depth, *across))
+            self._whole = from_numpy(grid.rule.weights(grid.patch)).to(image.device).movedim(grid.axis, 0)
+        else:
+            self._profiles = [from_numpy(profile).to(image.device) for profile in grid.profiles]
+
+    def add(self, logits: Tensor, place: Sequence[int], where: Sequence[slice]) -> None:
+        """Add a window's logits (channels, z, y, x), given its number and its place along each axis."""
+        here = (slice(None), slice(None), *(span for axis, span in enumerate(where) if axis != self._axis))
+        weight = _weight(self._profiles, place, self._axis) if self._sums is None else self._whole
+        self._slab[here].addcmul_(logits.movedim(self._axis + 1, 1).float(), weight)
+        if self._sums is not None:
+            self._sums[here] += weight
+
+    def finished(self, planes: int) -> Tensor:
+        """Return the first planes, which no later window reaches."""
+        if self._sums is not None:
+            self._slab[:, :planes] /= self._sums[:, :planes]
+        return self._slab[:, :planes]
+
+    def advance(self, planes: int) -> None:
+        """Move on by some planes."""
+        _advance(self._slab, planes)
+        if self._sums is not None:
+            _advance(self._sums, planes)
 
 
 def _row_of_windows(grid: WindowGrid, row: int) -> Iterator[tuple[int, ...]]:

@@ -13,7 +13,7 @@ from skimage.transform import resize
 
 from napari_volseg.inference.fused import compiled_winners
 from napari_volseg.inference.outputs import Exclusive, Regions
-from napari_volseg.inference.sliding import WindowGrid, gaussian_profile, stream_logits, window_starts
+from napari_volseg.inference.sliding import MonaiWindows, WindowGrid, gaussian_profile, stream_logits, window_starts
 from napari_volseg.inference.stitching import LabelStitcher
 
 FOUR = Exclusive(("background", "a", "b", "c"))
@@ -154,3 +154,18 @@ def test_memory_holds_one_window_of_logits(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.Tensor, "new_zeros", watched)
     collect(lambda window: window, np.zeros((64, 8, 8), np.float32), WindowGrid((64, 8, 8), (4, 8, 8)), 1)
     assert max(sizes) == 4 * 8 * 8
+
+
+@pytest.mark.parametrize("shape", [(20, 33, 17), (5, 16, 40)])
+@pytest.mark.parametrize("overlap", [0.25, 0.5])
+@pytest.mark.parametrize("mode", ["constant", "gaussian"])
+def test_monais_rule_gives_what_monai_gives(shape: tuple[int, int, int], overlap: float, mode: str) -> None:
+    inferers = pytest.importorskip("monai.inferers")
+    torch.manual_seed(0)
+    network = torch.nn.Conv3d(1, 3, 5, padding=2)  # windows differ where they overlap
+    image = torch.randn(shape)
+    grid = WindowGrid(shape, (8, 16, 16), MonaiWindows(overlap, mode == "gaussian"))
+    with torch.no_grad():
+        expected = inferers.sliding_window_inference(image[None, None], (8, 16, 16), 1, network, overlap, mode)[0]
+        found = collect(network, image.numpy(), grid, 3)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

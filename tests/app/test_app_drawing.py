@@ -20,7 +20,9 @@ from napari_volseg.editing import (
     Slab,
     Tolerance,
     cut_out,
+    disc,
     fill_outline,
+    follow_edge,
     grow_region,
     keep_island,
     range_around,
@@ -144,7 +146,6 @@ def test_the_wire_follows_edges_and_is_filled(app) -> None:
     corners = [(5, 11.6, 3.6), (5, 11.6, 8.4), (5, 15.4, 8.4), (5, 15.4, 3.6)]
     for corner in corners:
         app.drawing.press(corner, 0)
-        settle(app)
     points = app.drawing.outline.points
     assert len(points) > len(corners)
     assert np.allclose(app.drawing.outline.vertices, app.case.volume.geometry.to_patient(corners))
@@ -159,7 +160,7 @@ def test_the_wire_follows_edges_and_is_filled(app) -> None:
 def settle(app) -> None:
     """Give what the mouse asked for the time to arrive."""
     app.drawing._wire_search._pool.submit(lambda: None).result()
-    app.drawing._hover._pool.submit(lambda: None).result()
+    app.drawing._level._latest._pool.submit(lambda: None).result()
     app.jobs.inbox.pump()
 
 
@@ -170,11 +171,16 @@ def test_the_wire_leads_to_the_cursor_before_and_after_its_paths_are_known(app) 
     app.drawing.hover((5, 15.4, 8.4), 0)
     assert len(app.drawing.sketch.lines[0]) == 2
     settle(app)
-    line = app.drawing.sketch.lines[0]
-    assert len(line) > 4
-    assert np.allclose(geometry.to_index(line)[-1], (5, 15.4, 8.4))
+    expected = follow_edge(app.case.volume.voxels, geometry, (5, 11.6, 3.6), (5, 15.4, 8.4), OnSlice(0, 5))
+    assert len(expected) > 4
+    assert np.allclose(geometry.to_index(app.drawing.sketch.lines[0]), expected)
+    app.drawing.press((5, 15.4, 8.4), 0)
+    assert np.allclose(geometry.to_index(app.drawing.outline.points), expected)
+    app.drawing.hover((5, 11.6, 8.4), 0)
     app.drawing.hover((6, 15.4, 8.4), 0)
-    assert len(app.drawing.sketch.lines[0]) == 1
+    assert len(app.drawing.sketch.lines[0]) == len(expected)
+    settle(app)
+    assert len(app.drawing.sketch.lines[0]) == len(expected)
 
 
 def test_an_outline_stays_on_its_slice(app) -> None:
@@ -191,7 +197,6 @@ def test_vertices_are_taken_back_one_by_one_and_with_the_first_the_outline(app) 
     app.tools.tool = "livewire"
     for point in vertices()[:3]:
         app.drawing.press(point, 0)
-        settle(app)
     first = len(app.drawing.outline.points)
     run_command(app, "tool.drop-vertex")
     assert 1 < len(app.drawing.outline.points) < first
@@ -226,8 +231,19 @@ def test_two_points_enclose_nothing(app) -> None:
     for point in vertices()[:2]:
         app.drawing.press(point, 0)
     run_command(app, "tool.close-outline")
-    app.jobs.wait()
     assert "at least three" in app.notices[-1].text
+    assert len(app.drawing.outline.points) == 2
+
+
+def test_a_mere_click_with_a_free_hand_tool_is_nothing(app) -> None:
+    app.tools.tool = "lasso"
+    app.drawing.press(vertices()[0], 0)
+    assert app.drawing.close() is None
+    app.tools.tool = "scissors"
+    app.drawing.look(Ray((0, 0, 0), (0, 1, 0), (5, 5)))
+    assert app.drawing.cut() is None
+    assert app.drawing.sketch is None
+    assert not app.notices
 
 
 # -- rules --------------------------------------------------------------------------------------------------------
@@ -442,3 +458,75 @@ def test_only_the_newest_question_is_answered(app) -> None:
     app.jobs.inbox.pump()
     assert answers == [4]
     latest.close()
+
+
+@pytest.mark.parametrize(
+    "tool",
+    ["polygon", "lasso", "livewire", "scissors", "fill", "level", "grow", "keep-island", "remove-island"],
+)
+def test_each_tool_makes_one_step_that_changes_only_what_it_may(app, tool) -> None:
+    """Within a range of values that cuts through the liver; the spleen is locked."""
+    case, before, voxels = app.case, labels(app).copy(), app.case.volume.voxels
+    case.edit_segment(SPLEEN, locked=True)
+    app.tools.limit_to_range, app.tools.range_low, app.tools.range_high = True, -300.0, 80.0
+    app.tools.tool, app.tools.hand_reach, count = tool, "volume", steps(app)
+    app.tools.grow_by_tissue, app.tools.tolerance, app.tools.grow_mm = False, 500.0, 500.0
+    if tool in ("polygon", "lasso", "livewire", "scissors"):
+        draw(app, vertices())
+    else:
+        app.tools.level_side = "dark"
+        bright = np.argwhere((before == LIVER) & (voxels > 83))[0]
+        seed = {"fill": (4, 0, 0), "keep-island": (4, 15, 20)}.get(tool, bright)
+        app.jobs.wait(app.drawing.click(seed, 0))
+    changed = labels(app) != before
+    assert changed.any()
+    assert voxels[changed].max() <= 80
+    assert not changed[before == SPLEEN].any()
+    assert steps(app) == count + 1
+    app.undo()
+    assert np.array_equal(labels(app), before)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_brush_paints_its_disc_through_a_slab(app, axis) -> None:
+    labels(app)[...] = 0
+    geometry, center = app.case.volume.geometry, np.array((5.0, 9.3, 10.2))
+    app.tools.tool, app.tools.radius_mm, app.tools.hand_reach, app.tools.hand_slab_mm = "brush", 5.0, "slab", 4.0
+    app.painter.press(center, axis)
+    app.painter.release()
+    flat = disc(geometry, center, 5.0, axis).expand(SHAPE).any(axis=axis, keepdims=True)
+    half = int(4.0 * np.linalg.norm(geometry.inverse[axis, :3]) + 1e-9)
+    near = np.abs(np.indices(SHAPE)[axis] - round(center[axis])) <= half
+    assert half >= 1
+    assert np.array_equal(labels(app) == LIVER, flat & near)
+
+
+def test_a_region_of_equal_label_is_filled_within_the_slab(app) -> None:
+    before = labels(app).copy()
+    app.tools.tool, app.tools.hand_reach, app.tools.hand_slab_mm = "fill", "slab", 3.0
+    app.jobs.wait(app.drawing.click((5, 13, 6), 0))
+    slab = np.isin(np.indices(SHAPE)[0], (4, 5, 6))
+    assert np.array_equal(labels(app), np.where(slab & (before == SPLEEN), LIVER, before))
+
+
+def test_without_a_segment_one_is_made_when_the_outline_is_closed_and_none_to_take_from(app) -> None:
+    app.case.session.edit_table(type(app.case.table)())
+    app.tools.tool = "polygon"
+    app.attempt(app.drawing.press, vertices()[0], 0, True)
+    assert "no segment to take voxels from" in app.notices[-1].text
+    app.drawing.press(vertices()[0], 0)
+    assert not len(app.case.table)
+    for point in vertices()[1:]:
+        app.drawing.press(point, 0)
+    app.jobs.wait(app.drawing.close())
+    assert len(app.case.table) == 1
+    assert labels(app).any()
+    app.undo()
+    app.undo()
+    for tool in ("scissors", "remove-island"):
+        app.tools.tool = tool
+        app.notices.clear()
+        action = app.drawing.press if tool == "scissors" else app.drawing.click
+        app.attempt(action, (4, 5, 5), 0)
+        assert "no segment to take voxels from" in app.notices[-1].text
+    assert not len(app.case.table)

@@ -51,6 +51,8 @@ SHAPE = (20, 30, 24)
 @pytest.fixture
 def hand(qapp, qtbot):
     """A hand at a window with a small CT and a liver with a speck beside it."""
+    interval = QApplication.doubleClickInterval()
+    QApplication.setDoubleClickInterval(80)
     viewer, app, panel = create_window()
     panel.window().resize(1366, 900)
     voxels = np.full(SHAPE, -1000, np.int16)
@@ -63,6 +65,7 @@ def hand(qapp, qtbot):
     app.case.session.replace(Box.whole(SHAPE), labels, name="Draw", author=Author("hand", "user"))
     QApplication.processEvents()
     yield Hand(viewer, app, panel, qtbot)
+    QApplication.setDoubleClickInterval(interval)
     viewer.close()
     qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 

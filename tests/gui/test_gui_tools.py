@@ -81,11 +81,11 @@ def come_to_rest(hand, widget):
 def choose(hand, name, text):
     """Open a list of the panel with the mouse and click one of its lines."""
     combo = hand.panel.findChild(QComboBox, name)
-    come_to_rest(hand, combo)
-    QTest.mouseClick(combo, Qt.MouseButton.LeftButton)
     view = combo.view()
-    hand.wait(view.isVisible)
-    hand.qtbot.wait(QApplication.doubleClickInterval())  # Qt takes a release before that for the one that opened it
+    while not view.isVisible():
+        come_to_rest(hand, combo)
+        QTest.mouseClick(combo, Qt.MouseButton.LeftButton)
+        hand.qtbot.wait(2 * QApplication.doubleClickInterval())  # a release before that is that of the opening click
     index = combo.model().index(combo.findText(text), 0)
     view.scrollTo(index)
     QApplication.processEvents()

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test setup lint unit gui pyqt6 sample-data screenshots clean
+.PHONY: help run test setup lint unit gui pyqt6 sample-data screenshots tool-pictures clean
 
 help:
 	@echo "make run     set up, then open the app on the sample CT (without a display: the same job headless, into out/)"
@@ -43,6 +43,9 @@ sample-data: setup
 
 screenshots: setup
 	scripts/on_display.sh $(BIN)/python docs/screenshots.py
+
+tool-pictures: setup
+	scripts/on_display.sh $(BIN)/python docs/tool_pictures.py
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info

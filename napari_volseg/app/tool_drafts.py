@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from napari_volseg.app.tool_types import Redrawn, Request, Result, SegmentTool, Setting
 from napari_volseg.core import Box, BoxMask, CancelToken, SegmentTable
-from napari_volseg.editing import Author, Plan, Relabelled, reshaped, restrained
+from napari_volseg.editing import Author, Plan, Relabelled, reshaped, restrained, union_of
+
+#: Slices that are judged before it is asked whether to go on.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,13 +82,9 @@ def draft_tool(tool: SegmentTool, request: Request, cancel: CancelToken) -> Draf
     if tool.acts_on(request.settings) == "shape" and not request.shape().mask.any():
         where = "yet" if request.reach == "volume" else f"within this {request.reach}"
         return draft.nothing(f"{draft.name} has nothing to act on: the segment has no voxels {where}")
-    asked = _in_volume(request, tool.work(request, cancel))
-    cancel.check()
-    labels, locked = request.case.segmentation.labels, draft.table.locked_values
-    new = restrained(labels, asked.new, gain=request.rule, lose=request.release, locked=locked)
-    cancel.check()
+    asked, kept = _asked(tool, request, cancel)
+    labels, new = request.case.segmentation.labels, asked.new
     if not new.labels.size:
-        kept = not np.array_equal(asked.new.labels, labels[asked.new.box.slices])
         return draft.nothing(_nothing(draft.name, kept=kept))
     table = _settled(labels, new, draft.table, asked.table)
     if emptied := _emptied(request, new, table):
@@ -114,6 +113,43 @@ def step_name(tool: SegmentTool, request: Request) -> str:
         values.append(request.other)
     names = [request.table[value].name for value in values if value in request.table]
     return f"{tool.title}: {', '.join(names)}" if names else tool.title
+
+
+def _asked(tool: SegmentTool, request: Request, cancel: CancelToken) -> tuple[Redrawn, bool]:
+    """Return what locks and rules leave of a tool's result, and whether they kept anything where that is nothing."""
+    labels, locked = request.case.segmentation.labels, request.table.locked_values
+    parts, kept, table = [], False, request.table
+    for piece in _pieces(tool, request):
+        asked = _in_volume(piece, tool.work(piece, cancel))
+        cancel.check()
+        allowed = restrained(labels, asked.new, gain=request.rule, lose=request.release, locked=locked, cancel=cancel)
+        table = asked.table
+        if allowed.labels.size:
+            parts.append(allowed)
+        else:
+            kept = kept or not np.array_equal(asked.new.labels, labels[asked.new.box.slices])
+    return Redrawn(_joined(labels, parts), table), kept
+
+
+def _pieces(tool: SegmentTool, request: Request) -> list[Request]:
+    """Return the request a few slices at a time where the tool judges each voxel for itself."""
+    area = request.area
+    if not tool.by_voxel:
+        return [request]
+    starts = range(area.start[0], area.stop[0], _AT_ONCE)
+    boxes = (Box((k, *area.start[1:]), (min(k + _AT_ONCE, area.stop[0]), *area.stop[1:])) for k in starts)
+    return [replace(request, within=box) for box in boxes]
+
+
+def _joined(labels: NDArray[Any], parts: list[Relabelled]) -> Relabelled:
+    """Return the new labels of several boxes as those of one, of size 0 where there are none."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = union_of(part.box for part in parts)
+    new = labels[whole.slices].copy()
+    for part in parts:
+        new[part.box.relative_to(whole).slices] = part.labels
+    return Relabelled(whole, new)
 
 
 def _in_volume(request: Request, result: Result) -> Redrawn:

@@ -72,8 +72,7 @@ class ToolPreview:
     def current(self) -> bool:
         """Whether the draft is whole, and that of the settings, labels and slice as they are."""
         case, draft = self._app.case, self.draft
-        same = case is not None and draft is not None and draft.revision == case.session.revision
-        return same and self._whole and not self._asked
+        return self._whole and case is not None and draft is not None and draft.revision == case.session.revision
 
     def finished(self, tool: SegmentTool) -> Draft | None:
         """Return the draft that applying a tool would work out again, None where there is none."""
@@ -99,7 +98,8 @@ class ToolPreview:
             self._renew()
 
     def _renew(self) -> None:
-        """Have a draft worked out, or none where none is wished."""
+        """Have a draft worked out, or none where none is wished; the one that is there is no longer current."""
+        self._whole = False
         if not self._app.tools.previewing:
             self._stop()
         elif not self._asked:

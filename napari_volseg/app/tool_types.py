@@ -139,6 +139,8 @@ class Request:
         Which voxels a segment may gain.
     release
         Which voxels a segment may lose.
+    within
+        A box (z, y, x) that also limits what may change; None for none.
     """
 
     case: Case
@@ -151,6 +153,7 @@ class Request:
     confined: Confined
     rule: OverwriteRule
     release: OverwriteRule
+    within: Box | None = None
 
     @property
     def scope(self) -> Scope:
@@ -169,7 +172,8 @@ class Request:
     def area(self) -> Box:
         """The voxels (z, y, x) of the volume that may change."""
         shape = self.case.segmentation.labels.shape
-        return Box.whole(shape) if self.confined == "by itself" else scope_box(self.scope, shape)
+        reached = Box.whole(shape) if self.confined == "by itself" else scope_box(self.scope, shape)
+        return reached if self.within is None else reached.intersect(self.within)
 
     @property
     def seen(self) -> Box:
@@ -231,7 +235,7 @@ class SegmentTool:
     confined
         How its reach confines it.
     by_voxel
-        Whether each voxel is judged for itself, so that one slice can be previewed before all.
+        Whether each voxel is judged for itself, so that slices can be looked at one after the other.
     suggest
         Returns, on any thread, settings that suit the image, where a tool has such.
     key

@@ -41,7 +41,7 @@ from napari_volseg.editing.rules import AllOf, BackgroundOnly, Everywhere, Insid
 from napari_volseg.editing.scissors import Part, ScreenView, column_of_sight, cut_out
 from napari_volseg.editing.scopes import InVolume, OnSlice, Scope, Slab, repeated, scope_box, slab_about
 from napari_volseg.editing.session import EditSession, Plan
-from napari_volseg.editing.shapes import Relabelled, find_box, find_boxes, reshaped, restrained, shape_of
+from napari_volseg.editing.shapes import Relabelled, find_box, find_boxes, reshaped, restrained, shape_of, union_of
 from napari_volseg.editing.smoothing import smooth_gaussian, smooth_jointly, smooth_median
 from napari_volseg.editing.stroke import Stroke
 from napari_volseg.editing.thresholds import suggest_range, threshold
@@ -127,4 +127,5 @@ __all__ = [
     "threshold",
     "trace_level",
     "union",
+    "union_of",
 ]

@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_volseg.core import Box, BoxMask
+from napari_volseg.core import NEVER, Box, BoxMask, CancelToken
 from napari_volseg.editing.delta import NO_BOX
 from napari_volseg.editing.rules import Everywhere, OverwriteRule, either_in, narrow
+
+#: Slices that are looked at before it is asked whether to go on.
+_AT_ONCE = 16
 
 #: The shape of a segment without voxels.
 NOTHING = BoxMask(NO_BOX, np.zeros((0, 0, 0), bool))
@@ -156,6 +159,7 @@ def restrained(
     gain: OverwriteRule,
     lose: OverwriteRule,
     locked: tuple[int, ...] = (),
+    cancel: CancelToken = NEVER,
 ) -> Relabelled:
     """Return those changes of a box that rules and locks allow, in their tight box; of size 0 where there are none.
 
@@ -171,16 +175,30 @@ def restrained(
         Which voxels may become background.
     locked
         Label values that neither lose nor gain voxels.
+    cancel
+        Looked at between slices.
     """
     box, old = wanted.box, labels[wanted.box.slices]
-    changed = old != wanted.labels
-    if locked:
-        changed &= ~either_in(locked, old, wanted.labels)
-    allowed = narrow(changed & (wanted.labels != 0), gain, old, box)
-    allowed = allowed | narrow(changed & (wanted.labels == 0), lose, old, box)
+    allowed = np.zeros(box.shape, bool)
+    for part, here in _in_pieces(box):
+        cancel.check()
+        before, after = old[part], wanted.labels[part]
+        changed = before != after
+        if locked:
+            changed &= ~either_in(locked, before, after)
+        gained = after != 0
+        allowed[part] = narrow(changed & gained, gain, before, here) | narrow(changed & ~gained, lose, before, here)
     hit = tightened(box, allowed)
     inner = hit.box.relative_to(box) if hit.mask.size else NO_BOX
     return Relabelled(hit.box, np.where(hit.mask, wanted.labels[inner.slices], old[inner.slices]))
+
+
+def _in_pieces(box: Box) -> Iterator[tuple[slice, Box]]:
+    """Yield a few slices of a box at a time: their place in it, and their own box."""
+    for k in range(0, box.shape[0], _AT_ONCE):
+        stop = min(k + _AT_ONCE, box.shape[0])
+        first = box.start[0]
+        yield slice(k, stop), Box.of((first + k, *box.start[1:]), (first + stop, *box.stop[1:]))
 
 
 def kept_boxes(labels: NDArray[Any], values: Iterable[int] | None, boxes: Mapping[int, Box] | None) -> dict[int, Box]:

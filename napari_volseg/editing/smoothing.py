@@ -4,12 +4,13 @@ All functions take labels (z, y, x) and, as ``box`` or ``boxes``, boxes that are
 caller keeps them. At the border of the volume the outermost voxels count as if they went on, so that a segment that
 is cut off by the field of view does not become round there.
 
-Sizes in mm are measured along the axes of the grid. ``cancel`` is looked at between axes and segments.
+Sizes in mm are measured along the axes of the grid. ``cancel`` is looked at between slices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from napari_volseg.editing.shapes import NOTHING, Relabelled, kept_boxes, tighte
 
 #: A Gaussian is cut off at so many standard deviations.
 _TRUNCATE = 3.0
+#: Slices that are filtered before it is asked whether to go on.
+_AT_ONCE = 16
 
 
 def smooth_median(
@@ -53,8 +56,7 @@ def smooth_median(
         return NOTHING
     share = (labels[area.slices] == value).astype(np.float32)
     for axis, n in enumerate(half):
-        cancel.check()
-        share = ndimage.uniform_filter1d(share, 2 * n + 1, axis, mode="nearest")
+        _filter(share, axis, partial(ndimage.uniform_filter1d, size=2 * n + 1, axis=axis, mode="nearest"), cancel)
     return tightened(area, share > 0.5)
 
 
@@ -114,10 +116,12 @@ def smooth_jointly(
     for value, area in areas.items():
         here = area.relative_to(whole).slices
         blurred = _blurred(labels, value, area, geometry, sigma_mm, cancel)
+        cancel.check()
         total[here] += blurred
         stronger = blurred > best[here]
         best[here][stronger] = blurred[stronger]
         winner[here][stronger] = value
+    cancel.check()
     winner[1 - total > best] = 0
     return Relabelled(whole, winner)
 
@@ -132,6 +136,22 @@ def _blurred(
     """Return a segment in a box, blurred. The box reaches so far that what lies beyond it has no weight."""
     share = (labels[area.slices] == value).astype(np.float32)
     for axis, spacing in enumerate(geometry.spacing):
-        cancel.check()
-        share = ndimage.gaussian_filter1d(share, sigma_mm / spacing, axis, mode="nearest", truncate=_TRUNCATE)
+        blur = partial(
+            ndimage.gaussian_filter1d, sigma=sigma_mm / spacing, axis=axis, mode="nearest", truncate=_TRUNCATE
+        )
+        _filter(share, axis, blur, cancel)
     return share
+
+
+def _filter(
+    array: NDArray[np.float32],
+    axis: int,
+    along: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    cancel: CancelToken,
+) -> None:
+    """Filter an array (z, y, x) along an axis, in place, a few slices of another axis at a time."""
+    slices = np.moveaxis(array, 1 if axis == 0 else 0, 0)
+    for k in range(0, len(slices), _AT_ONCE):
+        cancel.check()
+        part = np.moveaxis(slices[k : k + _AT_ONCE], 0, 1 if axis == 0 else 0)
+        part[...] = along(part)

@@ -16,7 +16,7 @@ from napari_volseg.app.outlines import Ray
 from napari_volseg.app.preview import Sight
 from napari_volseg.core import Box, SegmentTable, Window
 from napari_volseg.viewer import keys
-from napari_volseg.viewer.drafts import DraftLayer
+from napari_volseg.viewer.drafts import DRAFT_TYPE, DraftLayer
 from napari_volseg.viewer.fitting import Fit
 from napari_volseg.viewer.layers import (
     build_units,
@@ -130,6 +130,7 @@ class ViewerBinding:
         self._fit = Fit(viewer)
         self._mouse = Mouse(app, viewer, self._to_index, self._to_ray, self._show_prompts)
         self._keys = {**keys.command_keys(app), "Space": self._mouse.hold, "Control-R": self._reset_view}
+        self._drafts_ready: bool | None = None
         self._links: list[Link] = []
         self._case_links: list[Link] = []
         self._preview_links: list[Link] = []
@@ -193,6 +194,7 @@ class ViewerBinding:
             (view.window, self._show_window),
             (view.labels_opacity, self._show_layers),
             (view.labels_visible, self._show_layers),
+            (tools.previewing, self._make_drafts_ready),
             (tools.tool, self._mouse.follow_tool),
             (tools.radius_mm, self._mouse.follow_tool),
             (viewer.dims.events.ndisplay, self._follow_ndisplay),
@@ -322,6 +324,22 @@ class ViewerBinding:
         if show_plane(self._viewer, self._app.view.plane):
             self._fit.show(image)
 
+    def _make_drafts_ready(self) -> None:
+        """Have the colours of previews compiled in the background, ahead of the first draft."""
+        if self._drafts_ready is None:
+            self._drafts_ready = False
+            self._app.jobs.submit(
+                "Preparing previews",
+                lambda *_: compile_colours(DRAFT_TYPE),
+                self._drafts_are_ready,
+                lane="preview",
+                quiet=True,
+            )
+
+    def _drafts_are_ready(self, _: object) -> None:
+        self._drafts_ready = True
+        self._show_draft()
+
     def _show_draft(self) -> None:
         """Draw what the segment tool would do: over the slice, or among the segments of the 3D view."""
         shown, draft, three_d = self._shown, self._app.tool_preview.draft, self._app.view.three_d
@@ -331,12 +349,10 @@ class ViewerBinding:
             draft = None
         if shown.segments_3d is not None:
             shown.segments_3d.show_draft(draft if three_d else None)
-        if draft is not None and not three_d:
+        if draft is not None and not three_d and self._drafts_ready:
             self._add((shown.draft_layer(),))
-        elif shown.draft is not None and shown.draft.layer in self._viewer.layers:
-            self._viewer.layers.remove(shown.draft.layer)
         if shown.draft is not None:
-            shown.draft.show(draft)
+            shown.draft.show(None if three_d else draft)
 
     def _show_live(self, box: Box | None = None) -> None:
         """Draw what a model that runs has labelled so far over the slice, where that changed in a box."""

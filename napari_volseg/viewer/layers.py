@@ -11,6 +11,7 @@ import numpy as np
 import pint
 from napari.layers import Image, Labels, Layer, Points
 from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import DTypeLike
 
 from napari_volseg.core import Box, Segmentation, SegmentTable, Volume, Window
 
@@ -127,9 +128,9 @@ def build_units() -> None:
 
 
 @cache
-def compile_colours() -> None:
-    """Have napari compile its mapping of colours, for which the first case would wait a second."""
-    segment_colormap(SegmentTable()).map(np.zeros(1, np.uint16))
+def compile_colours(dtype: DTypeLike = np.uint16) -> None:
+    """Have napari compile its mapping of colours for labels of a type, for which their first layer would wait."""
+    segment_colormap(SegmentTable()).map(np.zeros(1, dtype))
 
 
 def colors_of(table: SegmentTable) -> tuple[tuple[int, tuple[int, int, int], bool], ...]:

@@ -24,6 +24,10 @@ SEGMENTS_3D = "Segments in 3D"
 #: Voxels per axis that a software renderer still turns.
 LONGEST_AXIS = 128
 
+#: Stands for the segments that a draft would make, and their colour until they are made.
+NEW = -1
+NEW_COLOR: Rgba = (0.95, 0.95, 0.95, 1.0)
+
 #: How fast depth darkens the projection: little in CT, where bone is to shine through, more where skin is brightest.
 CT_ATTENUATION, ATTENUATION = 0.02, 0.2
 
@@ -94,10 +98,11 @@ class SegmentsProxy:
         self._small = picked(self._labels, self._steps)
         self._table = segmentation.table
         self._draft: Draft | None = None
+        self._codes = self._free_codes()
         self.layer = Labels(
             self._small,
             name=SEGMENTS_3D,
-            colormap=segment_colormap(segmentation.table),
+            colormap=segment_colormap(segmentation.table, self._draft_colors()),
             rendering="iso_categorical",
             iso_gradient_mode="smooth",
             opacity=1.0,
@@ -115,6 +120,7 @@ class SegmentsProxy:
     def show_table(self, table: SegmentTable) -> None:
         """Take over names, colours and visibility."""
         self._table = table
+        self._codes = self._free_codes()
         self.layer.colormap = segment_colormap(table, self._draft_colors())
 
     def show_draft(self, draft: Draft | None) -> None:
@@ -122,7 +128,6 @@ class SegmentsProxy:
         before, self._draft = self._draft, draft
         if before is None and draft is None:
             return
-        self.layer.colormap = segment_colormap(self._table, self._draft_colors())
         self.update(before.new.box if before is not None and before.new is not None else NO_VOXELS)
 
     def _copy(self, box: Box) -> None:
@@ -135,17 +140,17 @@ class SegmentsProxy:
         sources = [slice(t.start * s, t.stop * s, s) for t, s in zip(shares, self._steps, strict=True)]
         return tuple(shares), tuple(sources)
 
-    def _codes(self) -> dict[int, int]:
-        """Return a free label value for each that a voxel could get in the draft, 0 included."""
-        if self._draft is None or self._draft.new is None:
-            return {}
-        drawn = (0, *self._draft.table.values)
-        taken = {*self._table.values, *drawn}
-        return dict(zip(drawn, free_values(taken, len(drawn), self._small.dtype), strict=True))
+    def _free_codes(self) -> dict[int, int]:
+        """Return a free label value for each that a voxel could get in a draft, 0 included; of new segments, ``NEW``.
+
+        They are in the colours from the start, for napari takes a quarter of a second for others.
+        """
+        drawn = (NEW, 0, *self._table.values)
+        return dict(zip(drawn, free_values(self._table.values, len(drawn), self._small.dtype), strict=True))
 
     def _draft_colors(self) -> dict[int, Rgba]:
-        table = self._draft.table if self._draft is not None else self._table
-        return {code: bright(table[value].color) if value else LOST for value, code in self._codes().items()}
+        colors = {NEW: NEW_COLOR, 0: LOST, **{s.value: bright(s.color) for s in self._table}}
+        return {code: colors[value] for value, code in self._codes.items()}
 
     def _draw_draft(self) -> None:
         if self._draft is None or self._draft.new is None:
@@ -153,8 +158,9 @@ class SegmentsProxy:
         box, new = self._draft.new
         shares, sources = self._shares(box)
         picks = [slice(s.start - a, None, s.step) for s, a in zip(sources, box.start, strict=True)]
-        wanted, codes = new[tuple(picks)], self._codes()
-        coded = np.zeros(max(codes) + 1, self._small.dtype)
-        coded[list(codes)] = list(codes.values())
+        wanted = new[tuple(picks)]
+        coded = np.full(max(*self._table.values, *self._draft.table.values, 0) + 1, self._codes[NEW])
+        known = [value for value in self._codes if value != NEW]
+        coded[known] = [self._codes[value] for value in known]
         changed = wanted != self._labels[sources]
         self._small[shares][changed] = coded[wanted[changed]]

@@ -103,6 +103,23 @@ def test_newer_settings_take_the_place_of_older_ones(app, slow):
     assert slow.tools in ((2, 5), (3, 5), (4, 5), (5,))
 
 
+def test_an_older_draft_is_not_applied_while_a_newer_one_is_worked_out(app, slow):
+    slow.gate.release()
+    preview(app, "margin", mm=2)
+    assert app.tool_preview.current
+    set_settings(app, SEGMENT_TOOLS["margin"], {"mm": 4})
+    assert not app.tool_preview.current
+    app.jobs.inbox.pump()
+    assert slow.begun.acquire(timeout=60)
+    assert not app.tool_preview.current
+    assert app.tool_preview.finished(SEGMENT_TOOLS["margin"]) is None
+    run_command(app, "tool.apply")
+    slow.gate.release()
+    settle(app)
+    assert app.case.session.history.current.parameters["mm"] == 4
+    assert (labels(app)[5, :, 2] == LIVER).any()  # 3 mm from the block
+
+
 def test_a_draft_that_comes_too_late_is_dropped(app, slow):
     app.tools.segment_tool, app.tools.previewing = "margin", True
     app.jobs.inbox.pump()

@@ -231,3 +231,29 @@ def test_segments_on_offer_leave_out_the_one_that_is_acted_on(app):
     assert offered("grow-seeds", 2) == {0: "No segment", LIVER: "Liver", SPLEEN: "Spleen"}
     set_settings(app, SEGMENT_TOOLS["mirror"], {"middle": 77})
     assert settings_of(app, SEGMENT_TOOLS["mirror"])["middle"] == 0
+
+
+def test_a_threshold_over_many_slices_is_that_of_each_and_stops_between_them(app):
+    from napari_volseg.app.correcting import request_of
+    from napari_volseg.app.tool_drafts import draft_tool
+    from napari_volseg.core import CancelledError, CancelToken, Geometry, Volume
+
+    voxels = np.random.default_rng(1).integers(0, 100, (50, 6, 7)).astype(np.int16)
+    app.adopt(Volume(voxels, Geometry.from_spacing(voxels.shape), "CT", "HU", "HU", "long"))
+    app.case.add_segment("Bright")
+    for use_, low, expected in (("add", 80, voxels >= 80), ("keep", 90, voxels >= 90), ("set", 10, voxels >= 10)):
+        use(app, "threshold", low=low, high=100, use=use_)
+        assert np.array_equal(labels(app) == 1, expected)
+
+    class Later(CancelToken):
+        asked = 0
+
+        def check(self):
+            self.asked += 1
+            if self.asked > 55:
+                self.cancel()
+            super().check()
+
+    tool, token = SEGMENT_TOOLS["threshold"], Later()
+    with pytest.raises(CancelledError):
+        draft_tool(tool, request_of(app, tool, 1), token)

@@ -7,9 +7,9 @@ import pytest
 
 from napari_volseg.app import SEGMENT_TOOLS, run_command
 from napari_volseg.app.correcting import set_settings
-from napari_volseg.core import Box
+from napari_volseg.core import Box, Segment, SegmentTable
 from napari_volseg.editing import Author
-from napari_volseg.viewer.drafts import PREVIEW, STRIPE, DraftVoxels, free_values
+from napari_volseg.viewer.drafts import LOST_CODE, PREVIEW, STRIPE, DraftVoxels, codes_of, free_values
 
 LIVER, SPLEEN = 1, 2
 
@@ -40,7 +40,7 @@ def preview(app, tool_id, **settings):
 
 
 def layer_of(viewer):
-    return next((layer for layer in viewer.layers if layer.name == PREVIEW), None)
+    return next((layer for layer in viewer.layers if layer.name == PREVIEW and layer.visible), None)
 
 
 def seen(viewer):
@@ -63,15 +63,15 @@ def would(app, tool_id):
 
 
 def expected(before, after):
-    lost = np.where(striped(before.shape), 65535, 0)
-    return np.where(before != after, np.where(after == 0, lost, after), 0)
+    lost = np.where(striped(before.shape), LOST_CODE, 0)
+    return np.where(before != after, np.where(after == 0, lost, after), 0)  # segments 1 and 2 have codes 1 and 2
 
 
 @pytest.mark.parametrize(("plane", "axis"), [("axial", 0), ("coronal", 1), ("sagittal", 2)])
 def test_the_slice_shows_what_would_be_gained_and_lost(drawn, viewer, plane, axis):
     set_settings(drawn, SEGMENT_TOOLS["hollow"], {"mm": 4, "side": "both"})
     change = expected(*would(drawn, "hollow"))
-    assert {LIVER, 65535} <= set(np.unique(change))
+    assert {LIVER, LOST_CODE} <= set(np.unique(change))
     drawn.view.plane = plane
     preview(drawn, "hollow")
     for k in (4, 6, 7):
@@ -88,7 +88,7 @@ def test_in_3d_the_segments_themselves_show_it(drawn, viewer, binding):
     small = np.asarray(binding._shown.segments_3d.layer.data)
     steps = [-(-n // m) for n, m in zip(before.shape, small.shape, strict=True)]
     old, new = (a[tuple(slice(None, None, s) for s in steps)] for a in (before, after))
-    lost, liver, spleen = free_values((1, 2), 3, small.dtype)
+    _, lost, liver, spleen = free_values((1, 2), 4, small.dtype)
     assert np.array_equal(small == lost, (old != new) & (new == 0))
     assert np.array_equal(small == liver, (old != new) & (new == LIVER))
     assert np.array_equal(small == spleen, (old != new) & (new == SPLEEN))
@@ -126,11 +126,26 @@ def test_an_array_that_is_computed_where_it_is_looked_at(drawn):
     preview(drawn, "margin")
     voxels = DraftVoxels(drawn.case.segmentation.labels)
     assert not np.asarray(voxels).any()
-    voxels.draft, voxels.lost = drawn.tool_preview.draft, 65535
+    voxels.show(drawn.tool_preview.draft)
     change = expected(before, after)
     assert np.array_equal(np.asarray(voxels), change)
     for index in (3, (slice(None), 6), (slice(2, 9, 2), slice(None), 7), (5, 6, 7), (slice(None, None, 3),) * 3):
         assert np.array_equal(voxels[index], change[index])
+
+
+def test_the_segment_that_would_be_made_is_seen_in_3d(drawn, binding):
+    drawn.view.three_d = True
+    preview(drawn, "mirror", use="new")
+    small = np.asarray(binding._shown.segments_3d.layer.data)
+    assert (small == 65535).any()
+    run_command(drawn, "segment.cancel")
+    settle(drawn)
+    assert small.max() == SPLEEN
+
+
+def test_colours_of_a_byte_are_shared_by_many_segments():
+    codes = codes_of(SegmentTable(tuple(Segment(v, "s") for v in range(1, 400))))
+    assert (codes[1], codes[254], codes[255], codes[399]) == (1, 254, 1, 145)
 
 
 def test_values_that_are_free():

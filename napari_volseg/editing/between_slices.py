@@ -32,6 +32,8 @@ from napari_volseg.editing.scopes import OnSlice, refuse_axis, scope_box
 from napari_volseg.editing.shapes import Relabelled, kept_boxes, union_of
 
 BACKGROUND_ONLY = BackgroundOnly()
+#: So far beyond its own outline a segment may fill what a common outline covers, mm: a seam, not a bay between organs.
+_SEAM_MM = 2.0
 
 
 def fill_between(
@@ -138,7 +140,7 @@ def _claims(bridges: list[_Bridge], shape: tuple[int, ...]) -> Iterator[tuple[in
                 deeper = depth > best
                 best[deeper] = depth[deeper]
                 claims[bridge.window][deeper] = bridge.value
-        yield k, np.where(covered, claims, 0)
+        yield k, np.where(covered & (deepest > -_SEAM_MM), claims, 0)
 
 
 def _joints(bridges: list[_Bridge], stack: NDArray[Any], spacing: tuple[float, ...]) -> Iterator[_Bridge]:

@@ -32,7 +32,7 @@ from napari_volseg.editing.scopes import OnSlice, refuse_axis, scope_box
 from napari_volseg.editing.shapes import Relabelled, kept_boxes, union_of
 
 BACKGROUND_ONLY = BackgroundOnly()
-#: So far beyond its own outline a segment may fill what a common outline covers, mm: a seam, not a bay between organs.
+#: So far beyond its own outline a segment may fill what a common outline covers, mm: a seam, no bay between organs.
 _SEAM_MM = 2.0
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise
 from typing import Any
 
@@ -24,14 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_volseg.core import NEVER, Box, CancelToken, Geometry
-from napari_volseg.editing.blends import Blend, Plane, Window
+from napari_volseg.editing.blends import Blend, Plane, Window, window_of
 from napari_volseg.editing.fast import signed_distance
 from napari_volseg.editing.parts import matching_parts
 from napari_volseg.editing.rules import BackgroundOnly, OverwriteRule, narrow
-from napari_volseg.editing.scopes import OnSlice, refuse_axis, scope_box
+from napari_volseg.editing.scopes import refuse_axis
 from napari_volseg.editing.shapes import Relabelled, kept_boxes, union_of
 
 BACKGROUND_ONLY = BackgroundOnly()
+#: So far beyond its own outline a segment may fill what a common outline covers, mm: a seam, no bay between organs.
+_SEAM_MM = 2.0
 
 
 def fill_between(
@@ -79,10 +81,10 @@ def fill_between(
             cancel.check()
             bridges.append(bridge)
     new = old.copy()
-    for k, claims in _claims([*bridges, *_joints(bridges, stack, spacing)], stack.shape[1:]):
+    for k, (rows, columns), claims in _claims([*bridges, *_joints(bridges, stack, spacing)]):
         cancel.check()
-        plane = OnSlice(axis, k)
-        here = scope_box(plane, old.shape)
+        turned = Box((k, rows.start, columns.start), (k + 1, rows.stop, columns.stop))
+        here = _turned_back(turned, axis)
         claimed = np.expand_dims(claims, axis)
         hit = narrow(claimed != 0, rule, old[here.slices], here.shift(whole.start))
         new[here.slices][hit] = claimed[hit]
@@ -125,24 +127,34 @@ class _Bridge:
         return depth - np.float32((k - self.start) * (self.stop - k)) * (near + np.float32(share) * (far - near))
 
 
-def _claims(bridges: list[_Bridge], shape: tuple[int, ...]) -> Iterator[tuple[int, NDArray[np.uint16]]]:
-    """Yield each missing slice and the label values that its pixels get, 0 for none."""
+def _claims(bridges: list[_Bridge]) -> Iterator[tuple[int, Window, NDArray[np.uint16]]]:
+    """Yield each missing slice, a window of it, and the label values that the pixels there get, 0 for none."""
     over: dict[int, list[_Bridge]] = defaultdict(list)
     for bridge in bridges:
         for k in range(bridge.start + 1, bridge.stop):
             over[k].append(bridge)
     for k, present in over.items():
-        deepest, covered = np.full(shape, -np.inf, np.float32), np.zeros(shape, bool)
-        claims = np.zeros(shape, np.uint16)
-        for bridge in present:
-            depth = bridge.depth(k)
-            covered[bridge.window] |= depth > 0
-            if bridge.value:
-                best = deepest[bridge.window]
-                deeper = depth > best
-                best[deeper] = depth[deeper]
-                claims[bridge.window][deeper] = bridge.value
-        yield k, np.where(covered, claims, 0)
+        whole = reduce(_joined, [bridge.window for bridge in present])
+        if len(present) == 1:
+            yield k, whole, (present[0].depth(k) > 0) * np.uint16(present[0].value)
+        else:
+            yield k, whole, _deepest(present, k, whole)
+
+
+def _deepest(bridges: list[_Bridge], k: int, whole: Window) -> NDArray[np.uint16]:
+    """Return which label value each pixel of a window gets where several claim it: that of the deepest shape."""
+    shape = [side.stop - side.start for side in whole]
+    deepest, covered = np.full(shape, -np.inf, np.float32), np.zeros(shape, bool)
+    claims = np.zeros(shape, np.uint16)
+    for bridge in bridges:
+        depth, window = bridge.depth(k), _within(bridge.window, whole)
+        covered[window] |= depth > 0
+        if bridge.value:
+            best = deepest[window]
+            deeper = depth > best
+            best[deeper] = depth[deeper]
+            claims[window][deeper] = bridge.value
+    return np.where(covered & (deepest > -_SEAM_MM), claims, 0)
 
 
 def _joints(bridges: list[_Bridge], stack: NDArray[Any], spacing: tuple[float, ...]) -> Iterator[_Bridge]:
@@ -182,7 +194,8 @@ class _Drawn:
         self._box = box
         self._spacing = spacing
         self._drawn = np.flatnonzero(self._stack.any(axis=(1, 2)))
-        self._depths: dict[int, Plane] = {}
+        self._windows = {k: window_of(self._stack[k]) for k in self._drawn.tolist()}
+        self._depths: dict[int, tuple[Window, Plane]] = {}
 
     def bridges(self) -> Iterator[_Bridge]:
         """Yield what joins the parts of each pair of drawn slices that have others between them."""
@@ -199,10 +212,9 @@ class _Drawn:
         for before, after in pairs:
             known = partial(self._depths_of, a, b) if len(pairs) == 1 else None
             blend = Blend.of(before, after, self._spacing, known)
-            bend = self._bend(a, b) if blend.is_still else None
-            yield blend, None if bend is None else (bend[0][blend.window], bend[1][blend.window])
+            yield blend, self._bend(a, b, blend.window) if blend.is_still else None
 
-    def _bend(self, a: int, b: int) -> tuple[Plane, Plane] | None:
+    def _bend(self, a: int, b: int, window: Window) -> tuple[Plane, Plane] | None:
         """Return half the second derivative of the depth along the stack at two slices, None where nothing tells.
 
         A slice that is much nearer than the other one would tell more of the pixels than of the shape, and one much
@@ -212,8 +224,8 @@ class _Drawn:
         for end, other in ((a, b), (b, a)):
             beyond = self._drawn_about(2 * end - other, (b - a) / 2)
             if beyond is not None:
-                slope = (self._depth(b) - self._depth(a)) / np.float32(b - a)
-                outer = (self._depth(end) - self._depth(beyond)) / np.float32(end - beyond)
+                slope = (self._depth(b, window) - self._depth(a, window)) / np.float32(b - a)
+                outer = (self._depth(end, window) - self._depth(beyond, window)) / np.float32(end - beyond)
                 bends.append((slope - outer) / np.float32(other - beyond))
         return (bends[0], bends[-1]) if bends else None
 
@@ -221,19 +233,45 @@ class _Drawn:
         nearest = int(self._drawn[np.argmin(np.abs(self._drawn - place))])
         return nearest if abs(nearest - place) <= tolerance else None
 
-    def _depths_of(self, a: int, b: int) -> tuple[Plane, Plane]:
-        return self._depth(a), self._depth(b)
+    def _depths_of(self, a: int, b: int, window: Window) -> tuple[Plane, Plane]:
+        return self._depth(a, window), self._depth(b, window)
 
-    def _depth(self, k: int) -> Plane:
-        if k not in self._depths:
-            self._depths[k] = signed_distance(self._stack[k], self._spacing)
-        return self._depths[k]
+    def _depth(self, k: int, window: Window) -> Plane:
+        """Return how deep inside the shape on a drawn slice the pixels of a window lie, mm.
+
+        What is worked out covers the shapes of the two slices drawn on either side as well, whose turn comes next.
+        """
+        if k not in self._depths or _joined(self._depths[k][0], window) != self._depths[k][0]:
+            at = int(np.searchsorted(self._drawn, k))
+            near = [self._windows[n] for n in self._drawn[max(0, at - 2) : at + 3].tolist()]
+            wide = reduce(_joined, near, window)
+            self._depths[k] = wide, signed_distance(self._stack[k][wide], self._spacing)
+        wide, depth = self._depths[k]
+        return depth[_within(window, wide)]
 
 
 def _turned(box: Box, axis: int) -> Box:
     """Return a box with the axis that counts the slices first."""
     order = [axis, *(a for a in range(3) if a != axis)]
     return Box.of([box.start[a] for a in order], [box.stop[a] for a in order])
+
+
+def _turned_back(box: Box, axis: int) -> Box:
+    """Return a box whose first axis counts the slices in the order of the volume's axes; undoes ``_turned``."""
+    order = [0, 1, 2]
+    order.insert(axis, order.pop(0))
+    return Box.of([box.start[a] for a in order], [box.stop[a] for a in order])
+
+
+def _joined(one: Window, other: Window) -> Window:
+    """Return the smallest window that holds both."""
+    (a, b), (c, d) = one, other
+    return slice(min(a.start, c.start), max(a.stop, c.stop)), slice(min(b.start, d.start), max(b.stop, d.stop))
+
+
+def _within(window: Window, whole: Window) -> Window:
+    """Return a window as seen from another one that holds it."""
+    return _offset(window, -whole[0].start, -whole[1].start)
 
 
 def _offset(window: Window, rows: int, columns: int) -> Window:

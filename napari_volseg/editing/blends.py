@@ -46,19 +46,18 @@ class Blend:
         before: Mask,
         after: Mask,
         spacing: tuple[float, ...],
-        known: Callable[[], tuple[Plane, Plane]] | None = None,
+        known: Callable[[Window], tuple[Plane, Plane]] | None = None,
     ) -> Blend:
         """Return the blend of two masks of one slice's shape, at least one of which is not empty.
 
         A shape whose partner is empty shrinks and is gone half-way. ``known`` gives the signed distances to both
-        masks, where the caller has them; it is asked if the shape stays in its place.
+        masks in a window, where the caller has them; it is asked if the shape stays in its place.
         """
-        window = _window(before | after)
+        window = window_of(before | after)
         first, second = before[window], after[window]
         shift = _shift(first, second) if first.any() and second.any() else np.zeros(2)
         if known is not None and not shift.any():
-            near, far = (plane[window] for plane in known())
-            return cls(window, near, far, shift)
+            return cls(window, *known(window), shift)
         pad = [(int(np.ceil(abs(d))), int(np.ceil(abs(d)))) for d in shift]
         near, far = (signed_distance(np.pad(mask, pad), spacing) for mask in (first, second))
         if not second.any():
@@ -79,7 +78,8 @@ class Blend:
         return near + np.float32(share) * (_moved(self.after, (share - 1) * self.shift, shape) - near)
 
 
-def _window(mask: Mask) -> Window:
+def window_of(mask: Mask) -> Window:
+    """Return the pixels (rows, columns) that hold a mask, which is not empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 

@@ -91,10 +91,13 @@ def _pack_two(flat: NDArray[Any]) -> bytes | None:
     if flat.size == 0 or flat.dtype.kind != "u":
         return None
     low, high = flat.min(), flat.max()
-    second = flat == high
-    if low != high and np.count_nonzero(flat == low) + np.count_nonzero(second) != flat.size:
-        return None
     values: bytes = np.array((low, high), flat.dtype).tobytes()
+    if low == high:
+        return values
+    second = flat == high
+    lows = np.count_nonzero(flat == low) if low else flat.size - np.count_nonzero(flat)
+    if lows + np.count_nonzero(second) != flat.size:
+        return None
     return values + cast(bytes, _zlib.compress(np.packbits(second).data, 1))
 
 
@@ -102,9 +105,11 @@ def _unpack_two(data: bytes, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     if len(data) < 2 * dtype.itemsize:
         raise _damaged(f"holds {len(data)} bytes where two values are needed")
     low, high = np.frombuffer(data, dtype, 2)
+    if low == high and len(data) == 2 * dtype.itemsize:
+        return np.full(count, low)
     bits = np.frombuffer(_inflate_zlib(data[2 * dtype.itemsize :], -(-count // 8)), np.uint8)
     # Multiplying bits is faster than choosing between two values.
-    return np.unpackbits(bits, count=count) * (high - low) + low if low != high else np.full(count, low)
+    return np.unpackbits(bits, count=count) * (high - low) + low
 
 
 def _deflate_blosc2(array: NDArray[Any]) -> bytes:

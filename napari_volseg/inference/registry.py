@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from napari_volseg.core import ModelCard, RefusedError, UsageError
+from napari_volseg.inference.bundles import is_bundle, read_bundle
 from napari_volseg.inference.file_models import is_card_folder, read_card_folder
 from napari_volseg.inference.folders import is_model_folder
 from napari_volseg.inference.model import SegmentationModel
@@ -37,10 +38,12 @@ def available_models(extra_folders: Iterable[Path | str] = ()) -> tuple[ModelCar
 
 
 def load_folder(folder: Path, *, trusted: bool = False) -> SegmentationModel:
-    """Return the model in a folder: a network file with a card, or what nnU-Net v2 trained.
+    """Return the model in a folder: a MONAI bundle, a network file with a card, or what nnU-Net v2 trained.
 
     ``trusted`` says that the user trusts programs in it; see `network_files.TorchScript`.
     """
+    if is_bundle(folder):
+        return read_bundle(folder, trusted=trusted)
     if not is_model_folder(folder) and is_card_folder(folder):
         return read_card_folder(folder, trusted=trusted)
     return NnunetModel(folder)

@@ -16,7 +16,7 @@ import torch
 from napari_volseg.core import CancelToken, Geometry, Progress, RefusedError, Volume
 from napari_volseg.inference import Band, NnunetModel, build_unet, parse_plan, write_model_folder
 from napari_volseg.inference.engine import in_words, window_counter
-from napari_volseg.inference.memory import memory_need
+from napari_volseg.inference.memory import MemoryNeed, memory_need
 from napari_volseg.inference.sliding import WindowGrid
 
 Json = dict[str, Any]
@@ -171,3 +171,13 @@ def test_peak_memory_is_what_the_formula_says(depth: int) -> None:
     )
     need = memory_need(WindowGrid((depth, 100, 96), (32, 64, 64)), (depth * 2, 150, 144), 1, 80)
     assert int(measured.stdout) == pytest.approx(need.peak, rel=0.1)
+
+
+def test_logits_take_no_more_memory_in_a_longer_volume() -> None:
+    def need(slices: int) -> MemoryNeed:
+        return memory_need(WindowGrid((slices, 256, 256), (128, 128, 128)), (slices * 3 // 2, 512, 512), 1, 118)
+
+    long, short = need(800), need(400)
+    assert (long.band, long.window) == (short.band, short.window)
+    assert long.peak - short.peak == long.image + long.labels - short.image - short.labels
+    assert long.peak < 6e9  # 512 × 512 × 1200 voxels, 118 segments at 1.5 mm

@@ -31,6 +31,7 @@ from napari_volseg.core import (
     UsageError,
     VolsegError,
     Volume,
+    in_words,
     no_progress,
 )
 
@@ -380,9 +381,9 @@ def _progress_bar() -> ProgressCallback:
     def show(progress: Progress) -> None:
         filled = "█" * round(30 * progress.fraction)
         end = "\n" if progress.total and progress.done >= progress.total else ""
-        print(
-            f"\r{progress.message[:40]:40} {filled:30} {progress.fraction:4.0%}", end=end, file=sys.stderr, flush=True
-        )
+        left = f" {in_words(progress.seconds_left)} left" if progress.seconds_left is not None else ""
+        bar = f"\r{progress.message[:40]:40} {filled:30} {progress.fraction:4.0%}{left:12}"
+        print(bar, end=end, file=sys.stderr, flush=True)
 
     return show
 

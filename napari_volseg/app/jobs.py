@@ -21,7 +21,7 @@ from napari_volseg.core import CancelledError, CancelToken, Progress, ProgressCa
 
 Work = Callable[[ProgressCallback, CancelToken], Any]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-Lane = Literal["network", "files", "tools", "preview"]
+Lane = Literal["network", "files", "tools", "preview", "downloads"]
 
 #: Progress is passed on at most this often, seconds.
 PROGRESS_INTERVAL = 0.05
@@ -101,7 +101,9 @@ class Job:
 
     @property
     def remaining_seconds(self) -> float | None:
-        """Time left, extrapolated from what is done; None before the first step."""
+        """Time left, as the work itself tells or extrapolated from what is done; None before the first step."""
+        if self.progress.seconds_left is not None:
+            return self.progress.seconds_left
         if self.started_at is None or self.progress.done <= 0 or self.progress.total <= 0:
             return None
         elapsed = time.monotonic() - self.started_at

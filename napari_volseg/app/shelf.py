@@ -11,6 +11,7 @@ from napari_volseg.app.jobs import Job, JobRunner
 from napari_volseg.app.wishes import ToolWishes
 from napari_volseg.core import CancelToken, ModelCard, ProgressCallback, UsageError
 from napari_volseg.inference import available_models, describe_device, load_model
+from napari_volseg.inference.tasks import PREFIX, Task, all_tasks, find_task, weights_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,26 @@ class ModelShelf:
 
         return self._jobs.submit(f"Reading model {folder.name}", read, self._take_folder)
 
+    def obtainable(self) -> dict[str, str]:
+        """Return what can be downloaded, by name: what it labels, how much comes, and under which terms."""
+        folder = weights_folder()
+        offers = {name: (task, task.missing(folder)) for name, task in all_tasks().items() if not task.commercial}
+        return {name: _offer(task, len(missing)) for name, (task, missing) in offers.items() if missing}
+
+    def obtain(self, name: str) -> Job:
+        """Download the weights of a task, whose terms somebody has accepted, and choose it."""
+        task, folder = find_task(name), weights_folder()
+
+        def work(progress: ProgressCallback, cancel: CancelToken) -> ShelvedModel:
+            from napari_volseg.inference.fetching import Archive, fetch
+
+            for part in task.missing(folder):
+                fetch(Archive(part.url(), part.folder), folder, progress, cancel)
+            key = PREFIX + task.name
+            return ShelvedModel(key, load_model(key).card)
+
+        return self._jobs.submit(f"Downloading {task.title}", work, self._take_folder, lane="downloads")
+
     def _take_models(self, models: tuple[ShelvedModel, ...]) -> None:
         keys = {model.key for model in models}
         self.models = (*models, *(model for model in self.models if model.key not in keys))
@@ -93,6 +114,12 @@ class ModelShelf:
         self.models = (*(m for m in self.models if m.key != model.key), model)
         self._wishes.model = model.key
         self.changed.emit()
+
+
+def _offer(task: Task, missing: int) -> str:
+    labels = "one structure" if len(task.labels) == 1 else f"{len(task.labels)} structures"
+    what = "one network" if missing == 1 else f"{missing} networks"
+    return f"{task.title}: {labels} in {task.modality}; {what} from github.com, under {task.weights_license}"
 
 
 def _device_or_reason(device: str) -> str:

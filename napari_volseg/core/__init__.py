@@ -14,7 +14,7 @@ from napari_volseg.core.errors import (
 )
 from napari_volseg.core.findings import KINDS, Finding, Kind, Severity
 from napari_volseg.core.geometry import SAME_GRID_MM, Geometry, opposite
-from napari_volseg.core.jobs import NEVER, CancelToken, Progress, ProgressCallback, no_progress
+from napari_volseg.core.jobs import NEVER, CancelToken, Progress, ProgressCallback, in_words, no_progress
 from napari_volseg.core.prompts import Point, PointPrompt, Prompt, ScribblePrompt
 from napari_volseg.core.segments import (
     ANATOMICAL_STRUCTURE,
@@ -78,6 +78,7 @@ __all__ = [
     "Window",
     "auto_window",
     "color_for",
+    "in_words",
     "no_progress",
     "opposite",
 ]

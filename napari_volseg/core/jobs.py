@@ -19,16 +19,25 @@ class Progress:
         Steps finished and steps in all; ``total`` 0 means not yet known.
     message
         What is being done, for people.
+    seconds_left
+        How long the rest takes, where whoever does it knows better than by what is done; None elsewhere.
     """
 
     done: int
     total: int
     message: str = ""
+    seconds_left: float | None = None
 
     @property
     def fraction(self) -> float:
         """Share that is done, 0 to 1."""
         return min(1.0, self.done / self.total) if self.total > 0 else 0.0
+
+
+def in_words(seconds: float) -> str:
+    """Return a time span in the words of people, such as ``"40 s"`` or ``"3 min"``."""
+    whole = max(1, round(seconds))
+    return f"{whole} s" if whole < 90 else f"{round(whole / 60)} min"
 
 
 ProgressCallback = Callable[[Progress], None]

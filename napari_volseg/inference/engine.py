@@ -215,15 +215,8 @@ def window_counter(
         cancel.check()
         if done == 1:
             second = clock()
-        left = f", {in_words((clock() - second) / (done - 1) * (windows - done))} left" if done > 1 else ""
-        progress(Progress(done, windows, f"window {done + 1} of {windows}{left}"))
+        left = (clock() - second) / (done - 1) * (windows - done) if done > 1 else None
+        progress(Progress(done, windows, f"window {done + 1} of {windows}", left))
         done += 1
 
     return before_window
-
-
-def in_words(seconds: float) -> str:
-    """Return a duration as people say it, such as ``"about 40 s"`` or ``"about 3 min"``."""
-    if seconds < 1:
-        return "under 1 s"
-    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"

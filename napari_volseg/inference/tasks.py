@@ -85,6 +85,14 @@ class Task:
     commercial: bool = False
 
     @property
+    def title(self) -> str:
+        """Its name in words, such as ``"Total MR, fast"``."""
+        base, _, speed = self.name.partition("-")
+        words = [word.upper() if word in ("mr", "pp") else word for word in base.split("_")]
+        text = " ".join([words[0].capitalize(), *words[1:]])
+        return f"{text}, {speed}" if speed else text
+
+    @property
     def weights_license(self) -> str:
         """Terms of its weights."""
         return COMMERCIAL if self.commercial else LICENSE

@@ -75,7 +75,7 @@ class TotalSegmentatorModel:
     def card(self) -> ModelCard:
         """What the task is, in the words of its network's card."""
         base, name = next(iter(self._models.values())).card, PREFIX + self.task.name
-        title = f"TotalSegmentator {self.task.name.replace('_', ' ')}"
+        title = f"TotalSegmentator: {self.task.title}"
         numbered = enumerate(self.task.labels, 1)
         return replace(
             base,
@@ -189,7 +189,8 @@ def _of_several(progress: ProgressCallback, number: int, count: int) -> Progress
 
     def tell(now: Progress) -> None:
         words = f"network {number + 1} of {count}: {now.message}" if count > 1 else now.message
-        progress(Progress(number * now.total + now.done, count * now.total, words))
+        left = now.seconds_left if count == 1 else None  # of this network alone
+        progress(Progress(number * now.total + now.done, count * now.total, words, left))
 
     return tell
 

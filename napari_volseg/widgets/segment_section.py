@@ -17,6 +17,12 @@ from napari_volseg.widgets.section import Section, muted_label
 #: Segments that a card names before it says how many more there are.
 NAMES_SHOWN = 8
 
+#: What is asked before anything is downloaded.
+OFFER = (
+    "which model of TotalSegmentator do you want? Choosing one accepts its terms; its weights are kept where "
+    "TotalSegmentator keeps them, and the image stays on this computer"
+)
+
 
 class SegmentSection(Section):
     """The automatic models."""
@@ -31,7 +37,13 @@ class SegmentSection(Section):
         self.models.setToolTip("Automatic model")
         self.models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.models.currentIndexChanged.connect(self._choose)
-        folder = ActionButton("Folder…", "Use a trained nnU-Net v2 folder", self._add_folder, "model.folder")
+        folder = ActionButton(
+            "Folder…",
+            "Use a model from a folder: nnU-Net v2, or a network with a card",
+            self._add_folder,
+            "model.folder",
+        )
+        more = ActionButton("More…", "Download a model of TotalSegmentator", self._obtain, "model.obtain")
         self.rows.addWidget(self.models)
         self.card = muted_label()
         self.device = muted_label()
@@ -39,8 +51,8 @@ class SegmentSection(Section):
         self.rows.addWidget(self.device)
         self.run = CommandButton(self.app, "segment.run")
         self.cancel = CommandButton(self.app, "segment.cancel")
-        row = self.add_row(self.run, self.cancel)
-        row.addWidget(folder)
+        self.add_row(self.run, self.cancel)
+        self.add_row(folder, more)
         self._models: tuple[ShelvedModel, ...] = ()
         self.app.models.changed.connect(self.refresh)
 
@@ -73,6 +85,11 @@ class SegmentSection(Section):
     def _add_folder(self) -> None:
         if folder := dialogs.ask_folder(self, "Choose a trained nnU-Net v2 folder"):
             self.app.attempt(self.app.models.add_folder, folder)
+
+    def _obtain(self) -> None:
+        offers = self.app.models.obtainable()
+        if name := dialogs.ask_choice(self.window(), OFFER, offers):
+            self.app.attempt(self.app.models.obtain, name)
 
 
 def describe_card(card: ModelCard) -> str:

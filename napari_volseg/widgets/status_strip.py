@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_volseg.app import Application, Job, Notice
+from napari_volseg.core import in_words
 from napari_volseg.widgets.buttons import ActionButton
 from napari_volseg.widgets.events import GATHER_MS
 from napari_volseg.widgets.wording import as_sentence
@@ -81,16 +82,10 @@ def describe_job(job: Job, waiting: int = 0) -> str:
     if job.progress.total > 0:
         parts.append(f"{job.progress.fraction:.0%}")
     if job.remaining_seconds is not None and job.progress.done < job.progress.total:
-        parts.append(f"{duration(job.remaining_seconds)} left")
+        parts.append(f"{in_words(job.remaining_seconds)} left")
     if waiting:
         parts.append(f"{waiting} more waiting")
     return " · ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Return a time span in the words of people."""
-    whole = max(1, round(seconds))
-    return f"{whole} s" if whole < 90 else f"{round(whole / 60)} min"
 
 
 class NoticeStrip(QFrame):

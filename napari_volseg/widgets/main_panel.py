@@ -24,7 +24,7 @@ from napari_volseg.widgets.section import Section
 from napari_volseg.widgets.segment_section import SegmentSection
 from napari_volseg.widgets.segments_section import SegmentsSection
 from napari_volseg.widgets.status_strip import JobStrip, NoticeStrip
-from napari_volseg.widgets.theme import apply_theme, icon_color, warning_color
+from napari_volseg.widgets.theme import accent_color, apply_theme, icon_color, warning_color
 from napari_volseg.widgets.tools_section import ToolsSection
 from napari_volseg.widgets.view_section import ViewSection
 
@@ -166,7 +166,7 @@ class MainPanel(QWidget):
         apply_theme(self, self._viewer)
         paint_icons(self, icon_color(self._viewer))
         self.segments.set_icon_color(icon_color(self._viewer))
-        self.tools.set_icon_color(icon_color(self._viewer))
+        self.tools.set_colors(icon_color(self._viewer), accent_color(self._viewer))
         self.history.set_icon_color(icon_color(self._viewer))
         self.report.set_warning_color(warning_color(self._viewer))
 

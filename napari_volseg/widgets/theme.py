@@ -22,6 +22,11 @@ def apply_theme(widget: QWidget, viewer: ViewerModel) -> None:
     widget.setStyleSheet(template(text, accent=ACCENTS[theme.type], **theme.to_rgb_dict()))
 
 
+def accent_color(viewer: ViewerModel) -> QColor:
+    """Return the colour of what is chosen in the viewer's theme."""
+    return QColor(ACCENTS[get_theme(viewer.theme).type])
+
+
 def warning_color(viewer: ViewerModel) -> QColor:
     """Return the colour of marks of warnings in the viewer's theme."""
     return QColor(WARNINGS[get_theme(viewer.theme).type])

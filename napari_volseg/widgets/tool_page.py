@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QBrush, QColor
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QWidget
 from superqt import QDoubleRangeSlider
 
@@ -44,6 +45,11 @@ class ToolPage(QWidget):
             form.addRow(self._range)
         for parameter in tool.parameters:
             form.addRow(parameter.label, self._fields[parameter.name])
+
+    def set_accent(self, color: QColor) -> None:
+        """Draw the range between two handles in a colour."""
+        if self._range is not None:
+            self._range.setProperty("barColor", QBrush(color))
 
     def refresh(self) -> None:
         """Show what the parameters are set to."""

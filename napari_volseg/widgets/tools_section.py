@@ -74,8 +74,10 @@ class ToolsSection(Section):
         self.suggest.setVisible(tool.suggest is not None)
         self.suggest.explain(suggestion.tooltip, suggestion.why_not(self.app))
 
-    def set_icon_color(self, color: QColor) -> None:
-        """Draw the icons of the list in a colour of the theme."""
+    def set_colors(self, color: QColor, accent: QColor) -> None:
+        """Draw the icons of the list in a colour of the theme, and ranges in another."""
+        for page in self._pages.values():
+            page.set_accent(accent)
         for row in range(self.tools.count()):
             self.tools.setItemIcon(row, icon(f"tools/{self.tools.itemData(row)}", color))
 

@@ -82,7 +82,9 @@ def choose(hand, name, text):
     """Open a list of the panel with the mouse and click one of its lines."""
     combo = hand.panel.findChild(QComboBox, name)
     view = combo.view()
-    while not view.isVisible():
+    for _ in range(5):
+        if view.isVisible():
+            break
         come_to_rest(hand, combo)
         QTest.mouseClick(combo, Qt.MouseButton.LeftButton)
         hand.qtbot.wait(2 * QApplication.doubleClickInterval())  # a release before that is that of the opening click

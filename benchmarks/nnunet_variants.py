@@ -77,13 +77,13 @@ VARIANTS = {
     "mirroring": Variant(PLAIN, mirroring=True),
     "residual, isotropic": Variant(_recipe(21, "Residual", planner=RESIDUAL)),
     "plain, anisotropic": Variant(
-        _recipe(22, "Anisotropic", channel_names=("CT",), target_spacing=(4.0, 1.2, 1.1)), thinned(0, 4)
+        _recipe(22, "Anisotropic", channel_names=("CT",), target_spacing=(4.0, 1.2, 1.1), epochs=4), thinned(0, 4)
     ),
     "regions": Variant(_recipe(23, "Regions", labels=REGIONS, regions_class_order=(1, 2))),
     "2D": Variant(_recipe(25, "Flat", configuration="2d")),
     "two channels": Variant(_recipe(26, "Channels", channel_names=("T1", "rescale_to_0_1")), with_edges),
     "residual, anisotropic, transposed": Variant(
-        _recipe(27, "Transposed", planner=RESIDUAL, target_spacing=(1.2, 1.1, 4.0)), thinned(2, 4)
+        _recipe(27, "Transposed", planner=RESIDUAL, target_spacing=(1.2, 1.1, 4.0), epochs=4), thinned(2, 4)
     ),
     "two folds": Variant(_recipe(24, "Folds", folds=(0, 1))),
 }

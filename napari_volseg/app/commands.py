@@ -195,9 +195,14 @@ def toggle_history(app: Application) -> None:
 
 
 def cancel_jobs(app: Application) -> None:
-    """Ask everything that runs to stop at its next step, and take a preview away."""
-    app.tool_preview.end()
-    app.jobs.cancel_all()
+    """Take a preview away; where there is none, ask everything that runs to stop at its next step.
+
+    One after the other, so that what runs is not lost with a preview.
+    """
+    if app.tools.previewing:
+        app.tool_preview.end()
+    else:
+        app.jobs.cancel_all()
 
 
 def _windows() -> list[Command]:
@@ -369,7 +374,9 @@ def _work() -> list[Command]:
             _needs_other_session,
             "Go to the next session of this image: a branch of another window, or one that was set aside",
         ),
-        Command("segment.cancel", "Cancel", cancel_jobs, "Escape", _needs_job, "Stop what runs"),
+        Command(
+            "segment.cancel", "Cancel", cancel_jobs, "Escape", _needs_job, "Take a preview away, else stop what runs"
+        ),
         Command("click.accept", "Accept", Application.accept_clicks, "Enter", _needs_clicks, "Finish this segment"),
         Command(
             "segment.next",

@@ -207,6 +207,19 @@ def test_a_refusal_is_shown_and_not_told(app):
     assert len(app.notices) == notices
 
 
+def test_what_runs_is_not_stopped_with_a_preview(app):
+    preview(app, "margin", mm=2)
+    go_on = threading.Event()
+    job = app.jobs.submit("Long", lambda progress, cancel: go_on.wait(60))
+    run_command(app, "segment.cancel")
+    assert not app.tools.previewing
+    assert not job.token.cancelled
+    run_command(app, "segment.cancel")
+    assert job.token.cancelled
+    go_on.set()
+    settle(app)
+
+
 def test_no_segment_is_made_for_a_preview(app):
     app.adopt(app.case.volume)
     draft = preview(app, "threshold", low=100, high=300)

@@ -88,7 +88,7 @@ def draw_box(layer: Labels, box: Box, normal: int, index: int) -> None:
     """Draw the part of the shown slice again that lies in a box of voxels which were written.
 
     Labels of 8 and 16 bits go to the screen as they are, and what napari shows of them is a view of their memory: it
-    is up to date already, and only the part of the texture has to follow.
+    is up to date already, and only the part of the texture has to follow. Contours need what is around the box.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def draw_box(layer: Labels, box: Box, normal: int, index: int) -> None:
     index
         The slice.
     """
-    if layer.data.dtype.itemsize > 2:
+    if layer.data.dtype.itemsize > 2 or layer.contour:
         layer.refresh(thumbnail=False, highlight=False, extent=False)
     elif layer.visible:
         place: list[slice | int] = [*box.slices]

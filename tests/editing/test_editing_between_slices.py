@@ -114,6 +114,17 @@ def test_neighbours_are_filled_together_without_overlap_or_gap() -> None:
     assert set(np.unique(filled(labels, values=[9])[3])) == {0, 9}
 
 
+def test_two_that_change_places_do_not_stay_where_they_were() -> None:
+    labels = np.zeros((9, 40, 100), np.uint16)
+    left, right = (slice(15, 25), slice(10, 20)), (slice(15, 25), slice(80, 90))
+    labels[0][left] = labels[8][right] = 1
+    labels[0][right] = labels[8][left] = 2
+    found = filled(labels)[4]
+    assert not found[left].any()
+    assert not found[right].any()
+    assert (found[15:25, 46:54] != 0).all()
+
+
 def test_only_background_is_filled_unless_told_otherwise() -> None:
     truth = stack(lambda k: discs([(30, 40)], 12))
     labels = drawn_every(truth, 6)

@@ -33,6 +33,9 @@ from napari_volseg.formats import (
     save_volume_nifti,
 )
 from napari_volseg.formats.dicom import segmentation_export
+from napari_volseg.formats.labels import present_values
+from napari_volseg.formats.nifti import holds_voxels
+from napari_volseg.formats.nifti_header import read_header
 
 LIVER = Segment(
     2,
@@ -394,6 +397,28 @@ def test_a_file_that_reads_back_differently_costs_nothing(
         save(target, segmentation, volume)
     assert caught.value.code == "export.voxels_differ"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_every_value_that_occurs_is_found() -> None:
+    rng = np.random.default_rng(0)
+    for dtype, highest in ((np.uint8, 255), (np.uint16, 65535), (np.uint32, 90_000)):
+        labels = np.zeros((4, 5, 6), dtype)
+        labels.flat[rng.choice(labels.size, 20, replace=False)] = rng.integers(0, highest + 1, 20)
+        labels[0, 0, 0], labels[-1, -1, -1] = highest, 7
+        for view in (labels, labels.transpose(2, 0, 1), labels[::-1, ::-1]):
+            assert present_values(view) == tuple(v for v in np.unique(labels).tolist() if v)
+    assert present_values(np.zeros((2, 3, 4), np.uint16)) == ()
+
+
+@pytest.mark.parametrize("place", [(0, 0, 0), (2, 3, 4), (-1, -1, -1)])
+def test_one_voxel_that_differs_is_found(tmp_path: Path, place: tuple[int, int, int]) -> None:
+    volume = open_volume(write(tmp_path / "image.nii", affine=affine_towards("AIL", False)))
+    segmentation = some_labels(volume, 2, 7)
+    header = read_header(save_labels_nifti(tmp_path / "a.nii.gz", segmentation, volume))
+    assert holds_voxels(header, segmentation.labels)
+    assert not holds_voxels(header, segmentation.labels[:-1])
+    segmentation.labels[place] += 1
+    assert not holds_voxels(header, segmentation.labels)
 
 
 def test_a_misplaced_file_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,17 @@ def test_a_changed_box_is_drawn_once_and_only_where_seen(binding, app, viewer) -
     assert len(times) == 2
 
 
+def test_contours_are_drawn_anew_as_a_whole(binding, app, viewer) -> None:
+    viewer.dims.set_current_step(0, 6)
+    binding.labels.contour = 1
+    parts, whole = [], []
+    binding.labels.events.labels_update.connect(parts.append)
+    binding.labels.events.set_data.connect(whole.append)
+    paint(app, (6, 2, 2), (8, 5, 5))
+    app.jobs.inbox.pump()
+    assert (len(parts), len(whole)) == (0, 1)
+
+
 def test_colours_follow_the_table(binding, app) -> None:
     table = app.case.table.edited(1, color=(255, 0, 0)).edited(2, visible=False)
     app.case.session.edit_table(table, name="Recolour")

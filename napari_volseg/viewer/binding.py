@@ -11,100 +11,32 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points
 from numpy.typing import NDArray
 
-from napari_volseg.app import Application, Case
+from napari_volseg.app import Application
 from napari_volseg.app.outlines import Ray
 from napari_volseg.app.preview import Sight
 from napari_volseg.core import Box, SegmentTable, Window
 from napari_volseg.viewer import keys
-from napari_volseg.viewer.drafts import DRAFT_TYPE, DraftLayer
+from napari_volseg.viewer.drafts import DRAFT_TYPE
 from napari_volseg.viewer.fitting import Fit
 from napari_volseg.viewer.layers import (
     build_units,
     colors_of,
     compile_colours,
     draw_box,
-    image_layer,
-    labels_layer,
-    prompts_layer,
     segment_colormap,
     show_window,
 )
 from napari_volseg.viewer.live import live_layer
 from napari_volseg.viewer.markers import markers_of, show_markers
 from napari_volseg.viewer.mouse import Mouse
-from napari_volseg.viewer.planes import plane_of, show_plane, show_volume, true_shape
+from napari_volseg.viewer.planes import plane_of, show_plane, show_volume
 from napari_volseg.viewer.preview import PreviewLayer
-from napari_volseg.viewer.proxies import SegmentsProxy, VolumeProxy
 from napari_volseg.viewer.readout import readout
+from napari_volseg.viewer.shown import Shown
 from napari_volseg.viewer.sketches import line_of_sight
 
 #: A signal of psygnal or napari and what it calls.
 Link = tuple[Any, Callable[..., None]]
-
-
-class Shown:
-    """The layers of one case.
-
-    Parameters
-    ----------
-    app
-        Its case is shown.
-    case
-        The case.
-    image
-        A layer that shows its image already; a new one is made where absent.
-    """
-
-    def __init__(self, app: Application, case: Case, image: Image | None = None) -> None:
-        self.case = case
-        self.image: Image = image or image_layer(case.volume, app.view.window, case.values)
-        self.labels: Labels = labels_layer(case.segmentation)
-        self.prompts: Points = prompts_layer(case.volume.geometry.spacing)
-        self.volume_3d: VolumeProxy | None = None
-        self.segments_3d: SegmentsProxy | None = None
-        self.draft: DraftLayer | None = None
-        self.live: Labels | None = None
-        self.colors = colors_of(case.table)
-
-    def make_proxies(self, window: Window) -> tuple[Layer, ...]:
-        """Make the stand-ins of the 3D view; return those that are new."""
-        if self.deep:
-            return ()
-        self.volume_3d = VolumeProxy(self.case.volume, window)
-        self.segments_3d = SegmentsProxy(self.case.segmentation)
-        return self.deep
-
-    def place(self, *, in_3d: bool) -> None:
-        """Give what the 3D view shows the true shape of a sheared volume, or take it back.
-
-        napari turns it right in 3D and can't slice it in 2D, where the slices are shown as they were acquired.
-        """
-        if not self.case.volume.geometry.is_sheared:
-            return
-        matrix = true_shape(self.case.volume.geometry) if in_3d else np.eye(4)
-        for layer in (*self.deep, self.prompts):
-            layer.affine = matrix
-
-    @property
-    def flat(self) -> tuple[Layer, ...]:
-        """The layers of the 2D view, lowest first."""
-        return self.image, self.labels, self.prompts
-
-    @property
-    def deep(self) -> tuple[Layer, ...]:
-        """The stand-ins of the 3D view, none before it was first entered."""
-        return tuple(p.layer for p in (self.volume_3d, self.segments_3d) if p is not None)
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """All of them."""
-        passing = (self.draft.layer if self.draft else None, self.live)
-        return *self.flat, *self.deep, *(layer for layer in passing if layer is not None)
-
-    def draft_layer(self) -> Layer:
-        """Return the layer of the 2D view that shows what a tool would do, made when it is first needed."""
-        self.draft = self.draft or DraftLayer(self.case.segmentation)
-        return self.draft.layer
 
 
 class ViewerBinding:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_volseg.app import Application, SessionStore, run_command, session_file
+from napari_volseg.app import Application, SessionStore, run_command, session_changes, session_file
 from napari_volseg.app.filesystems import Mount, is_shared
 from napari_volseg.app.recovery import recover
 from napari_volseg.app.session_database import connect
@@ -362,8 +362,8 @@ class TestView:
     def test_it_is_written_when_it_has_come_to_rest_and_not_with_every_slice(self, windows, monkeypatch):
         monkeypatch.setattr(session_file, "VIEW_SECONDS", 0.2)
         written = []
-        put = session_file.put_fact
-        monkeypatch.setattr(session_file, "put_fact", lambda c, k, v: (written.append(k), put(c, k, v)))
+        put = session_changes.put_fact
+        monkeypatch.setattr(session_changes, "put_fact", lambda c, k, v: (written.append(k), put(c, k, v)))
         app = windows.open()
         for slice_ in range(6):
             app.view.index = (slice_, 0, 0)

@@ -83,12 +83,12 @@ class Hand:
         for share in np.linspace(0, 1, steps + 1)[1:]:
             x = round(first.x() + share * (last.x() - first.x()))
             y = round(first.y() + share * (last.y() - first.y()))
-            _move_pressed(self.canvas, QPoint(x, y))
+            move_pressed(self.canvas, QPoint(x, y))
         QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, last)
         QApplication.processEvents()
 
 
-def _move_pressed(widget: QWidget, point: QPoint) -> None:
+def move_pressed(widget: QWidget, point: QPoint) -> None:
     """Move the mouse with the left button down, which QTest.mouseMove does not tell the widget."""
     from qtpy.QtCore import QEvent, QPointF
     from qtpy.QtGui import QMouseEvent

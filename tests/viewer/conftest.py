@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.utils.interactions import (
+    mouse_double_click_callbacks,
     mouse_move_callbacks,
     mouse_press_callbacks,
     mouse_release_callbacks,
@@ -74,6 +75,12 @@ class Hand:
         for position, place in zip(positions[1:], canvas[1:], strict=True):
             self.move(position, place, **fields)
         mouse_release_callbacks(self.viewer, Event("mouse_release", positions[-1], canvas[-1], **fields))
+
+    def hover(self, position: Any, **fields: Any) -> None:
+        mouse_move_callbacks(self.viewer, Event("mouse_move", position, **fields))
+
+    def double_click(self, position: Any) -> None:
+        mouse_double_click_callbacks(self.viewer, Event("mouse_double_click", position))
 
     def wheel(self, turn: float, position: Any = (0.0, 0.0, 0.0), *modifiers: str) -> None:
         event = Event("mouse_wheel", position, delta=(0.0, turn), modifiers=modifiers)

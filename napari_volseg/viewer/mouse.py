@@ -217,11 +217,14 @@ class Mouse:
 
     def _follow(self, event: Any, move: Callable[[Any], object], finish: Callable[[], object]) -> Iterator[None]:
         """Go on with a drag from its press to its release, or until another button is pressed."""
-        self._unfinished = finish
+        self._unfinished, last = finish, tuple(event.pos)
         yield
         while event.type == "mouse_move":
             move(event)
+            last = tuple(event.pos)
             yield
+        if tuple(event.pos) != last:  # moves in quick succession don't all arrive, the last one perhaps included
+            move(event)
         self.finish()
 
     def _paint(self, event: Any) -> None:

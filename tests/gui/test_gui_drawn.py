@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from driving import Hand, move_pressed
+from napari.qt import QtViewer
 from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QPushButton
@@ -24,6 +25,7 @@ from napari_volseg.editing import (
     trace_level,
 )
 from napari_volseg.viewer import LAYOUTS, canvas_lines
+from napari_volseg.viewer.planes import true_shape
 from napari_volseg.widgets import create_window
 
 pytestmark = pytest.mark.gui
@@ -101,7 +103,7 @@ def corners(hand, plane) -> list[np.ndarray]:
     for corner in CORNERS:
         index = np.array(MIDDLE, float)
         for axis, mm in zip(LAYOUTS[plane].order[1:], corner, strict=True):
-            index[axis] += mm / SPACING[axis]
+            index[axis] += mm / hand.app.case.volume.geometry.spacing[axis]
         found.append(index)
     return found
 
@@ -114,20 +116,31 @@ def position_of(hand, point: QPoint) -> np.ndarray:
     world = np.array(dims.point, float)
     offset = (np.array([point.y(), point.x()]) - size) / camera.zoom * signs
     world[list(dims.displayed)] = offset + np.array(camera.center[-2:])
-    return world / SPACING
+    return world / hand.app.case.volume.geometry.spacing
+
+
+#: Moves that follow each other faster than this don't all reach napari, milliseconds.
+BETWEEN_MOVES = 15
+
+
+def move(hand, point: QPoint) -> None:
+    """Move over the canvas with no button pressed."""
+    hand.qtbot.wait(BETWEEN_MOVES)
+    QTest.mouseMove(hand.canvas, point)
+    QApplication.processEvents()
 
 
 def click(hand, point: QPoint, modifier=NONE) -> None:
-    QTest.mouseMove(hand.canvas, point)
+    move(hand, point)
     QTest.mouseClick(hand.canvas, LEFT, modifier, point)
     QApplication.processEvents()
-    hand.qtbot.wait(QApplication.doubleClickInterval() // 40)
 
 
 def drag(hand, points: list[QPoint], modifier=NONE) -> None:
-    QTest.mouseMove(hand.canvas, points[0])
+    move(hand, points[0])
     QTest.mousePress(hand.canvas, LEFT, modifier, points[0])
     for point in points[1:]:
+        hand.qtbot.wait(BETWEEN_MOVES)
         move_pressed(hand.canvas, point)
     QTest.mouseRelease(hand.canvas, LEFT, modifier, points[-1])
     hand.settle()
@@ -172,8 +185,7 @@ def test_a_polygon_is_previewed_goes_back_and_is_abandoned(hand) -> None:
     for point in points[:4]:
         click(hand, point)
     hand.wait(lambda: "Backspace" in hand.panel.hint.text())
-    QTest.mouseMove(hand.canvas, points[4])
-    QApplication.processEvents()
+    move(hand, points[4])
     sketch, size = hand.app.drawing.sketch, (hand.canvas.width(), hand.canvas.height())
     (line,), dots = canvas_lines(hand.app, hand.viewer, sketch, size)
     assert line == pytest.approx(np.array([(p.x(), p.y()) for p in points[:5]]), abs=0.01)
@@ -197,7 +209,7 @@ def test_a_double_click_closes_and_shift_takes_away(hand) -> None:
     click(hand, points[0], SHIFT)
     for point in points[1:-1]:
         click(hand, point)
-    QTest.mouseMove(hand.canvas, points[-1])
+    move(hand, points[-1])
     hand.qtbot.wait(QApplication.doubleClickInterval() + 50)
     QTest.mouseDClick(hand.canvas, LEFT, NONE, points[-1])
     hand.settle()
@@ -229,7 +241,7 @@ def test_livewire_follows_the_edge_live(hand) -> None:
         hand.wait(lambda: hand.app.drawing._paths is not None)
         paths = EdgePaths.search(voxels, geometry, position_of(hand, point), on)
         following = points[(k + 1) % len(points)]
-        QTest.mouseMove(hand.canvas, following)
+        move(hand, following)
         hand.wait(lambda: len(hand.app.drawing.sketch.lines[0]) > 3)
         pieces.append(paths.to(position_of(hand, following))[1:])
     hand.key(Qt.Key.Key_Return)
@@ -250,6 +262,14 @@ def test_scissors_on_a_slice(hand) -> None:
     assert np.array_equal(labels(hand), np.where(gone, 0, before))
 
 
+def show_only(hand, value) -> None:
+    """Make a segment active and hide the others, lest they cover it."""
+    for segment in hand.app.case.table:
+        hand.app.case.edit_segment(segment.value, visible=segment.value == value)
+    hand.app.case.active = value
+    QApplication.processEvents()
+
+
 def picture(hand) -> np.ndarray:
     return hand.viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
 
@@ -259,43 +279,61 @@ def seen(pixels: np.ndarray, color) -> np.ndarray:
     return pixels[..., strong].min(-1) > pixels[..., np.invert(strong)].max(-1) + 40
 
 
-@pytest.mark.parametrize("perspective", [0, 45])
-@pytest.mark.parametrize("make", [upright, tilted])
-def test_scissors_in_3d_cut_what_is_seen_within_the_lasso(hand, make, perspective) -> None:
-    """A lasso around all that is seen of one part removes just that part, wherever the camera stands."""
+def frame_around(hand, mask) -> list[QPoint]:
+    """A rectangle on the canvas around what is seen, four pixels away from it."""
+    rows, columns = np.nonzero(mask)
+    scale = hand.canvas.width() / mask.shape[1]
+    left, right, top, bottom = columns.min() - 4, columns.max() + 4, rows.min() - 4, rows.max() + 4
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    return [QPoint(round(x * scale), round(y * scale)) for x, y in corners]
+
+
+def projected(hand) -> np.ndarray:
+    """Where napari's own scene puts the centre of every voxel on the canvas, (z, y, x, 2), pixels (x, y)."""
+    canvas = hand.panel.window().findChild(QtViewer).canvas
+    geometry = hand.app.case.volume.geometry
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in SHAPE), indexing="ij"), -1).reshape(-1, 3)
+    shape = true_shape(geometry)
+    world = (index * geometry.spacing) @ shape[:3, :3].T + shape[:3, 3]
+    mapped = (canvas.view.transform * canvas.view.scene.transform).map(world[:, ::-1])
+    return (mapped[:, :2] / mapped[:, 3:]).reshape(*SHAPE, 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "perspective", "value", "color", "direction", "up"),
+    [
+        (upright, 0, 2, GREEN, (0.3, 0.9, 0.2), (1, 0, 0)),
+        (tilted, 0, 3, BLUE, (-0.5, 0.5, 0.8), (0.2, 1, 0)),
+        (upright, 60, 3, BLUE, (0.3, 0.9, -0.4), (1, 0, 0)),
+    ],
+)
+def test_scissors_in_3d_cut_what_is_seen_within_the_lasso(
+    hand, make, perspective, value, color, direction, up
+) -> None:
+    """A lasso around all that is drawn of a part holds all its voxels; half of it cuts those that are seen there."""
     open_phantom(hand, make())
+    show_only(hand, value)
     hand.app.view.three_d = True
     camera = hand.viewer.scene.camera
     camera.perspective = perspective
-    for direction, up in (((0.3, 0.9, 0.2), (1, 0, 0)), ((-0.5, 0.5, 0.8), (0.2, 1, 0))):
-        camera.set_view_direction(direction, up)
-        for value, color in ((2, GREEN), (3, BLUE)):
-            hand.app.case.active = value
-            before = labels(hand).copy()
-            pixels = picture(hand)
-            rows, columns = np.nonzero(seen(pixels, color))
-            scale = hand.canvas.width() / pixels.shape[1]
-            left, right, top, bottom = columns.min() - 4, columns.max() + 4, rows.min() - 4, rows.max() + 4
-            frame = [(left, top), (right, top), (right, bottom), (left, bottom)]
-            hand.key(Qt.Key.Key_S, SHIFT)
-            hand.app.tools.cut_part = "outside"
-            path = [QPoint(round(x * scale), round(y * scale)) for x, y in frame]
-            drag(hand, path)
-            assert np.array_equal(labels(hand), before), "all that is seen of it lies inside"
-            hand.app.tools.cut_part = "inside"
-            half = [path[0], QPoint((path[0] + path[1]) / 2), QPoint((path[3] + path[2]) / 2), path[3]]
-            drag(hand, half)
-            left_over = seen(picture(hand), color)
-            middle = (left + right) / 2
-            assert np.count_nonzero(labels(hand) == value) < np.count_nonzero(before == value)
-            assert np.count_nonzero(labels(hand) == value) > 0
-            assert np.nonzero(left_over)[1].min() > middle - 4 - 6 * (perspective > 0)
-            assert np.array_equal(labels(hand)[before != value], before[before != value])
-            drag(hand, path)
-            assert not (labels(hand) == value).any()
-            hand.app.undo()
-            hand.app.undo()
-            assert np.array_equal(labels(hand), before)
+    camera.set_view_direction(direction, up)
+    before = labels(hand).copy()
+    frame = frame_around(hand, seen(picture(hand), color))
+    hand.key(Qt.Key.Key_S, SHIFT)
+    hand.app.tools.cut_part = "outside"
+    drag(hand, frame)
+    assert np.array_equal(labels(hand), before)
+    hand.app.tools.cut_part = "inside"
+    where = projected(hand)
+    middle = float(np.median(where[before == value][:, 0]))
+    drag(hand, [frame[0], QPoint(round(middle), frame[1].y()), QPoint(round(middle), frame[2].y()), frame[3]])
+    clearly = np.abs(where[..., 0] - round(middle)) > 0.5
+    wanted = np.where((before == value) & (where[..., 0] < round(middle)), 0, before)
+    assert 0 < np.count_nonzero(wanted == value) < np.count_nonzero(before == value)
+    assert np.array_equal(labels(hand)[clearly], wanted[clearly])
+    left_over = np.nonzero(seen(picture(hand), color))[1] * hand.canvas.width() / picture(hand).shape[1]
+    assert left_over.min() > frame[0].x() + 8
+    assert left_over.max() == pytest.approx(frame[1].x() - 4, abs=2)
 
 
 def test_space_turns_the_view_while_scissors_are_in_hand(hand) -> None:
@@ -318,8 +356,8 @@ def test_level_tracing_shows_and_takes_the_contour(hand) -> None:
     look_at(hand, "axial")
     hand.key(Qt.Key.Key_O)
     seed = (14, 20, 8)
-    QTest.mouseMove(hand.canvas, hand.where(MIDDLE))
-    QTest.mouseMove(hand.canvas, hand.where(seed))
+    move(hand, hand.where(MIDDLE))
+    move(hand, hand.where(seed))
     hand.wait(lambda: hand.app.drawing.sketch is not None)
     expected = trace_level(hand.app.case.volume.voxels, seed, 0).expand(SHAPE)
     shown = hand.app.drawing.sketch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
@@ -17,7 +18,7 @@ from napari_volseg.app.latest import Latest
 from napari_volseg.app.outlines import Outline, Ray, outline_use, scissors_use
 from napari_volseg.app.using import use_tool
 from napari_volseg.core import Geometry
-from napari_volseg.editing import EdgePaths, OnSlice
+from napari_volseg.editing import OnSlice, follow_edge
 
 if TYPE_CHECKING:
     from napari_volseg.app.application import Application
@@ -82,7 +83,7 @@ class Drawing:
         self._outline: Outline | None = None
         self._rays: list[Ray] = []
         self._cursor: NDArray[np.float64] | None = None
-        self._paths: EdgePaths | None = None
+        self._wire: NDArray[np.float64] | None = None
         self._level: Sketch | None = None
         self._voxel: Voxel | None = None
         app.tools.events.tool.connect(self.abandon)
@@ -122,8 +123,7 @@ class Drawing:
             )
             return
         self._outline.add(self._wire_to(place) if self._wired else self._on_slice(place)[None])
-        self._cursor = None
-        self._follow_edges()
+        self._forget_wire()
         self.changed.emit()
 
     def move(self, index: ArrayLike) -> None:
@@ -140,7 +140,7 @@ class Drawing:
         if not len(self._outline.points):
             self.abandon()
             return
-        self._follow_edges()
+        self._forget_wire()
         self.changed.emit()
 
     def close(self) -> Job | None:
@@ -162,9 +162,9 @@ class Drawing:
 
     def abandon(self) -> None:
         """Forget the outline in hand and what was shown."""
-        self._outline = self._cursor = self._paths = None
+        self._outline = None
         self._rays = []
-        self._wire_search.forget()
+        self._forget_wire()
         self._forget_hover()
         self.changed.emit()
         self.begun.emit()
@@ -192,9 +192,7 @@ class Drawing:
         """Show where the outline would go on, or what a click would take."""
         place, tool = np.asarray(index, float), self._app.tools.tool
         if self._outline is not None and tool in VERTEX_TOOLS:
-            on = self._outline.on
-            self._cursor = place if (axis, round(float(place[axis]))) == (on.axis, on.index) else None
-            self.changed.emit()
+            self._hover_outline(place, axis)
         elif tool == "level":
             self._hover_level(place, axis)
 
@@ -264,35 +262,44 @@ class Drawing:
         return self._geometry.to_index(points)
 
     def _to_cursor(self) -> NDArray[np.float64]:
-        """Return what leads from the last vertex to the cursor, (n, 3), mm."""
+        """Return what leads from the last vertex to the cursor, (n, 3), mm; a wire follows it a moment later."""
         if self._cursor is None:
             return np.empty((0, 3))
-        if self._wired and self._paths is not None:
-            return self._geometry.to_patient(self._paths.to(self._cursor)[1:])
-        return self._on_slice(self._cursor)[None]
+        return self._on_slice(self._cursor)[None] if self._wire is None else self._geometry.to_patient(self._wire[1:])
 
     def _wire_to(self, place: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the wire from the last vertex to a voxel index, (n, 3), mm, without the vertex itself."""
         assert self._outline is not None
         if not len(self._outline.points):
             return self._on_slice(place)[None]
-        if self._paths is None:  # still searched: a small window is enough for now
-            start, on = self._index(self._outline.points[-1]), self._outline.on
-            paths = EdgePaths.search(self._case.volume.voxels, self._geometry, start, on, place)
+        wire = self._wire
+        if wire is None or not np.array_equal(wire[-1], place):  # the mouse was faster than the search
+            wire = self._search_to(place)()
+        return self._geometry.to_patient(wire[1:])
+
+    def _search_to(self, place: NDArray[np.float64]) -> Callable[[], NDArray[np.float64]]:
+        """Return what searches, on any thread, the wire from the last vertex to a voxel index."""
+        assert self._outline is not None
+        voxels, start = self._case.volume.voxels, self._index(self._outline.points[-1])
+        return partial(follow_edge, voxels, self._geometry, start, place, self._outline.on)
+
+    def _take_wire(self, wire: NDArray[np.float64]) -> None:
+        self._wire = wire
+        self.changed.emit()
+
+    def _forget_wire(self) -> None:
+        self._wire_search.forget()
+        self._cursor = self._wire = None
+
+    def _hover_outline(self, place: NDArray[np.float64], axis: int) -> None:
+        assert self._outline is not None
+        on = self._outline.on
+        if (axis, round(float(place[axis]))) != (on.axis, on.index):
+            self._forget_wire()
         else:
-            paths = self._paths
-        return self._geometry.to_patient(paths.to(place)[1:])
-
-    def _follow_edges(self) -> None:
-        """Have the paths from the last vertex searched."""
-        self._paths = None
-        if self._outline is not None and self._wired:
-            voxels, start = self._case.volume.voxels, self._index(self._outline.points[-1])
-            search = partial(EdgePaths.search, voxels, self._geometry, start, self._outline.on)
-            self._wire_search.ask(search, self._take_paths)
-
-    def _take_paths(self, paths: EdgePaths) -> None:
-        self._paths = paths
+            self._cursor = place
+            if self._wired:
+                self._wire_search.ask(self._search_to(place), self._take_wire)
         self.changed.emit()
 
     def _hover_level(self, place: NDArray[np.float64], axis: int) -> None:

@@ -35,7 +35,7 @@ from napari_volseg.editing.islands import (
 )
 from napari_volseg.editing.morphology import Side, closing, hollow, margin, opening
 from napari_volseg.editing.operations import fill_region
-from napari_volseg.editing.outlines import EdgePaths, fill_outline, follow_edge
+from napari_volseg.editing.outlines import fill_outline, follow_edge
 from napari_volseg.editing.packing import PackedArray, pack
 from napari_volseg.editing.rules import AllOf, BackgroundOnly, Everywhere, Inside, OverwriteRule, WithinRange
 from napari_volseg.editing.scissors import Part, ScreenView, column_of_sight, cut_out
@@ -56,7 +56,6 @@ __all__ = [
     "CutPlane",
     "Delta",
     "Description",
-    "EdgePaths",
     "EditSession",
     "Everywhere",
     "History",

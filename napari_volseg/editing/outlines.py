@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -62,91 +61,6 @@ def fill_outline(geometry: Geometry, vertices: ArrayLike, on: OnSlice, through: 
     return repeated(flat, on.axis, depth) if flat.mask.size else NOTHING
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EdgePaths:
-    """The paths from one point of a slice that keep to the edges of the image.
-
-    Searching them takes as long as the window is large; asking for one afterwards takes less than a millisecond,
-    however the mouse moves.
-
-    Parameters
-    ----------
-    start
-        (3,), voxel index (z, y, x) where they begin, fractional, within the slice.
-    area
-        Window of the slice that was searched.
-    axis
-        Index axis that counts the slices.
-    stride
-        Every n-th pixel of the window was searched.
-
-    References
-    ----------
-    Mortensen and Barrett, Graphical Models and Image Processing 60(5), 1998.
-    """
-
-    start: NDArray[np.float64]
-    area: Box
-    axis: int
-    stride: int
-    _search: Any
-
-    @classmethod
-    def search(
-        cls,
-        voxels: NDArray[Any],
-        geometry: Geometry,
-        start: ArrayLike,
-        on: OnSlice,
-        stop: ArrayLike | None = None,
-    ) -> EdgePaths:
-        """Search the paths from a point to all others of a slice, or, at once, those near one to ``stop``.
-
-        Parameters
-        ----------
-        voxels
-            (z, y, x).
-        start, stop
-            Voxel indices (z, y, x), fractional; what lies outside of the slice is moved to its border.
-        on
-            The slice.
-        """
-        from skimage.graph import MCP_Geometric
-
-        limits = scope_box(on, geometry.shape)
-        begin = _clipped(start, limits)
-        area = limits if stop is None else _window(begin, _clipped(stop, limits), limits)
-        stride = 1 if stop is None else int(np.ceil(np.sqrt(area.size / _MOST_PIXELS)))
-        spacing = tuple(s for axis, s in enumerate(geometry.spacing) if axis != on.axis)
-        cost = _cost(voxels[area.slices].take(0, on.axis), spacing)[::stride, ::stride]
-        paths = cls(begin, area, on.axis, stride, MCP_Geometric(cost, sampling=tuple(stride * s for s in spacing)))
-        ends = None if stop is None else [paths._pixel(stop)]
-        paths._search.find_costs([paths._pixel(begin)], ends)
-        return paths
-
-    def to(self, stop: ArrayLike) -> NDArray[np.float64]:
-        """Return the path to a point, (n, 3), voxel indices (z, y, x) from ``start`` to ``stop``, both included.
-
-        A point outside of the window is moved to its border.
-        """
-        end, plane = _clipped(stop, self.area), self._plane
-        pixels = np.array(self._search.traceback(self._pixel(end)), float)
-        path = np.empty((len(pixels), 3))
-        path[:, plane] = pixels * self.stride + np.array(self.area.start)[plane]
-        path[:, self.axis] = self.area.start[self.axis]
-        return np.concatenate([self.start[None], path[1:-1], end[None]])
-
-    @property
-    def _plane(self) -> list[int]:
-        return [axis for axis in range(3) if axis != self.axis]
-
-    def _pixel(self, place: ArrayLike) -> tuple[int, ...]:
-        plane = self._plane
-        offset = (_clipped(place, self.area) - self.area.start)[plane]
-        last = -(-np.array(self.area.shape)[plane] // self.stride) - 1
-        return tuple(int(i) for i in np.minimum(np.round(offset / self.stride), last))
-
-
 def follow_edge(
     voxels: NDArray[Any],
     geometry: Geometry,
@@ -154,26 +68,46 @@ def follow_edge(
     stop: ArrayLike,
     on: OnSlice,
 ) -> NDArray[np.float64]:
-    """Return the path between two points of a slice that keeps to the edges of the image, at once.
+    """Return the path between two points of a slice that keeps to the edges of the image.
 
-    Only a window around the straight line is searched; parameters as in ``EdgePaths.search``.
+    Only a window around the straight line is searched, so that the answer comes while the mouse moves, and so that no
+    stronger edge farther away, such as the skin, draws the path to it.
+
+    Parameters
+    ----------
+    voxels
+        (z, y, x).
+    start, stop
+        Voxel indices (z, y, x), fractional; what lies outside of the slice is moved to its border.
+    on
+        The slice.
 
     Returns
     -------
     numpy.ndarray
         (n, 3), voxel indices (z, y, x) from ``start`` to ``stop``, both included.
+
+    References
+    ----------
+    Mortensen and Barrett, Graphical Models and Image Processing 60(5), 1998.
     """
-    return EdgePaths.search(voxels, geometry, start, on, stop).to(stop)
+    from skimage.graph import MCP_Geometric
 
-
-def _clipped(place: ArrayLike, limits: Box) -> NDArray[np.float64]:
-    return np.clip(np.asarray(place, float), limits.start, np.subtract(limits.stop, 1))
-
-
-def _window(start: NDArray[np.float64], stop: NDArray[np.float64], limits: Box) -> Box:
-    """Return what is searched for a path between two points of a slice."""
-    around = max(_LEAST_AROUND, _AROUND * float(np.linalg.norm(stop - start)))
-    return Box.around(np.stack([start, stop]), (around,) * 3).intersect(limits)
+    limits = scope_box(on, geometry.shape)
+    ends = np.clip([start, stop], limits.start, np.subtract(limits.stop, 1))
+    plane = [axis for axis in range(3) if axis != on.axis]
+    around = max(_LEAST_AROUND, _AROUND * float(np.linalg.norm(ends[1] - ends[0])))
+    area = Box.around(ends, (around,) * 3).intersect(limits)
+    stride = int(np.ceil(np.sqrt(area.size / _MOST_PIXELS)))
+    spacing = tuple(geometry.spacing[axis] for axis in plane)
+    cost = _cost(voxels[area.slices].take(0, on.axis), spacing)[::stride, ::stride]
+    near, far = (_pixel(end[plane] - np.array(area.start)[plane], stride, cost.shape) for end in ends)
+    search = MCP_Geometric(cost, sampling=tuple(stride * s for s in spacing))
+    search.find_costs([near], [far])
+    path = np.empty((len(pixels := search.traceback(far)), 3))
+    path[:, plane] = np.array(pixels) * stride + np.array(area.start)[plane]
+    path[:, on.axis] = on.index
+    return np.concatenate([ends[:1], path[1:-1], ends[1:]])
 
 
 def _cost(plane: NDArray[Any], spacing: tuple[float, ...]) -> NDArray[np.float64]:
@@ -183,3 +117,8 @@ def _cost(plane: NDArray[Any], spacing: tuple[float, ...]) -> NDArray[np.float64
     if sharp == 0:
         return np.ones(edges.shape)
     return (1 - np.minimum(edges / sharp, 1)) * (1.0 - _CHEAPEST) + _CHEAPEST
+
+
+def _pixel(place: NDArray[np.float64], stride: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    nearest = np.clip(np.round(place / stride), 0, np.subtract(shape, 1))
+    return tuple(int(i) for i in nearest)

@@ -81,7 +81,7 @@ class IconButton(CommandButton):
 
     def explain(self, tooltip: str, reason: str | None = None) -> None:
         """Show its name and what it does; grey it and say why where a reason is given."""
-        super().explain(f"{self.command.title}\n{tooltip}", reason)
+        super().explain(f"{self.command.title}: {tooltip}", reason)
 
 
 def set_primary(button: QWidget, primary: bool) -> None:

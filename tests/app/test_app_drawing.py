@@ -21,6 +21,7 @@ from napari_volseg.editing import (
     Tolerance,
     cut_out,
     fill_outline,
+    follow_edge,
     grow_region,
     keep_island,
     range_around,
@@ -144,7 +145,6 @@ def test_the_wire_follows_edges_and_is_filled(app) -> None:
     corners = [(5, 11.6, 3.6), (5, 11.6, 8.4), (5, 15.4, 8.4), (5, 15.4, 3.6)]
     for corner in corners:
         app.drawing.press(corner, 0)
-        settle(app)
     points = app.drawing.outline.points
     assert len(points) > len(corners)
     assert np.allclose(app.drawing.outline.vertices, app.case.volume.geometry.to_patient(corners))
@@ -170,11 +170,16 @@ def test_the_wire_leads_to_the_cursor_before_and_after_its_paths_are_known(app) 
     app.drawing.hover((5, 15.4, 8.4), 0)
     assert len(app.drawing.sketch.lines[0]) == 2
     settle(app)
-    line = app.drawing.sketch.lines[0]
-    assert len(line) > 4
-    assert np.allclose(geometry.to_index(line)[-1], (5, 15.4, 8.4))
+    expected = follow_edge(app.case.volume.voxels, geometry, (5, 11.6, 3.6), (5, 15.4, 8.4), OnSlice(0, 5))
+    assert len(expected) > 4
+    assert np.allclose(geometry.to_index(app.drawing.sketch.lines[0]), expected)
+    app.drawing.press((5, 15.4, 8.4), 0)
+    assert np.allclose(geometry.to_index(app.drawing.outline.points), expected)
+    app.drawing.hover((5, 11.6, 8.4), 0)
     app.drawing.hover((6, 15.4, 8.4), 0)
-    assert len(app.drawing.sketch.lines[0]) == 1
+    assert len(app.drawing.sketch.lines[0]) == len(expected)
+    settle(app)
+    assert len(app.drawing.sketch.lines[0]) == len(expected)
 
 
 def test_an_outline_stays_on_its_slice(app) -> None:
@@ -191,7 +196,6 @@ def test_vertices_are_taken_back_one_by_one_and_with_the_first_the_outline(app) 
     app.tools.tool = "livewire"
     for point in vertices()[:3]:
         app.drawing.press(point, 0)
-        settle(app)
     first = len(app.drawing.outline.points)
     run_command(app, "tool.drop-vertex")
     assert 1 < len(app.drawing.outline.points) < first

@@ -10,7 +10,6 @@ from tool_phantoms import chiral, grid, moved, sheared
 
 from napari_volseg.core import Box, CancelledError, CancelToken, Geometry, UsageError
 from napari_volseg.editing import (
-    EdgePaths,
     InVolume,
     OnSlice,
     ScreenView,
@@ -128,19 +127,13 @@ def test_long_paths_are_found_while_the_mouse_moves() -> None:
     assert np.median(times) < 0.05
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_paths_that_were_searched_at_once_are_those_of_the_whole_slice(axis: int) -> None:
-    voxels = np.moveaxis(disc_image((3, 160, 180), 50), 0, axis)
-    geometry = grid(voxels.shape, (1, 1, 1))
-    paths = EdgePaths.search(voxels, geometry, np.insert([80.0, 40.0], axis, 1), OnSlice(axis, 1))
-    for angle in (-2.5, 0.5, 2.5):
-        stop = np.insert([80 + 50 * np.sin(angle), 90 + 50 * np.cos(angle)], axis, 1)
-        path = paths.to(stop)
-        assert np.array_equal(path[-1], stop)
-        assert (path[:, axis] == 1).all()
-        flat = np.delete(path, axis, axis=1)
-        assert np.abs(np.hypot(flat[:, 0] - 80, flat[:, 1] - 90) - 50).max() < 3
-    assert np.delete(paths.to((-5, -5, -5)), axis, axis=1)[-1].tolist() == [0, 0]
+def test_a_path_is_not_drawn_to_a_stronger_edge_far_away() -> None:
+    """The border of an organ, 60 against -100, within a body whose skin is ten times as sharp."""
+    voxels = disc_image((1, 200, 220), 40).astype(float)
+    rows, columns = np.mgrid[:200, :220]
+    voxels[0][np.hypot(rows - 100, columns - 110) > 75] = -1700
+    path = follow_edge(voxels, grid(voxels.shape, (1, 1, 1)), (0, 100, 70), (0, 60, 110), OnSlice(0, 0))
+    assert np.abs(np.hypot(path[:, 1] - 100, path[:, 2] - 110) - 40).max() < 3
 
 
 def front(geometry: Geometry) -> ScreenView:

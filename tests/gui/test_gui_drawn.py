@@ -14,10 +14,10 @@ from napari_volseg.app import HAND_TOOLS
 from napari_volseg.app.using import HAND
 from napari_volseg.core import Box, Geometry, SegmentTable, Volume
 from napari_volseg.editing import (
-    EdgePaths,
     InVolume,
     OnSlice,
     fill_outline,
+    follow_edge,
     grow_region,
     keep_island,
     range_around,
@@ -207,12 +207,11 @@ def test_a_double_click_closes_and_shift_takes_away(hand) -> None:
     hand.key(Qt.Key.Key_P)
     points = [hand.where(c) for c in corners(hand, "coronal")]
     click(hand, points[0], SHIFT)
-    for point in points[1:-1]:
+    for point in points[1:]:
         click(hand, point)
-    move(hand, points[-1])
-    hand.qtbot.wait(QApplication.doubleClickInterval() + 50)
     QTest.mouseDClick(hand.canvas, LEFT, NONE, points[-1])
     hand.settle()
+    QTest.mouseRelease(hand.canvas, LEFT, NONE, points[-1])
     assert hand.app.drawing.outline is None
     gone = outlined(hand, "coronal", points) & (before == 1)
     assert gone.any()
@@ -235,18 +234,15 @@ def test_livewire_follows_the_edge_live(hand) -> None:
     places = [(14, 11.6, 7.6), (14, 11.6, 22.2), (14, 28.2, 22.2), (14, 28.2, 7.6)]
     points = [hand.where(p) for p in places]
     geometry, voxels, on = hand.app.case.volume.geometry, hand.app.case.volume.voxels, OnSlice(0, 14)
-    pieces = [np.array([position_of(hand, points[0])])]
-    for k, point in enumerate(points):
+    pieces, drawing = [], hand.app.drawing
+    for point, following in zip(points, [*points[1:], points[0]], strict=True):
         click(hand, point)
-        hand.wait(lambda: hand.app.drawing._paths is not None)
-        paths = EdgePaths.search(voxels, geometry, position_of(hand, point), on)
-        following = points[(k + 1) % len(points)]
         move(hand, following)
-        hand.wait(lambda: len(hand.app.drawing.sketch.lines[0]) > 3)
-        pieces.append(paths.to(position_of(hand, following))[1:])
+        pieces.append(follow_edge(voxels, geometry, position_of(hand, point), position_of(hand, following), on))
+        hand.wait(lambda: len(drawing.sketch.lines[0]) > len(drawing.outline.points) + 1)
     hand.key(Qt.Key.Key_Return)
     hand.settle()
-    vertices = geometry.to_patient(np.concatenate(pieces)[:-1])
+    vertices = geometry.to_patient(np.concatenate([piece[:-1] for piece in pieces]))
     assert np.array_equal(labels(hand) == 1, fill_outline(geometry, vertices, on).expand(SHAPE))
     assert labels(hand)[14, 13:27, 9:21].all()
 
@@ -331,7 +327,8 @@ def test_scissors_in_3d_cut_what_is_seen_within_the_lasso(
     wanted = np.where((before == value) & (where[..., 0] < round(middle)), 0, before)
     assert 0 < np.count_nonzero(wanted == value) < np.count_nonzero(before == value)
     assert np.array_equal(labels(hand)[clearly], wanted[clearly])
-    left_over = np.nonzero(seen(picture(hand), color))[1] * hand.canvas.width() / picture(hand).shape[1]
+    pixels = picture(hand)
+    left_over = np.nonzero(seen(pixels, color))[1] * hand.canvas.width() / pixels.shape[1]
     assert left_over.min() > frame[0].x() + 8
     assert left_over.max() == pytest.approx(frame[1].x() - 4, abs=2)
 

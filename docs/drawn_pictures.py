@@ -143,7 +143,7 @@ class Stage:
     def livewire(self) -> None:
         """Set a few points on the border of the liver."""
         edge = self._border(11)
-        self._outline("livewire", edge[:9])
+        self._outline("livewire", edge)
 
     def level(self) -> None:
         """Show the level of the liver's border and take it."""

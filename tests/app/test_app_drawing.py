@@ -446,3 +446,30 @@ def test_only_the_newest_question_is_answered(app) -> None:
     app.jobs.inbox.pump()
     assert answers == [4]
     latest.close()
+
+
+@pytest.mark.parametrize(
+    "tool",
+    ["polygon", "lasso", "livewire", "scissors", "fill", "level", "grow", "keep-island", "remove-island"],
+)
+def test_each_tool_makes_one_step_that_changes_only_what_it_may(app, tool) -> None:
+    """Within a range of values that cuts through the liver; the spleen is locked."""
+    case, before, voxels = app.case, labels(app).copy(), app.case.volume.voxels
+    case.edit_segment(SPLEEN, locked=True)
+    app.tools.limit_to_range, app.tools.range_low, app.tools.range_high = True, -300.0, 80.0
+    app.tools.tool, app.tools.hand_reach, count = tool, "volume", steps(app)
+    app.tools.grow_by_tissue, app.tools.tolerance, app.tools.grow_mm = False, 500.0, 500.0
+    if tool in ("polygon", "lasso", "livewire", "scissors"):
+        draw(app, vertices())
+    else:
+        app.tools.level_side = "dark"
+        bright = np.argwhere((before == LIVER) & (voxels > 83))[0]
+        seed = {"fill": (4, 0, 0), "keep-island": (4, 15, 20)}.get(tool, bright)
+        app.jobs.wait(app.drawing.click(seed, 0))
+    changed = labels(app) != before
+    assert changed.any()
+    assert voxels[changed].max() <= 80
+    assert not changed[before == SPLEEN].any()
+    assert steps(app) == count + 1
+    app.undo()
+    assert np.array_equal(labels(app), before)

@@ -40,7 +40,7 @@ HAND_TOOLS: dict[Tool, HandTool] = {
     "livewire": HandTool("Livewire", "Shift-L", f"Draw an outline that keeps to edges and fill it {_OR_TAKE}"),
     "scissors": HandTool("Scissors", "Shift-S", "Cut through the volume with a lasso over a slice or the 3D view"),
     "level": HandTool("Trace level", "O", f"Fill what the contour line under the cursor encloses {_OR_TAKE}"),
-    "grow": HandTool("Grow region", "Q", f"Fill the connected region of a tissue {_OR_TAKE}"),
+    "grow": HandTool("Grow region", "M", f"Fill the connected region of a tissue {_OR_TAKE}"),
     "keep-island": HandTool("Keep island", "Shift-K", "Click one island of the active segment to remove its others"),
     "remove-island": HandTool("Remove island", "Shift-E", "Click an island of the active segment to remove it"),
 }

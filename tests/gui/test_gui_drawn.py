@@ -369,7 +369,7 @@ def test_level_tracing_shows_and_takes_the_contour(hand) -> None:
 def test_a_region_grows_from_a_click(hand, plane) -> None:
     labels(hand)[...] = 0
     look_at(hand, plane)
-    hand.key(Qt.Key.Key_Q)
+    hand.key(Qt.Key.Key_M)
     hand.key(Qt.Key.Key_T)
     hand.key(Qt.Key.Key_T)
     hand.app.tools.grow_mm = 14.0

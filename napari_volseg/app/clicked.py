@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_volseg.app.case import Case
-from napari_volseg.app.using import HAND, Setting, Use, Work
+from napari_volseg.app.using import HAND, Setting, Use, Work, target
 from napari_volseg.app.wishes import ToolWishes
 from napari_volseg.core import BoxMask, CancelToken, ProgressCallback, UsageError
 from napari_volseg.editing import (
@@ -145,7 +145,7 @@ def _voxel(case: Case, index: ArrayLike) -> Voxel:
 
 
 def _refuse_elsewhere(case: Case, voxel: Voxel) -> None:
-    segment = case.ensure_active()
+    segment = case.table[target(case, takes_away=True)]
     if case.label_at(voxel) != segment.value:
         raise UsageError(f'"{segment.name}" has no voxel where you clicked: click on one of its islands')
 

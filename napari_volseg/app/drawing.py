@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -12,12 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from psygnal import Signal
 
 from napari_volseg.app.case import Case
-from napari_volseg.app.clicked import CLICKED_TOOLS, Line, Voxel, click_use, level_outline
+from napari_volseg.app.clicked import CLICKED_TOOLS, click_use
+from napari_volseg.app.hovering import LevelHover
 from napari_volseg.app.jobs import Job
 from napari_volseg.app.latest import Latest
-from napari_volseg.app.outlines import Outline, Ray, outline_use, scissors_use
-from napari_volseg.app.using import use_tool
-from napari_volseg.core import Geometry
+from napari_volseg.app.outlines import Outline, Ray, Sketch, outline_use, scissors_use
+from napari_volseg.app.using import target, use_tool
+from napari_volseg.core import Geometry, UsageError
 from napari_volseg.editing import OnSlice, follow_edge
 
 if TYPE_CHECKING:
@@ -27,31 +27,8 @@ DrawnTool = Literal["polygon", "livewire", "lasso", "scissors"]
 DRAWN_TOOLS: tuple[DrawnTool, ...] = get_args(DrawnTool)
 #: Tools that set one vertex with every press, until they are closed.
 VERTEX_TOOLS = ("polygon", "livewire")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sketch:
-    """Lines to be drawn over a slice.
-
-    Parameters
-    ----------
-    on
-        The slice; None where the lines are drawn on the canvas of the 3D view.
-    lines
-        (n, 3) each, patient (x, y, z), mm, LPS; on the canvas (n, 2), pixels (x, y).
-    closed
-        Whether the last point of each is joined to the first.
-    vertices
-        (n, 3), points that were set and can be taken back.
-    takes_away
-        Whether what they enclose is to be taken from the segment.
-    """
-
-    on: OnSlice | None
-    lines: tuple[NDArray[np.float64], ...]
-    closed: bool = False
-    vertices: NDArray[np.float64] | None = None
-    takes_away: bool = False
+#: Fewer points enclose nothing.
+FEWEST_POINTS = 3
 
 
 class Drawing:
@@ -78,16 +55,14 @@ class Drawing:
 
     def __init__(self, app: Application) -> None:
         self._app = app
-        self._hover = Latest(app.jobs.inbox)
+        self._level = LevelHover(app.jobs.inbox, app.tools, self.changed.emit)
         self._wire_search = Latest(app.jobs.inbox)
         self._outline: Outline | None = None
         self._rays: list[Ray] = []
         self._cursor: NDArray[np.float64] | None = None
         self._wire: NDArray[np.float64] | None = None
-        self._level: Sketch | None = None
-        self._voxel: Voxel | None = None
         app.tools.events.tool.connect(self.abandon)
-        app.tools.events.level_side.connect(self.leave)
+        app.tools.events.level_side.connect(self._level.leave)
         app.case_changed.connect(self.abandon)
 
     @property
@@ -101,7 +76,7 @@ class Drawing:
         if self._rays:
             return Sketch(None, (np.array([ray.screen for ray in self._rays]),), closed=True)
         if self._outline is None:
-            return self._level
+            return self._level.sketch
         outline = self._outline
         line = np.concatenate([outline.points, self._to_cursor()])
         freehand = outline.tool not in VERTEX_TOOLS
@@ -122,14 +97,15 @@ class Drawing:
                 "the outline lies on another slice: go back to it, close it [Enter] or abandon it [Escape]", "warning"
             )
             return
-        self._outline.add(self._wire_to(place) if self._wired else self._on_slice(place)[None])
+        flat = self._flat(place)
+        self._outline.add(self._wire_to(flat) if self._wired else self._geometry.to_patient(flat)[None])
         self._forget_wire()
         self.changed.emit()
 
     def move(self, index: ArrayLike) -> None:
         """Go on with a line that is drawn free hand."""
         if self._outline is not None:
-            self._outline.add(self._on_slice(np.asarray(index, float))[None])
+            self._outline.add(self._geometry.to_patient(self._flat(np.asarray(index, float)))[None])
             self.changed.emit()
 
     def back(self) -> None:
@@ -149,10 +125,13 @@ class Drawing:
         Raises
         ------
         UsageError
-            Where the outline has fewer than three points.
+            Where an outline of vertices has fewer than three, which it keeps; free hand, that was a mere click.
         """
         outline, case = self._outline, self._app.case
         if outline is None or case is None:
+            return None
+        if len(outline.points) < FEWEST_POINTS:
+            self._refuse_few(outline)
             return None
         if self._wired:
             outline.add(self._wire_to(self._index(outline.points[:1])[0])[:-1], vertex=False)
@@ -165,7 +144,7 @@ class Drawing:
         self._outline = None
         self._rays = []
         self._forget_wire()
-        self._forget_hover()
+        self._level.leave()
         self.changed.emit()
         self.begun.emit()
 
@@ -174,7 +153,7 @@ class Drawing:
     def look(self, ray: Ray) -> None:
         """Go on with a line that is drawn over the 3D view."""
         if not self._rays:
-            self._need_target()
+            self._need_target(takes_away=True)
         self._rays.append(ray)
         self.changed.emit()
 
@@ -182,7 +161,7 @@ class Drawing:
         """Cut along the lines of sight that were drawn."""
         rays, case = tuple(self._rays), self._app.case
         self.abandon()
-        if not rays or case is None:
+        if len(rays) < FEWEST_POINTS or case is None:
             return None
         return use_tool(self._app, scissors_use(case, self._app.tools, rays))
 
@@ -194,13 +173,11 @@ class Drawing:
         if self._outline is not None and tool in VERTEX_TOOLS:
             self._hover_outline(place, axis)
         elif tool == "level":
-            self._hover_level(place, axis)
+            self._level.follow(self._case, place, axis)
 
     def leave(self) -> None:
         """Show nothing of what a click would take."""
-        if self._level is not None or self._voxel is not None:
-            self._forget_hover()
-            self.changed.emit()
+        self._level.leave()
 
     def click(self, index: ArrayLike, axis: int, takes_away: bool = False) -> Job | None:
         """Use a tool that acts where the image is clicked.
@@ -219,12 +196,8 @@ class Drawing:
 
     def close_down(self) -> None:
         """Let the threads end."""
-        self._hover.close()
+        self._level.close()
         self._wire_search.close()
-
-    def _forget_hover(self) -> None:
-        self._hover.forget()
-        self._level = self._voxel = None
 
     # -- within ---------------------------------------------------------------------------------------------------
 
@@ -240,23 +213,33 @@ class Drawing:
     def _geometry(self) -> Geometry:
         return self._case.volume.geometry
 
+    def _refuse_few(self, outline: Outline) -> None:
+        if outline.tool not in VERTEX_TOOLS:
+            self.abandon()
+            return
+        raise UsageError(f"{len(outline.points)} points enclose nothing: set at least three before you close them")
+
     def _begin(self, on: OnSlice, takes_away: bool) -> None:
-        self._need_target()
+        self._need_target(takes_away)
         self.leave()
         self._outline = Outline(self._app.tools.tool, on, takes_away)
         self.begun.emit()
 
-    def _need_target(self) -> None:
-        """Refuse at the first point, not at the last, where the segment is locked."""
-        if not (self._app.tools.tool == "scissors" and self._app.tools.cut_all):
-            self._case.ensure_active()
+    def _need_target(self, takes_away: bool) -> None:
+        """Refuse at the first point, not at the last, where the segment is locked; a new one is made at the last."""
+        tools = self._app.tools
+        scissors = tools.tool == "scissors"
+        if scissors and tools.cut_all:
+            return
+        if self._case.active or takes_away or scissors:
+            target(self._case, takes_away=takes_away or scissors)
 
-    def _on_slice(self, place: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the patient point, mm, of a voxel index moved to the middle of the outline's slice."""
+    def _flat(self, place: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a voxel index moved to the middle of the outline's slice."""
         assert self._outline is not None
         moved = place.copy()
         moved[self._outline.on.axis] = self._outline.on.index
-        return self._geometry.to_patient(moved)
+        return moved
 
     def _index(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         return self._geometry.to_index(points)
@@ -265,13 +248,13 @@ class Drawing:
         """Return what leads from the last vertex to the cursor, (n, 3), mm; a wire follows it a moment later."""
         if self._cursor is None:
             return np.empty((0, 3))
-        return self._on_slice(self._cursor)[None] if self._wire is None else self._geometry.to_patient(self._wire[1:])
+        return self._geometry.to_patient(self._cursor[None] if self._wire is None else self._wire[1:])
 
     def _wire_to(self, place: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the wire from the last vertex to a voxel index, (n, 3), mm, without the vertex itself."""
         assert self._outline is not None
         if not len(self._outline.points):
-            return self._on_slice(place)[None]
+            return self._geometry.to_patient(place)[None]
         wire = self._wire
         if wire is None or not np.array_equal(wire[-1], place):  # the mouse was faster than the search
             wire = self._search_to(place)()
@@ -297,23 +280,7 @@ class Drawing:
         if (axis, round(float(place[axis]))) != (on.axis, on.index):
             self._forget_wire()
         else:
-            self._cursor = place
+            self._cursor = self._flat(place)
             if self._wired:
-                self._wire_search.ask(self._search_to(place), self._take_wire)
-        self.changed.emit()
-
-    def _hover_level(self, place: NDArray[np.float64], axis: int) -> None:
-        if not self._geometry.contains(place):
-            self.leave()
-            return
-        z, y, x = (int(i) for i in np.round(place))
-        if (z, y, x) == self._voxel:
-            return
-        self._voxel = (z, y, x)
-        on = OnSlice(axis, self._voxel[axis])
-        look = partial(level_outline, self._case, self._app.tools, self._voxel, axis)
-        self._hover.ask(look, partial(self._show_level, on))
-
-    def _show_level(self, on: OnSlice, lines: tuple[Line, ...]) -> None:
-        self._level = Sketch(on, tuple(self._geometry.to_patient(line) for line in lines), closed=True)
+                self._wire_search.ask(self._search_to(self._cursor), self._take_wire)
         self.changed.emit()

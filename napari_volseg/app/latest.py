@@ -28,9 +28,12 @@ class Latest:
         self._inbox = inbox
         self._pool = ThreadPoolExecutor(1, "volseg-hover")
         self._newest = 0
+        self._closed = False
 
     def ask(self, work: Callable[[], T], then: Callable[[T], object]) -> None:
         """Have ``work`` done and its result given to ``then``, unless something else is asked meanwhile."""
+        if self._closed:
+            return
         self._newest += 1
         number = self._newest
 
@@ -53,4 +56,5 @@ class Latest:
     def close(self) -> None:
         """Drop what was asked and let the thread end."""
         self.forget()
+        self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_volseg.app.case import Case
-from napari_volseg.app.using import Setting, Use
+from napari_volseg.app.using import Setting, Use, target
 from napari_volseg.app.wishes import Tool, ToolWishes
 from napari_volseg.core import BoxMask, CancelToken, ProgressCallback
 from napari_volseg.editing import OnSlice, ScreenView, cut_out, fill_outline
@@ -79,6 +79,31 @@ class Ray:
     screen: tuple[float, float]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sketch:
+    """Lines to be drawn over a slice.
+
+    Parameters
+    ----------
+    on
+        The slice; None where the lines are drawn on the canvas of the 3D view.
+    lines
+        (n, 3) each, patient (x, y, z), mm, LPS; on the canvas (n, 2), pixels (x, y).
+    closed
+        Whether the last point of each is joined to the first.
+    vertices
+        (n, 3), points that were set and can be taken back.
+    takes_away
+        Whether what they enclose is to be taken from the segment.
+    """
+
+    on: OnSlice | None
+    lines: tuple[NDArray[np.float64], ...]
+    closed: bool = False
+    vertices: NDArray[np.float64] | None = None
+    takes_away: bool = False
+
+
 def outline_use(case: Case, wishes: ToolWishes, outline: Outline) -> Use:
     """Return what a closed polygon, lasso or livewire asks for."""
     geometry, scope, points = case.volume.geometry, case.scope(wishes, outline.on), outline.points
@@ -104,10 +129,10 @@ def scissors_use(case: Case, wishes: ToolWishes, drawn: Outline | Sequence[Ray])
     Raises
     ------
     UsageError
-        Where the active segment is locked.
+        Where the active segment is locked, or there is none.
     """
     points, directions = _lines_of_sight(case, drawn)
-    part, value = wishes.cut_part, 0 if wishes.cut_all else case.ensure_active().value
+    part, value = wishes.cut_part, 0 if wishes.cut_all else target(case, takes_away=True)
 
     def work(progress: ProgressCallback, cancel: CancelToken) -> BoxMask:
         view, lasso = ScreenView.through(points, directions)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_volseg.app.case import Case
 from napari_volseg.app.jobs import Job
-from napari_volseg.core import BoxMask, CancelToken, ProgressCallback
+from napari_volseg.core import BoxMask, CancelToken, ProgressCallback, UsageError
 from napari_volseg.editing import Author, Plan
 
 if TYPE_CHECKING:
@@ -69,10 +69,23 @@ def use_tool(app: Application, use: Use) -> Job:
     Raises
     ------
     UsageError
-        Where no image is open or the active segment is locked.
+        Where no image is open, the active segment is locked, or there is none to take from.
     """
     case = app.need_case()
-    return _submit(app, case, use, 0 if use.from_all else case.ensure_active().value)
+    return _submit(app, case, use, 0 if use.from_all else target(case, takes_away=use.takes_away))
+
+
+def target(case: Case, *, takes_away: bool) -> int:
+    """Return the label value of the active segment, made first where there is none and voxels are to be added.
+
+    Raises
+    ------
+    UsageError
+        Where it is locked, or there is none to take from.
+    """
+    if takes_away and not case.active:
+        raise UsageError("there is no segment to take voxels from: choose one in the table")
+    return case.ensure_active().value
 
 
 def _submit(app: Application, case: Case, use: Use, value: int) -> Job:

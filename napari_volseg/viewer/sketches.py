@@ -7,8 +7,7 @@ from napari.components import ViewerModel
 from numpy.typing import ArrayLike, NDArray
 
 from napari_volseg.app import Application
-from napari_volseg.app.drawing import Sketch
-from napari_volseg.app.outlines import Ray
+from napari_volseg.app.outlines import Ray, Sketch
 from napari_volseg.core import Geometry
 from napari_volseg.viewer.planes import LAYOUTS, true_shape
 

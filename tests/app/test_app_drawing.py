@@ -20,6 +20,7 @@ from napari_volseg.editing import (
     Slab,
     Tolerance,
     cut_out,
+    disc,
     fill_outline,
     follow_edge,
     grow_region,
@@ -159,7 +160,7 @@ def test_the_wire_follows_edges_and_is_filled(app) -> None:
 def settle(app) -> None:
     """Give what the mouse asked for the time to arrive."""
     app.drawing._wire_search._pool.submit(lambda: None).result()
-    app.drawing._hover._pool.submit(lambda: None).result()
+    app.drawing._level._latest._pool.submit(lambda: None).result()
     app.jobs.inbox.pump()
 
 
@@ -230,8 +231,19 @@ def test_two_points_enclose_nothing(app) -> None:
     for point in vertices()[:2]:
         app.drawing.press(point, 0)
     run_command(app, "tool.close-outline")
-    app.jobs.wait()
     assert "at least three" in app.notices[-1].text
+    assert len(app.drawing.outline.points) == 2
+
+
+def test_a_mere_click_with_a_free_hand_tool_is_nothing(app) -> None:
+    app.tools.tool = "lasso"
+    app.drawing.press(vertices()[0], 0)
+    assert app.drawing.close() is None
+    app.tools.tool = "scissors"
+    app.drawing.look(Ray((0, 0, 0), (0, 1, 0), (5, 5)))
+    assert app.drawing.cut() is None
+    assert app.drawing.sketch is None
+    assert not app.notices
 
 
 # -- rules --------------------------------------------------------------------------------------------------------
@@ -473,3 +485,48 @@ def test_each_tool_makes_one_step_that_changes_only_what_it_may(app, tool) -> No
     assert steps(app) == count + 1
     app.undo()
     assert np.array_equal(labels(app), before)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_brush_paints_its_disc_through_a_slab(app, axis) -> None:
+    labels(app)[...] = 0
+    geometry, center = app.case.volume.geometry, np.array((5.0, 9.3, 10.2))
+    app.tools.tool, app.tools.radius_mm, app.tools.hand_reach, app.tools.hand_slab_mm = "brush", 5.0, "slab", 4.0
+    app.painter.press(center, axis)
+    app.painter.release()
+    flat = disc(geometry, center, 5.0, axis).expand(SHAPE).any(axis=axis, keepdims=True)
+    half = int(4.0 * np.linalg.norm(geometry.inverse[axis, :3]) + 1e-9)
+    near = np.abs(np.indices(SHAPE)[axis] - round(center[axis])) <= half
+    assert half >= 1
+    assert np.array_equal(labels(app) == LIVER, flat & near)
+
+
+def test_a_region_of_equal_label_is_filled_within_the_slab(app) -> None:
+    before = labels(app).copy()
+    app.tools.tool, app.tools.hand_reach, app.tools.hand_slab_mm = "fill", "slab", 3.0
+    app.jobs.wait(app.drawing.click((5, 13, 6), 0))
+    slab = np.isin(np.indices(SHAPE)[0], (4, 5, 6))
+    assert np.array_equal(labels(app), np.where(slab & (before == SPLEEN), LIVER, before))
+
+
+def test_without_a_segment_one_is_made_when_the_outline_is_closed_and_none_to_take_from(app) -> None:
+    app.case.session.edit_table(type(app.case.table)())
+    app.tools.tool = "polygon"
+    app.attempt(app.drawing.press, vertices()[0], 0, True)
+    assert "no segment to take voxels from" in app.notices[-1].text
+    app.drawing.press(vertices()[0], 0)
+    assert not len(app.case.table)
+    for point in vertices()[1:]:
+        app.drawing.press(point, 0)
+    app.jobs.wait(app.drawing.close())
+    assert len(app.case.table) == 1
+    assert labels(app).any()
+    app.undo()
+    app.undo()
+    for tool in ("scissors", "remove-island"):
+        app.tools.tool = tool
+        app.notices.clear()
+        action = app.drawing.press if tool == "scissors" else app.drawing.click
+        app.attempt(action, (4, 5, 5), 0)
+        assert "no segment to take voxels from" in app.notices[-1].text
+    assert not len(app.case.table)

@@ -134,7 +134,7 @@ def test_the_level_is_shown_under_the_cursor_and_goes_with_the_tool(app, viewer,
     look_at(app, viewer, "axial")
     app.tools.tool = "level"
     hand.hover(place(*START))
-    app.drawing._hover._pool.submit(lambda: None).result()
+    app.drawing._level._latest._pool.submit(lambda: None).result()
     app.jobs.inbox.pump()
     low, high = app.drawing.sketch.lines[0].min(0), app.drawing.sketch.lines[0].max(0)
     geometry = app.case.volume.geometry

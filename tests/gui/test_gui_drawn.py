@@ -355,11 +355,16 @@ def test_level_tracing_shows_and_takes_the_contour(hand) -> None:
     seed = (14, 20, 8)
     move(hand, hand.where(MIDDLE))
     move(hand, hand.where(seed))
-    hand.wait(lambda: hand.app.drawing.sketch is not None)
     expected = trace_level(hand.app.case.volume.voxels, seed, 0).expand(SHAPE)
-    shown = hand.app.drawing.sketch
-    inside = fill_outline(hand.app.case.volume.geometry, shown.lines[0], shown.on).expand(SHAPE)
-    assert np.array_equal(inside, expected)
+
+    def seen() -> bool:
+        shown = hand.app.drawing.sketch
+        if shown is None:
+            return False
+        inside = fill_outline(hand.app.case.volume.geometry, shown.lines[0], shown.on).expand(SHAPE)
+        return np.array_equal(inside, expected)
+
+    hand.wait(seen)
     hand.click(seed)
     hand.settle()
     assert np.array_equal(labels(hand) == 1, expected)

@@ -146,14 +146,13 @@ class Application:
     def open_found(self, found: FoundVolume, decided: Decided | None = None) -> Job:
         """Load one of the volumes that were found, and the work on it; what only the user can tell is asked.
 
-        Where that takes a moment and nothing else is open, ``preview`` shows the image meanwhile.
+        Where that takes a moment, ``preview`` shows the image meanwhile; the open case stays as it is.
         """
-        known, asked_at, alone = decided or Decided(self._decided.answers), time.monotonic(), self.case is None
+        known, asked_at = decided or Decided(self._decided.answers), time.monotonic()
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Opened | DecisionNeededError:
-            preview = self.preview.listener(cancel, asked_at) if alone else None
             try:
-                volume = load_decided(found, known, progress, cancel, preview)
+                volume = load_decided(found, known, progress, cancel, self.preview.listener(cancel, asked_at))
             except DecisionNeededError as error:
                 return error
             return self.find_work(volume)

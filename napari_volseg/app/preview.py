@@ -50,8 +50,8 @@ class Sight:
 class Preview:
     """The image that is being read, if it takes long enough to be looked at meanwhile.
 
-    What was changed for the sake of the look, the window, is put back where the image doesn't come to its end. In 3D
-    there is nothing to see before that.
+    The open case is not touched. What was changed for the sake of the look, the window, is put back where the image
+    doesn't come to its end.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class Preview:
 
     def _take(self, sight: Sight, cancel: CancelToken) -> None:
         job = next((job for job in self._jobs.active if job.token is cancel), None)
-        if job is None or cancel.cancelled or sight.arriving is not self._newest or self._view.three_d:
+        if job is None or cancel.cancelled or sight.arriving is not self._newest:
             return
         if self.sight is None:
             self._before = self._given = self._view.window

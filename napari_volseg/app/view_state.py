@@ -82,8 +82,10 @@ class ViewKeeper:
         self._case = self._journal = None
 
     def keep(self) -> None:
-        """Keep the view where it is another one than before."""
+        """Keep the view where it is another one than before, and not that of an image that is being read."""
         if self._case is None or self._journal is None or self._case is not self._app.case:
+            return
+        if self._app.preview.arriving is not None:
             return
         now = view_state(self._case, self._app.view, self._app.tools)
         if now != self._kept:

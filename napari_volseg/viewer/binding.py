@@ -16,6 +16,7 @@ from napari_volseg.app.outlines import Ray
 from napari_volseg.app.preview import Sight
 from napari_volseg.core import Box, SegmentTable, Window
 from napari_volseg.viewer import keys
+from napari_volseg.viewer.fitting import Fit
 from napari_volseg.viewer.layers import (
     build_units,
     colors_of,
@@ -115,6 +116,7 @@ class ViewerBinding:
         self._shown: Shown | None = None
         self._preview: PreviewLayer | None = None
         self._dirty: Box | None = None
+        self._fit = Fit(viewer)
         self._mouse = Mouse(app, viewer, self._to_index, self._to_ray, self._show_prompts)
         self._keys = {**keys.command_keys(app), "Space": self._mouse.hold, "Control-R": self._reset_view}
         self._links: list[Link] = []
@@ -163,6 +165,7 @@ class ViewerBinding:
         self._drop_preview()
         self._drop_case()
         self._mouse.close()
+        self._fit.close()
         keys.unbind(self._viewer, self._keys)
 
     # -- connecting -----------------------------------------------------------------------------------------
@@ -220,21 +223,27 @@ class ViewerBinding:
             return
         self._shown = shown = Shown(self._app, case, seen)
         self._link_case(shown)
-        kept = self._app.view.index
+        kept, plane = self._app.view.index, self._app.view.plane
         self._add(shown.flat)
+        self._app.view.plane = plane  # without layers, napari forgot it
         if seen is None or kept is not None:
             self._viewer.dims.set_current_step(range(3), kept or [n // 2 for n in case.volume.geometry.shape])
         self._show_view()
         if seen is None:
-            self._viewer.fit_to_view(layers=[shown.image])
+            self._fit.show(shown.image)
         else:
             self._show_window()
             seen.refresh(extent=False)
         self._show_prompts()
 
     def _show_preview(self) -> None:
-        """Show what has arrived of an image that is being read, or nothing again where its reading failed."""
+        """Show what has arrived of an image that is being read, or nothing again where its reading failed.
+
+        The layers of an open case stay, and in 3D there is nothing to see of a part: ``widgets`` paints over these.
+        """
         sight = self._app.preview.sight
+        if self._shown is not None or self._app.view.three_d:
+            return
         if sight is not None and (self._preview is None or not self._preview.shows(sight.arriving.volume)):
             self._begin_preview(sight)
         if sight is not None and self._preview is not None:
@@ -250,7 +259,7 @@ class ViewerBinding:
         self._add((self._preview.image,))
         self._show_view()
         if not again:
-            self._viewer.fit_to_view(layers=[self._preview.image])
+            self._fit.show(self._preview.image)
 
     def _drop_preview(self, keep_layer: bool = False) -> None:
         self._unlink(self._preview_links)
@@ -277,7 +286,7 @@ class ViewerBinding:
     def _show_view(self) -> None:
         shown = self._shown
         if self._preview is not None:
-            show_plane(self._viewer, self._app.view.plane, self._preview.image)
+            self._show_plane(self._preview.image)
             self._mouse.follow_tool()
         if shown is None:
             return
@@ -286,21 +295,23 @@ class ViewerBinding:
             self._hide(shown.flat)
             show_volume(self._viewer)
             shown.place(in_3d=True)
-            self._viewer.fit_to_view(layers=list(shown.deep[:1]))
+            self._fit.show(*shown.deep[:1])
         else:
             self._hide(shown.deep)
-            show_plane(self._viewer, self._app.view.plane, shown.image)
+            self._show_plane(shown.image)
         self._show_layers()
         self._clear_empty_markers()
         self._mouse.follow_tool()
 
+    def _show_plane(self, image: Layer) -> None:
+        if show_plane(self._viewer, self._app.view.plane):
+            self._fit.show(image)
+
     def _reset_view(self, _: object) -> None:
         """Go back to where a view begins, in the place of napari's reset, which would turn 3D to the feet."""
         self._show_view()
-        if self._shown is not None and not self._app.view.three_d:
-            self._viewer.fit_to_view(layers=[self._shown.image])
-        elif self._shown is None and self.image is not None:
-            self._viewer.fit_to_view(layers=[self.image])
+        if self.image is not None and (self._shown is None or not self._app.view.three_d):
+            self._fit.show(self.image)
 
     def _hide(self, layers: tuple[Layer, ...]) -> None:
         """Hide the layers of the view that is left, lest napari slices full volumes for the other one."""
@@ -323,7 +334,7 @@ class ViewerBinding:
 
     def _show_window(self) -> None:
         image, shown = self.image, self._shown
-        if image is None:
+        if image is None or (shown is not None and self._app.preview.arriving is not None):
             return
         # napari's slider answers a new range with limits of its own
         with image.events.contrast_limits.blocker(self._follow_contrast):
@@ -414,7 +425,7 @@ class ViewerBinding:
             return
         plane = plane_of(self._viewer.dims.order)
         if plane is None:
-            show_plane(self._viewer, self._app.view.plane, self.image)
+            self._show_plane(self.image)
         else:
             self._app.view.plane = plane
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Layer
 from numpy.typing import NDArray
 
 from napari_volseg.app import Application
@@ -59,15 +58,14 @@ ORIENTATION_3D = ("away", "down", "right")
 FROM_ANTERIOR: tuple[Vector, Vector] = ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 
 
-def show_plane(viewer: ViewerModel, plane: Plane, image: Layer) -> None:
-    """Show the slice of a plane through the present position; fit it where the plane is a new one."""
+def show_plane(viewer: ViewerModel, plane: Plane) -> bool:
+    """Show the slice of a plane through the present position; return whether the plane is a new one."""
     layout, dims, camera = LAYOUTS[plane], viewer.dims, viewer.scene.camera
     turned = dims.order != layout.order
     dims.ndisplay = 2
     dims.order = layout.order
     camera.orientation = ("away", layout.vertical, layout.horizontal)
-    if turned:
-        viewer.fit_to_view(layers=[image])
+    return turned
 
 
 def show_volume(viewer: ViewerModel) -> None:
@@ -103,8 +101,11 @@ def plane_of(order: tuple[int, ...]) -> Plane | None:
 
 
 def letters(app: Application) -> Letters | None:
-    """Return the letters at the edges of what is shown now; None in 3D and where no letter is known."""
-    volume = app.shown_volume
-    if volume is None or app.view.three_d or not volume.is_calibrated:
+    """Return the letters at the edges of what is shown now; None in 3D and where no letter is known.
+
+    Of an image that is being read a slice is shown, in 3D too.
+    """
+    volume, flat = app.shown_volume, app.preview.arriving is not None or not app.view.three_d
+    if volume is None or not flat or not volume.is_calibrated:
         return None
     return edge_letters(volume.geometry, app.view.plane)

@@ -21,6 +21,7 @@ from napari_volseg.app import Application, ScanStore, SessionStore
 from napari_volseg.viewer import ViewerBinding
 from napari_volseg.viewer.handover import describe_labels
 from napari_volseg.widgets.adoption import Adopter, prefer_our_readers
+from napari_volseg.widgets.curtain import Curtain
 from napari_volseg.widgets.drops import DropFilter
 from napari_volseg.widgets.events import Waker
 from napari_volseg.widgets.main_panel import MainPanel
@@ -85,6 +86,7 @@ class ViewerPanel(MainPanel):
         super().__init__(app, viewer)
         self.binding = ViewerBinding(app, viewer)
         self.letters: LettersOverlay | None = None
+        self.curtain: Curtain | None = None
         self.sketch: SketchOverlay | None = None
         self.readout: CursorReadout | None = None
         self.menu: CommandMenu | None = None
@@ -98,7 +100,7 @@ class ViewerPanel(MainPanel):
         app.models.look()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Furnish the window when the panel first appears in it: letters, readout, menu, and drops."""
+        """Furnish the window when the panel first appears in it: letters, curtain, readout, menu, and drops."""
         super().showEvent(event)
         window = self.window()
         if self.letters is not None or not isinstance(window, QMainWindow):
@@ -106,6 +108,7 @@ class ViewerPanel(MainPanel):
         window.installEventFilter(self)
         qt_viewer = window.findChild(QtViewer)
         self.letters = LettersOverlay(self.app, qt_viewer.canvas.native)
+        self.curtain = Curtain(self.app, self.binding, qt_viewer.canvas.native)
         self.readout = CursorReadout(self.app, window)
         self.menu = CommandMenu(self.app, window)
         self.sketch = SketchOverlay(self.app, self._viewer, qt_viewer.canvas.native)
@@ -133,7 +136,7 @@ class ViewerPanel(MainPanel):
         _end(self.app, self._waker)
         self._adopter.stop()
         self.binding.close()
-        for extra in (self.letters, self.sketch, self.readout, self.menu, self._drops, self._presses):
+        for extra in (self.letters, self.curtain, self.sketch, self.readout, self.menu, self._drops, self._presses):
             extra.remove()
         self.letters = None
         super().release()

@@ -1,4 +1,4 @@
-"""An image that takes long to read is looked at meanwhile, where no other case is open."""
+"""An image that takes long to read is looked at meanwhile, and an open case stays as it is."""
 
 from __future__ import annotations
 
@@ -108,20 +108,39 @@ def test_nothing_is_left_where_reading_ends_early(app, found, gate, end):
     assert app.view.window == Window(1, 2)
 
 
-def test_an_open_case_stays_in_view_until_the_image_is_whole(app, found, gate):
+@pytest.mark.parametrize("end", ["succeeded", "failed"])
+def test_an_open_case_is_not_touched_until_the_image_is_whole(app, found, gate, tmp_path, end):
     geometry = Geometry.from_spacing((4, 5, 6), (1, 1, 1))
-    app.adopt(Volume(np.zeros((4, 5, 6), np.int16), geometry, "CT", "HU", "HU", "before"))
-    before = app.case
-    told = []
-    app.preview.changed.connect(lambda: told.append(app.preview.arriving))
-    job = app.open_found(found)
-    assert gate.reached.wait(30)
-    app.jobs.inbox.pump(0.05)
-    assert app.need_case() is before
+    app.jobs.wait(app.open_volume(Volume(np.zeros((4, 5, 6), np.int16), geometry, "CT", "HU", "HU", "before")))
+    before, window = app.case, app.view.window
+    job = begin(app, found, gate)
+    assert app.case is before
+    assert app.view.window != window
+    with pytest.raises(UsageError, match="still being read"):
+        app.need_case()
+    gate.error = RefusedError("damaged", "x") if end == "failed" else None
     gate.open.set()
     app.jobs.wait(job)
-    assert app.case is not before
-    assert told == []
+    assert (app.case is before) is (end == "failed")
+    assert (app.view.window == window) is (end == "failed")
+
+
+def test_how_an_image_that_is_read_is_looked_at_is_not_kept_with_the_open_case(app, found, gate):
+    app.jobs.wait(app.open_volume(Volume(np.zeros((4, 5, 6), np.int16), Geometry.from_spacing((4, 5, 6), (1, 1, 1)))))
+    kept = []
+    app._view_keeper.follow(app.case, Journal(kept))
+    job = begin(app, found, gate)
+    app.view.window = Window(7, 8)
+    gate.open.set()
+    app.jobs.wait(job)
+    assert kept == []
+
+
+class Journal:
+    """Stands in for the file of a session."""
+
+    def __init__(self, kept) -> None:
+        self.keep_view = kept.append
 
 
 def test_tools_wait_for_the_whole_image(app, found, gate):

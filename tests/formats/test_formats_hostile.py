@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_factory import Recipe, setting_each, write_series
-from pydicom.uid import ExplicitVRBigEndian, RLELossless
+from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, RLELossless
 
 from napari_volseg.core import Answers, RefusedError, Segmentation, SegmentTable, Volume
 from napari_volseg.formats import load_labels, open_volume, prepare, save_dicom_seg, scan
@@ -175,3 +175,31 @@ def test_a_decoder_is_started_before_it_is_wanted(tmp_path: Path) -> None:
     assert decoding._idle == [waiting]
     prepare(scan(write_series(tmp_path / "plain")[0]))
     assert decoding._idle == [waiting]
+
+
+LARGE_ENOUGH = Recipe(shape=(3, 64, 70))
+
+
+def jpeg2000_series(folder: Path) -> Path:
+    for path in write_series(folder, LARGE_ENOUGH):
+        dataset = pydicom.dcmread(path)
+        dataset.compress(JPEG2000Lossless, generate_instance_uid=False)
+        dataset.save_as(path)
+    return folder
+
+
+def test_grey_jpeg_2000_needs_no_other_codec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "_idle", [])
+    prepare(scan(jpeg2000_series(tmp_path)))
+    (waiting,) = decoding._idle
+    assert open_volume(tmp_path).voxels.sum() == LARGE_ENOUGH.stored().sum()
+    assert waiting in decoding._idle
+    assert all(decoder.lean for decoder in decoding._idle)
+
+
+def test_what_openjpeg_can_not_decode_is_left_to_the_other_codecs(tmp_path: Path, other_decoder: Path) -> None:
+    real = Path(decoding.__file__).with_name("decoder_child.py").read_text()
+    refuses = "if 'lean' in sys.argv: request['path'] = 'lost'\n        for pixels in _decoded(request):"
+    other_decoder.write_text(real.replace("for pixels in _decoded(request):", refuses))
+    assert open_volume(jpeg2000_series(tmp_path)).voxels.sum() == LARGE_ENOUGH.stored().sum()
+    assert not any(decoder.lean for decoder in decoding._idle)

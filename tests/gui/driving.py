@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from napari.qt import QtViewer
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QPushButton, QScrollArea, QWidget
 
@@ -103,3 +104,20 @@ def move_pressed(widget: QWidget, point: QPoint) -> None:
     )
     QApplication.sendEvent(widget, event)
     QApplication.processEvents()
+
+
+def turn_wheel(widget: QWidget, turn: int) -> bool:
+    """Turn the wheel over a widget; say whether it kept the event from the area around it."""
+    middle = QPointF(widget.rect().center())
+    event = QWheelEvent(
+        middle,
+        QPointF(widget.mapToGlobal(widget.rect().center())),
+        QPoint(),
+        QPoint(0, turn),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(widget, event)
+    return event.isAccepted()

@@ -9,11 +9,12 @@ import time
 
 import numpy as np
 import pytest
+from driving import turn_wheel
 from napari.qt import QtViewer
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent, QWheelEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -379,8 +380,9 @@ def test_the_wheel_scrolls_the_panel_and_turns_no_value(shared):
 def test_a_stroke_that_begins_with_a_double_click_is_painted(shared):
     viewer, app, panel = shared
     app.adopt(make_volume())
-    app.tools.tool, zoom = "brush", viewer.scene.camera.zoom
+    app.tools.tool = "brush"
     QApplication.processEvents()
+    zoom = viewer.scene.camera.zoom
     canvas = panel.window().findChild(QtViewer).canvas.native
     start = canvas.rect().center()
     for kind, point in ((QEvent.Type.MouseButtonDblClick, start), (QEvent.Type.MouseMove, start + QPoint(60, 0))):
@@ -430,23 +432,6 @@ def test_keys_run_commands_whatever_of_the_panel_was_clicked_last(shared):
     assert app.tools.radius_mm == 12
     QTest.keyClick(panel.segments.table, Qt.Key.Key_Down)
     assert app.case.active != heart.value
-
-
-def turn_wheel(widget: QWidget, turn: int) -> bool:
-    """Turn the wheel over a widget; say whether it kept the event from the area around it."""
-    middle = QPointF(widget.rect().center())
-    event = QWheelEvent(
-        middle,
-        QPointF(widget.mapToGlobal(widget.rect().center())),
-        QPoint(),
-        QPoint(0, turn),
-        Qt.MouseButton.NoButton,
-        Qt.KeyboardModifier.NoModifier,
-        Qt.ScrollPhase.NoScrollPhase,
-        False,
-    )
-    QApplication.sendEvent(widget, event)
-    return event.isAccepted()
 
 
 def test_closing_the_window_ends_its_threads(qtbot):

@@ -118,8 +118,43 @@ def test_no_tool_works_on_what_is_still_being_read(app, binding, hand, reading, 
 def test_the_three_dimensional_view_is_not_left_for_a_preview(app, viewer, binding, reading):
     app.view.three_d = True
     reading.appear()
-    assert app.preview.arriving is None
+    assert app.preview.arriving is reading.arriving
     assert binding.image is None
+
+
+def test_the_layers_of_an_open_case_stay_and_keep_their_window(app, viewer, binding, reading):
+    reading.succeed()
+    layers, limits = list(viewer.layers), tuple(binding.image.contrast_limits)
+    voxels = np.full(SHAPE, 5, np.int16)
+    other = Volume(voxels, Geometry.from_spacing(SHAPE, (2.0, 1.0, 1.0)), "MR", name="other")
+    reading.job = app.jobs.submit("Opening", lambda progress, cancel: None)
+    reading.job.state = "running"
+    reading.appear(Arriving(other, 0, np.ones(SHAPE[0], bool)))
+    assert list(viewer.layers) == layers
+    assert app.view.window.limits != limits
+    assert tuple(binding.image.contrast_limits) == limits
+    reading.fail()
+    assert tuple(binding.image.contrast_limits) == limits == app.view.window.limits
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_the_plane_is_kept_when_another_image_is_opened(app, viewer, binding, reading, plane):
+    reading.succeed()
+    app.view.plane = plane
+    order = viewer.dims.order
+    app.take_opened(Opened(Case(reading.arriving.volume)))
+    assert app.view.plane == plane
+    assert viewer.dims.order == order
+
+
+def test_an_image_stays_fitted_until_the_camera_is_moved(viewer, binding, reading):
+    reading.appear()
+    fitted = viewer.scene.camera.zoom
+    viewer.canvas.size = tuple(2 * n for n in viewer.canvas.size)
+    assert viewer.scene.camera.zoom == pytest.approx(2 * fitted)
+    viewer.scene.camera.zoom = 1.5
+    viewer.canvas.size = tuple(2 * n for n in viewer.canvas.size)
+    assert viewer.scene.camera.zoom == 1.5
 
 
 def test_napari_can_not_show_half_a_volume_in_3d(viewer, binding, reading):

@@ -1,7 +1,8 @@
 """The process that undoes the compression of pixels, so that a codec that aborts takes nobody with it.
 
-Run as a program by ``decoding``: reads one request a line (JSON) on standard input and answers each image with a line
-(JSON) that gives its shape and type, followed by its bytes. It imports nothing of the package, to start fast.
+Run as a program by ``decoding``, with the word ``lean`` where OpenJPEG is enough. It reads one request a line (JSON)
+on standard input and answers each image with a line (JSON) that gives its shape and type, followed by its bytes.
+Nothing of the package is imported, to start fast.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
 import numpy as np
-import pydicom
-from pydicom.pixels import apply_color_lut, apply_modality_lut, iter_pixels  # type: ignore[attr-defined]
-from pydicom.uid import UID
 
+#: What pydicom imports where it is there and nothing here needs: it downloads test files.
+UNUSED = ("requests", "tqdm")
+#: Codecs other than OpenJPEG and that of run lengths; they take nearly half of the memory.
+OTHER_CODECS = ("gdcm", "PIL", "jpeg_ls")
 #: Address space for the work on one image, bytes: several copies of the largest that is accepted.
 MEMORY_BYTES = 3 * 2**30
 #: Characters of a codec's message that are passed on.
@@ -28,6 +30,9 @@ def main() -> None:
     """Answer requests until standard input ends, which it does when the parent is gone."""
     warnings.simplefilter("ignore")
     _limit_memory()
+    _leave_out(UNUSED + (OTHER_CODECS if "lean" in sys.argv[1:] else ()))
+    import pydicom.pixels  # noqa: F401  # while nobody waits for it
+
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what codecs print must not end up between the answers
     for line in sys.stdin:
@@ -47,6 +52,10 @@ def _answer(request: Mapping[str, Any], answers: IO[bytes]) -> None:
 
 
 def _decoded(request: Mapping[str, Any]) -> Iterator[Any]:
+    import pydicom
+    from pydicom.pixels import apply_modality_lut, iter_pixels  # type: ignore[attr-defined]
+    from pydicom.uid import UID
+
     path, frames = request["path"], request["frames"]
     if request["palette"]:
         yield from _coloured(request)
@@ -68,6 +77,10 @@ def _coloured(request: Mapping[str, Any]) -> Iterator[Any]:
     Indices outside a table mean its ends (PS3.3 C.7.6.3.1.5), and are put there before pydicom makes them as narrow
     as the table's entries.
     """
+    import pydicom
+    from pydicom.pixels import apply_color_lut, iter_pixels  # type: ignore[attr-defined]
+    from pydicom.uid import UID
+
     dataset = pydicom.dcmread(request["path"], force=request["bare"])
     dataset.file_meta.TransferSyntaxUID = UID(request["syntax"])
     entries, first, bits = dataset.RedPaletteColorLookupTableDescriptor
@@ -78,6 +91,11 @@ def _coloured(request: Mapping[str, Any]) -> Iterator[Any]:
     for pixels in iter_pixels(dataset, indices=request["frames"] or None, raw=True):
         inside = np.clip(pixels.astype(np.int32), first, first + entries - 1)
         yield apply_color_lut(inside, dataset)[..., :3]
+
+
+def _leave_out(modules: Iterable[str]) -> None:
+    """Have the import of modules fail, as if they were not installed."""
+    sys.modules.update(dict.fromkeys(modules))  # type: ignore[arg-type]
 
 
 def _limit_memory() -> None:

@@ -5,6 +5,7 @@ Codecs are written in C, C++ and Rust, and damaged data makes some of them abort
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -12,11 +13,13 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.uid import JPEG2000TransferSyntaxes
 
 from napari_volseg.formats.dicom.instances import Instance
 from napari_volseg.formats.dicom.palette import PALETTE
@@ -29,15 +32,27 @@ _LINE = 1 << 12
 
 
 class DecoderError(Exception):
-    """A codec failed, ran out of its limits, or took its process down."""
+    """A codec ran out of its limits, or took its process down."""
+
+
+class CodecError(DecoderError):
+    """A codec refused the data."""
 
 
 class Decoder:
-    """One child process; used by one thread at a time."""
+    """One child process; used by one thread at a time.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    lean
+        Whether it has OpenJPEG alone: grey JPEG 2000 needs no other library, and the others take as much memory as a
+        hundred slices.
+    """
+
+    def __init__(self, lean: bool = False) -> None:
+        self.lean = lean
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_CHILD)],
+            [sys.executable, "-P", str(_CHILD), *(["lean"] if lean else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -101,7 +116,7 @@ def _read_answer(answers: IO[bytes], image: Instance) -> NDArray[Any]:
         raise DecoderError(f"the decoder aborted, or took more than {SECONDS_PER_IMAGE:g} s or too much memory")
     head = json.loads(line)
     if "error" in head:
-        raise DecoderError(head["error"])
+        raise CodecError(head["error"])
     said = (image.rows, image.columns, *([3] * image.colour))
     if tuple(head["shape"]) != said:
         raise DecoderError(f"{tuple(head['shape'])} pixels where its header says {said}")
@@ -121,20 +136,52 @@ _idle: list[Decoder] = []
 _lock = threading.Lock()
 
 
-def start_ahead() -> None:
-    """Start a process that will be wanted soon, where none waits; returns at once."""
+def start_ahead(image: Instance) -> None:
+    """Start a process that such images will want soon, where none waits; returns at once."""
+    lean = _needs_openjpeg_alone(image)
     with _lock:
-        if not _idle:
-            _idle.append(Decoder())
+        if not any(decoder.lean == lean for decoder in _idle):
+            _idle.append(Decoder(lean))
+
+
+def decode_apart(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
+    """Yield the stored values of compressed images that lie in one file; shapes and errors as in ``decode``."""
+    left = list(images)
+    if _needs_openjpeg_alone(images[0]):
+        try:
+            for pixels in _decode(images, lean=True):
+                left.pop(0)
+                yield pixels
+        except CodecError:  # another library may know better
+            pass
+    if left:
+        yield from _decode(left, lean=False)
+
+
+def _decode(images: Sequence[Instance], *, lean: bool) -> Iterator[NDArray[Any]]:
+    with _borrowed(lean) as decoder:
+        yield from decoder.decode(images)
+
+
+def _needs_openjpeg_alone(image: Instance) -> bool:
+    plain = not (image.colour or image.has_lut or image.photometric == PALETTE)
+    return plain and image.transfer_syntax in JPEG2000TransferSyntaxes and _has_openjpeg()
+
+
+@cache
+def _has_openjpeg() -> bool:
+    return importlib.util.find_spec("openjpeg") is not None
 
 
 @contextmanager
-def _borrowed() -> Iterator[Decoder]:
+def _borrowed(lean: bool) -> Iterator[Decoder]:
     """Lend a process; one that wasn't used to the end has answers left over and is ended."""
     with _lock:
-        decoder = _idle.pop() if _idle else None
+        decoder = next((decoder for decoder in _idle if decoder.lean == lean), None)
+        if decoder is not None:
+            _idle.remove(decoder)
     if decoder is None or not decoder.is_alive:
-        decoder = Decoder()
+        decoder = Decoder(lean)
     try:
         yield decoder
     except BaseException:
@@ -145,9 +192,3 @@ def _borrowed() -> Iterator[Decoder]:
             _idle.append(decoder)
             return
     decoder.close()
-
-
-def decode_apart(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
-    """Yield the stored values of compressed images that lie in one file; shapes and errors as in ``decode``."""
-    with _borrowed() as decoder:
-        yield from decoder.decode(images)

@@ -96,7 +96,7 @@ def prepare(found: FoundVolume) -> None:
     """Start what loading will wait for: the process that undoes the compression of pixels."""
     stack: Stack = found.source  # type: ignore[assignment]
     if UID(stack.first_images[0].transfer_syntax).is_encapsulated:
-        start_ahead()
+        start_ahead(stack.first_images[0])
 
 
 def decided(found: FoundVolume, answers: Answers) -> FoundVolume:

@@ -130,6 +130,10 @@ def move(hand, point: QPoint) -> None:
     QApplication.processEvents()
 
 
+def at(point: QPoint) -> np.ndarray:
+    return np.array((point.x(), point.y()), float)
+
+
 def click(hand, point: QPoint, modifier=NONE) -> None:
     move(hand, point)
     QTest.mouseClick(hand.canvas, LEFT, modifier, point)
@@ -186,9 +190,14 @@ def test_a_polygon_is_previewed_goes_back_and_is_abandoned(hand) -> None:
         click(hand, point)
     hand.wait(lambda: "Backspace" in hand.panel.hint.text())
     move(hand, points[4])
-    sketch, size = hand.app.drawing.sketch, (hand.canvas.width(), hand.canvas.height())
-    (line,), dots = canvas_lines(hand.app, hand.viewer, sketch, size)
-    assert line == pytest.approx(np.array([(p.x(), p.y()) for p in points[:5]]), abs=0.01)
+    drawing, size = hand.app.drawing, (hand.canvas.width(), hand.canvas.height())
+
+    def end() -> np.ndarray:
+        return canvas_lines(hand.app, hand.viewer, drawing.sketch, size)[0][0][-1]
+
+    hand.wait(lambda: np.abs(end() - at(points[4])).max() < 1)
+    (line,), dots = canvas_lines(hand.app, hand.viewer, drawing.sketch, size)
+    assert line == pytest.approx(np.array([at(p) for p in points[:5]]), abs=0.01)
     assert len(dots) == 4
     picture = hand.panel.window().grab().toImage()
     middle = hand.canvas.mapTo(hand.panel.window(), (points[2] + points[3]) / 2)

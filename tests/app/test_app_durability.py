@@ -367,7 +367,10 @@ class TestView:
         app = windows.open()
         for slice_ in range(6):
             app.view.index = (slice_, 0, 0)
-        time.sleep(0.6)
+        start = time.monotonic()
+        while "view" not in written and time.monotonic() - start < 20:
+            time.sleep(0.05)
+        time.sleep(0.4)
         assert written.count("view") == 1
 
     def test_nonsense_is_left_aside(self, windows):

@@ -22,6 +22,8 @@ UNUSED = ("requests", "tqdm")
 OTHER_CODECS = ("gdcm", "PIL", "jpeg_ls")
 #: Address space for the work on one image, bytes: several copies of the largest that is accepted.
 MEMORY_BYTES = 3 * 2**30
+#: How far decoding steps back behind the window that waits for it and is looked at meanwhile (nice(2)).
+NICENESS = 5
 #: Characters of a codec's message that are passed on.
 _MESSAGE = 500
 
@@ -30,6 +32,8 @@ def main() -> None:
     """Answer requests until standard input ends, which it does when the parent is gone."""
     warnings.simplefilter("ignore")
     _limit_memory()
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     _leave_out(UNUSED + (OTHER_CODECS if "lean" in sys.argv[1:] else ()))
     import pydicom.pixels  # noqa: F401  # while nobody waits for it
 

@@ -211,7 +211,9 @@ class Drawing:
 
     @property
     def _geometry(self) -> Geometry:
-        return self._case.volume.geometry
+        """The grid of the case that is drawn on: it is open beneath an image that is being read."""
+        case = self._app.case
+        return case.volume.geometry if case is not None else self._case.volume.geometry
 
     def _refuse_few(self, outline: Outline) -> None:
         if outline.tool not in VERTEX_TOOLS:

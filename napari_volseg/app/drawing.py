@@ -219,7 +219,8 @@ class Drawing:
         if outline.tool not in VERTEX_TOOLS:
             self.abandon()
             return
-        raise UsageError(f"{len(outline.points)} points enclose nothing: set at least three before you close them")
+        had = "one point encloses" if len(outline.points) == 1 else "two points enclose"
+        raise UsageError(f"{had} nothing: set at least three before you close the outline")
 
     def _begin(self, on: OnSlice, takes_away: bool) -> None:
         self._need_target(takes_away)

@@ -80,10 +80,13 @@ class Opened:
         The image and its segments.
     work
         Where the segments come from and go to; None where they stay in memory.
+    again
+        The image as it was read anew where it is open already: the case is that one, and its work stays.
     """
 
     case: Case
     work: Work | None = None
+    again: Volume | None = None
 
 
 class Application:
@@ -337,6 +340,9 @@ class Application:
 
     def find_work(self, volume: Volume, path: Path | None = None) -> Opened:
         """Return a case with the work on an image, or with one of its sessions; runs on a worker."""
+        case = self.case
+        if path is None and case is not None and case.is_of(volume):
+            return Opened(case, again=volume)
         if self._sessions is None:
             return Opened(Case(volume).survey())
         work = self._sessions.open(volume, self._listener, path)
@@ -355,7 +361,10 @@ class Application:
         return scan_result.refused if scan_result is not None and found in scan_result.found else ()
 
     def take_opened(self, opened: Opened, refused: Sequence[RefusedFile] = ()) -> None:
-        """Make a case the open one."""
+        """Make a case the open one; one that is open already stays as it is."""
+        if opened.again is not None:
+            self._stay(opened.case, opened.again)
+            return
         self._leave_case()
         self.report = import_report(opened.case.volume, refused)
         self.case, work = (case := opened.case), opened.work
@@ -375,6 +384,13 @@ class Application:
         self._warn(case.volume.origin_provenance.findings)
         if work is not None and work.told:
             self.notice(work.told, "info" if work.history else "warning")
+
+    def _stay(self, case: Case, volume: Volume) -> None:
+        """Tell that an image is open already, or open it after all where another one took its place meanwhile."""
+        if case is self.case:
+            self.notice(f"{volume.name} is open already: your work on it goes on")
+        else:
+            self.open_volume(volume)
 
     def _leave_case(self) -> None:
         """Write what is left of the open case; its file is closed on the way."""

@@ -78,6 +78,17 @@ class Case:
         self.session = EditSession(labels, journal, history=history, prompts=prompts)
         self._chosen = list(self.table.values[:1])
 
+    def is_of(self, volume: Volume) -> bool:
+        """Whether a volume is this one, read once more from the same place; reads all voxels where it may be."""
+        own, other = self.volume, volume.at_time(0)
+        places = [(v.origin_provenance.format, v.origin_provenance.paths, v.name, v.modality) for v in (own, other)]
+        if places[0] != places[1] or own.voxels.dtype != other.voxels.dtype:
+            return False
+        same_grid = own.geometry.shape == other.geometry.shape and np.array_equal(
+            own.geometry.matrix, other.geometry.matrix
+        )
+        return same_grid and all(map(np.array_equal, own.voxels, other.voxels))
+
     @property
     def segmentation(self) -> Segmentation:
         """The labels and their table."""

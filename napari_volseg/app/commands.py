@@ -62,6 +62,8 @@ def _needs_other_session(app: Application) -> str | None:
 
 
 def _needs_outline(app: Application) -> str | None:
+    if app.preview.arriving is not None:
+        return READING
     return None if app.drawing.outline is not None else "no outline is being drawn"
 
 

@@ -211,13 +211,16 @@ class Drawing:
 
     @property
     def _geometry(self) -> Geometry:
-        return self._case.volume.geometry
+        """The grid of the case that is drawn on: it is open beneath an image that is being read."""
+        case = self._app.case
+        return case.volume.geometry if case is not None else self._case.volume.geometry
 
     def _refuse_few(self, outline: Outline) -> None:
         if outline.tool not in VERTEX_TOOLS:
             self.abandon()
             return
-        raise UsageError(f"{len(outline.points)} points enclose nothing: set at least three before you close them")
+        had = "one point encloses" if len(outline.points) == 1 else "two points enclose"
+        raise UsageError(f"{had} nothing: set at least three before you close the outline")
 
     def _begin(self, on: OnSlice, takes_away: bool) -> None:
         self._need_target(takes_away)

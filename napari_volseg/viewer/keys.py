@@ -16,6 +16,9 @@ from napari_volseg.app import COMMANDS, Application, Command, run_command
 #: Keys of napari that would delete or turn what the binding shows.
 BLOCKED = ("Control-Delete", "Control-Backspace", "Control-E", "Control-T", "Control-Alt-T", "Control-Y", "Control-G")
 
+#: Keys that lead back: one press too many of them is no mistake that is to be told.
+BACK = ("Escape", "Backspace")
+
 KeyAction = Callable[[Any], Any]
 
 
@@ -25,7 +28,7 @@ def command_keys(app: Application) -> dict[str, KeyAction]:
     for command in COMMANDS.values():
         if command.key:
             sharing.setdefault(command.key, []).append(command)
-    return {key: _runner(app, commands) for key, commands in sharing.items()}
+    return {key: _runner(app, commands, quiet=key in BACK) for key, commands in sharing.items()}
 
 
 def bind(provider: KeymapProvider, actions: Mapping[str, KeyAction]) -> None:
@@ -45,12 +48,14 @@ def ignore(_: object) -> None:
     """Do nothing, in the place of a blocked key: napari 0.9 fails on its own blocker, an ellipsis."""
 
 
-def _runner(app: Application, commands: Sequence[Command]) -> KeyAction:
+def _runner(app: Application, commands: Sequence[Command], *, quiet: bool) -> KeyAction:
     """Return what runs, of commands that share a key, the first that is possible, or says why the last is not."""
 
     # a plain function, for napari reads the __name__ of whatever is bound
     def run(_: object) -> None:
         possible = (command for command in commands if command.why_not(app) is None)
-        run_command(app, next(possible, commands[-1]).id)
+        command = next(possible, None if quiet else commands[-1])
+        if command is not None:
+            run_command(app, command.id)
 
     return run

@@ -213,7 +213,8 @@ class Mouse:
     def _cut_in_3d(self, event: Any) -> Iterator[None]:
         event.handled = True
         self._look(event)
-        yield from self._follow(event, self._look, self._app.drawing.cut)
+        if self._app.drawing.sketch is not None:  # else it was refused, once and for all of the drag
+            yield from self._follow(event, self._look, self._app.drawing.cut)
 
     def _follow(self, event: Any, move: Callable[[Any], object], finish: Callable[[], object]) -> Iterator[None]:
         """Go on with a drag from its press to its release, or until another button is pressed."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
@@ -95,7 +93,7 @@ class NoticeStrip(QFrame):
         super().__init__()
         self.setObjectName("notice")
         self._note: Notice | None = None
-        self._unread: deque[Notice] = deque()
+        self._unread: list[Notice] = []
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -114,19 +112,20 @@ class NoticeStrip(QFrame):
 
     @property
     def current(self) -> Notice | None:
-        """The sentence that is shown: a passing note first, else the oldest that has not been read."""
-        return self._note or (self._unread[0] if self._unread else None)
+        """The sentence that is shown: a passing note first, else the newest that has not been read."""
+        return self._note or (self._unread[-1] if self._unread else None)
 
     def show_notice(self, notice: Notice) -> None:
-        """Show a passing note at once and for a while; warnings and errors one after the other until read.
+        """Show what was said last: a passing note for a while, warnings and errors until they are read.
 
-        A sentence that waits to be read already is not queued again, however often a stroke is refused.
+        A sentence that waits to be read already is not kept twice, however often a stroke is refused.
         """
         if notice.kind == "info":
             self._note = notice
             self._fading.start()
-        elif notice not in self._unread:
-            self._unread.append(notice)
+        else:
+            self._forget_note()
+            self._unread = [*(other for other in self._unread if other != notice), notice]
         self._show()
 
     def next(self) -> None:
@@ -134,7 +133,7 @@ class NoticeStrip(QFrame):
         if self._note is not None:
             self._forget_note()
         elif self._unread:
-            self._unread.popleft()
+            self._unread.pop()
         self._show()
 
     def _forget_note(self) -> None:

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_volseg.app import COMMANDS, Application
+from napari_volseg.app import COMMANDS, Application, run_command
 from napari_volseg.app import application as application_module
 from napari_volseg.app import preview as preview_module
 from napari_volseg.core import CancelledError, Geometry, RefusedError, UsageError, Volume, Window
@@ -151,6 +151,24 @@ def test_tools_wait_for_the_whole_image(app, found, gate):
     assert COMMANDS["view.coronal"].why_not(app) is None
     with pytest.raises(UsageError, match="still being read"):
         app.undo()
+
+
+@pytest.mark.parametrize("tool", ["polygon", "livewire", "lasso"])
+def test_an_outline_in_hand_is_seen_and_waits_while_another_image_is_read(app, found, gate, tool):
+    app.adopt(Volume(np.zeros((4, 5, 6), np.int16), Geometry.from_spacing((4, 5, 6), (1, 1, 1)), "CT", "HU", "HU"))
+    app.tools.tool = tool
+    for place in ((2, 1, 1), (2, 1, 4), (2, 3, 4)):
+        app.drawing.press(place, axis=0)
+    app.drawing.hover((2, 4, 2), axis=0)
+    before, outline = app.drawing.sketch, app.drawing.outline
+    job = begin(app, found, gate)
+    assert np.array_equal(app.drawing.sketch.lines[0][[0, 1, -1]], before.lines[0][[0, 1, -1]])
+    app.drawing.move((2, 3, 1))
+    for name in ("tool.close-outline", "tool.drop-vertex", "tool.abandon-outline"):
+        assert COMMANDS[name].why_not(app) == preview_module.READING
+    assert app.drawing.outline is outline
+    run_command(app, "segment.cancel")
+    assert job.token.cancelled
 
 
 def test_a_window_chosen_meanwhile_is_kept(app, found, gate):

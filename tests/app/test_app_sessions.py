@@ -54,6 +54,37 @@ def test_another_image_begins_anew(tmp_path, volume):
     app.close()
 
 
+def test_an_image_that_is_open_already_stays_as_it_is(tmp_path, volume):
+    app = opened(tmp_path / "s", volume)
+    paint(app, (3, 10, 10))
+    case, window = app.case, app.view.window
+    anew = Volume(volume.voxels.copy(), volume.geometry, "CT", "HU", "HU", "secret name")
+    app.jobs.wait(app.open_volume(anew))
+    assert app.case is case
+    assert app.view.window == window
+    assert app.told == ["secret name is open already: your work on it goes on"]
+    paint(app, (2, 4, 4))
+    before = app.case.segmentation.labels.copy()
+    app.close()
+    again = opened(tmp_path / "s", volume)
+    assert np.array_equal(again.case.segmentation.labels, before)
+    assert len(again.kept_sessions()) == 1
+    again.close()
+
+
+def test_an_image_is_opened_after_all_where_another_one_took_its_place_meanwhile(tmp_path, volume):
+    app = opened(tmp_path / "s", volume)
+    paint(app, (3, 10, 10))
+    before, case = app.case.segmentation.labels.copy(), app.case
+    found = app.find_work(volume)
+    app.jobs.wait(app.open_volume(Volume(volume.voxels + np.int16(1), volume.geometry, "CT")))
+    app.take_opened(found)
+    app.jobs.wait()
+    assert app.case is not case
+    assert np.array_equal(app.case.segmentation.labels, before)
+    app.close()
+
+
 def test_a_second_window_works_beside_the_first(tmp_path, volume):
     first, second = opened(tmp_path / "s", volume), None
     paint(first, (3, 10, 10))

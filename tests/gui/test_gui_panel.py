@@ -252,13 +252,24 @@ def test_errors_stay_until_read_and_notes_pass_by(opened):
     app.notice("a refusal", "error")
     app.notice("another", "warning")
     app.notice("a refusal", "error")  # the same once more
-    assert strip.current == Notice("a refusal", "error")
+    assert strip.current == Notice("a refusal", "error")  # what was said last
     app.notice("saved", "info")
     assert strip.text.text() == "Saved (2 more to read)"
     strip._fading.timeout.emit()
     assert strip.text.text() == "A refusal (1 more to read)"
     app.notice("saved again", "info")
     for shown in ("Saved again (2 more to read)", "A refusal (1 more to read)", "Another"):
+        assert strip.text.text() == shown
+        click(panel, "notice.dismiss")
+    assert not strip.isVisible()
+
+
+def test_a_refusal_is_read_at_once_whatever_was_said_before(opened):
+    _, app, panel = opened
+    strip = panel.notices
+    for text, kind in (("older", "error"), ("saved", "info"), ("newer", "error")):
+        app.notice(text, kind)
+    for shown in ("Newer (1 more to read)", "Older"):
         assert strip.text.text() == shown
         click(panel, "notice.dismiss")
     assert not strip.isVisible()

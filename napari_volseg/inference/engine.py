@@ -94,9 +94,9 @@ def run_network(
     run
         Device, back end and callbacks.
     """
-    _require_channels(volumes, card)
-    way = straightening(volumes[0].geometry)
-    with memory_told(describe_device(run.device)):
+    with memory_told(run.device):
+        _require_channels(volumes, card)
+        way = straightening(volumes[0].geometry)
         if way is not None:
             # bands lie on the straightened grid, which is not the one that is looked at
             inner = partial(_label, plan, card, source, run=replace(run, bands=no_bands))

@@ -25,7 +25,7 @@ def memory_told(device: str) -> Iterator[None]:
         if not is_lack_of_memory(problem):
             raise
         raise RefusedError(
-            f"the memory of {device} ran out during the run, and nothing was kept of it: close other programs, "
+            f"memory ran out during the run (device: {device}), and nothing was kept of it: close other programs, "
             "crop the volume, or choose another device",
             "device.memory",
         ) from problem

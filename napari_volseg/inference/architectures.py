@@ -10,8 +10,11 @@ from napari_volseg.inference.refusals import plan_refused
 
 Triple = tuple[int, int, int]
 
-#: More channels, convolutions or blocks in a stage are damage, and would only exhaust the memory.
-_MOST_PER_STAGE = 2**14
+#: More is damage, and would only exhaust memory and time.
+_MOST_STAGES = 16
+_MOST_FEATURES = 2**14
+_MOST_CONVS = 64
+_LARGEST_KERNEL = 64
 
 #: Per network, the key of its encoder's depth in today's plans.
 _DEPTH_KEYS = {"PlainConvUNet": "n_conv_per_stage", "ResidualEncoderUNet": "n_blocks_per_stage"}
@@ -83,13 +86,13 @@ def _from_block(kwargs: Mapping[str, Any], name: str, dimensions: int) -> Archit
         _expect(nonlinearity, "LeakyReLU", "activation")
     norm = kwargs.get("norm_op_kwargs") or {}
     leak = (kwargs.get("nonlin_kwargs") or {}).get("negative_slope", 0.01)
-    stages = int(kwargs["n_stages"])
+    stages = _stages(kwargs["n_stages"])
     return Architecture(
-        features=_per_stage(kwargs["features_per_stage"], stages),
+        features=_per_stage(kwargs["features_per_stage"], stages, _MOST_FEATURES),
         kernel_sizes=_sizes_per_stage(kwargs["kernel_sizes"], stages, dimensions),
         strides=_sizes_per_stage(kwargs["strides"], stages, dimensions),
-        encoder_convs=_per_stage(kwargs[_DEPTH_KEYS[name]], stages),
-        decoder_convs=_per_stage(kwargs["n_conv_per_stage_decoder"], stages - 1),
+        encoder_convs=_per_stage(kwargs[_DEPTH_KEYS[name]], stages, _MOST_CONVS),
+        decoder_convs=_per_stage(kwargs["n_conv_per_stage_decoder"], stages - 1, _MOST_CONVS),
         bias=bool(kwargs.get("conv_bias", False)),
         norm_eps=float(norm.get("eps", 1e-5)),
         norm_affine=bool(norm.get("affine", False)),
@@ -100,13 +103,13 @@ def _from_block(kwargs: Mapping[str, Any], name: str, dimensions: int) -> Archit
 
 def _from_flat_keys(configuration: Mapping[str, Any], name: str) -> Architecture:
     base, largest = configuration["UNet_base_num_features"], configuration["unet_max_num_features"]
-    stages, dimensions = len(configuration["n_conv_per_stage_encoder"]), len(configuration["patch_size"])
+    stages, dimensions = _stages(len(configuration["n_conv_per_stage_encoder"])), len(configuration["patch_size"])
     return Architecture(
-        features=_per_stage([min(int(base) * 2**i, int(largest)) for i in range(stages)], stages),
+        features=_per_stage([min(int(base) * 2**i, int(largest)) for i in range(stages)], stages, _MOST_FEATURES),
         kernel_sizes=_sizes_per_stage(configuration["conv_kernel_sizes"], stages, dimensions),
         strides=_sizes_per_stage(configuration["pool_op_kernel_sizes"], stages, dimensions),
-        encoder_convs=_per_stage(configuration["n_conv_per_stage_encoder"], stages),
-        decoder_convs=_per_stage(configuration["n_conv_per_stage_decoder"], stages - 1),
+        encoder_convs=_per_stage(configuration["n_conv_per_stage_encoder"], stages, _MOST_CONVS),
+        decoder_convs=_per_stage(configuration["n_conv_per_stage_decoder"], stages - 1, _MOST_CONVS),
         residual=name == "ResidualEncoderUNet",
     )
 
@@ -123,11 +126,19 @@ def _expect(found: Any, expected: str, what: str) -> None:
         raise plan_refused(f"the {what} {name} is not supported: use a model with {expected}", "network")
 
 
-def _per_stage(value: int | Sequence[int], stages: int) -> tuple[int, ...]:
+def _stages(value: Any) -> int:
+    """Return the number of stages, before lists of that length are made."""
+    stages = int(value)
+    if not 2 <= stages <= _MOST_STAGES:
+        raise ValueError(f"{stages} stages")
+    return stages
+
+
+def _per_stage(value: int | Sequence[int], stages: int, most: int) -> tuple[int, ...]:
     values = (value,) * stages if isinstance(value, int) else tuple(int(v) for v in value)
     if len(values) != stages:
         raise ValueError(f"{len(values)} values for {stages} stages")
-    if not all(1 <= value <= _MOST_PER_STAGE for value in values):
+    if not all(1 <= value <= most for value in values):
         raise ValueError(f"{values} channels or convolutions per stage")
     return values
 
@@ -142,7 +153,7 @@ def _sizes_per_stage(value: Any, stages: int, dimensions: int) -> tuple[Triple, 
 
 def _sizes(value: int | Sequence[int], dimensions: int) -> Triple:
     sizes = (value,) * dimensions if isinstance(value, int) else tuple(int(v) for v in value)
-    if len(sizes) != dimensions or min(sizes) < 1:
+    if len(sizes) != dimensions or not 1 <= min(sizes) <= max(sizes) <= _LARGEST_KERNEL:
         raise ValueError(f"a stride or kernel of {value}")
     z, y, x = (1,) * (3 - dimensions) + sizes
     return z, y, x

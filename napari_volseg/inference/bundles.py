@@ -10,18 +10,17 @@ https://docs.monai.io/en/stable/mb_specification.html
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_volseg.core import RefusedError
 from napari_volseg.inference.file_models import FileModel
 from napari_volseg.inference.folders import read_json
 from napari_volseg.inference.network_files import NetworkFile, network_file
 from napari_volseg.inference.nnunet import make_card
 from napari_volseg.inference.outputs import Exclusive, OutputRule, Regions
-from napari_volseg.inference.plans import Normalization, Plan, Resampling
-from napari_volseg.inference.refusals import plan_refused
+from napari_volseg.inference.plans import MOST_CHANNELS, Normalization, Plan, Resampling
+from napari_volseg.inference.refusals import MISSTATED, plan_refused
 from napari_volseg.inference.sliding import MonaiWindows
 
 Json = dict[str, Any]
@@ -29,8 +28,9 @@ Json = dict[str, Any]
 #: Transforms that change nothing here: volumes come loaded, with channels, as numbers.
 _WITHOUT_EFFECT = ("LoadImaged", "EnsureChannelFirstd", "EnsureTyped", "CastToTyped", "AddChanneld")
 
-#: References that point to each other end here.
+#: References that point to each other end here, and so do a few that stand for millions of values.
 _DEEPEST = 8
+_MOST_VALUES = 10_000
 
 
 def is_bundle(folder: Path) -> bool:
@@ -60,14 +60,14 @@ def read_bundle(folder: Path, *, trusted: bool = False) -> FileModel:
     try:
         plan = _plan(metadata, config)
         return FileModel(plan, make_card(folder, plan, _facts(metadata)), _network(folder, config), trusted=trusted)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as problem:
-        raise RefusedError(
+    except MISSTATED as problem:
+        raise plan_refused(
             f"the bundle {folder.name} lacks or misstates {problem}: see docs/models.md for what is read of bundles",
-            "model.bundle",
+            "bundle",
         ) from problem
 
 
-def plain(config: Mapping[str, Any], value: Any, depth: int = 0) -> Any:
+def plain(config: Mapping[str, Any], value: Any) -> Any:
     """Return a value of a configuration with its references followed.
 
     Raises
@@ -75,6 +75,16 @@ def plain(config: Mapping[str, Any], value: Any, depth: int = 0) -> Any:
     RefusedError
         For an expression, a macro and references without end.
     """
+    return _followed(config, value, 0, iter(range(_MOST_VALUES)))
+
+
+def _followed(config: Mapping[str, Any], value: Any, depth: int, budget: Iterator[int]) -> Any:
+    """Return a value, ``depth`` references away from where the reading began; ``budget`` is of values."""
+    if next(budget, None) is None:
+        raise plan_refused(
+            f"the bundle's configuration stands for more than {_MOST_VALUES} values: write out those that it needs",
+            "bundle",
+        )
     if isinstance(value, str):
         if value.startswith(("$", "%")) or depth > _DEEPEST:
             raise plan_refused(
@@ -82,10 +92,11 @@ def plain(config: Mapping[str, Any], value: Any, depth: int = 0) -> Any:
                 "evaluated: write the value itself into inference.json",
                 "code",
             )
-        return plain(config, _looked_up(config, value[1:]), depth + 1) if value.startswith("@") else value
+        is_reference = value.startswith("@")
+        return _followed(config, _looked_up(config, value[1:]), depth + 1, budget) if is_reference else value
     if isinstance(value, Mapping):
-        return {key: plain(config, part, depth) for key, part in value.items()}
-    return [plain(config, part, depth) for part in value] if isinstance(value, list) else value
+        return {key: _followed(config, part, depth, budget) for key, part in value.items()}
+    return [_followed(config, part, depth, budget) for part in value] if isinstance(value, list) else value
 
 
 def _looked_up(config: Mapping[str, Any], reference: str) -> Any:
@@ -114,8 +125,8 @@ def _plan(metadata: Mapping[str, Any], config: Mapping[str, Any]) -> Plan:
         raise plan_refused(f"the inferer {_target(inferer)} is not supported: use SlidingWindowInferer", "bundle")
     z, y, x = (float(step) for step in _only(steps, "Spacingd")["pixdim"])
     a, b, c = (int(size) for size in inferer["roi_size"])
-    if not (min(z, y, x) > 0 and min(a, b, c) > 0 and a * b * c <= 2**27):
-        raise ValueError(f"a spacing of {(z, y, x)} or windows of {(a, b, c)}")
+    if channels > MOST_CHANNELS:
+        raise ValueError(f"{channels} input channels")
     return Plan(
         transpose=(0, 1, 2),
         spacing=(z, y, x),

@@ -8,6 +8,7 @@ small stand-ins below, which know numbers and nothing else.
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def read_weights(path: Path) -> dict[str, Any]:
             content = content[key]
     if not isinstance(content, Mapping) or not all(hasattr(value, "shape") for value in content.values()):
         raise _not_a_checkpoint(path, "it holds no weights by name")
-    return dict(content)
+    return _whole(path, content)
 
 
 def _read_safetensors(path: Path) -> Checkpoint:
@@ -94,6 +95,7 @@ def _read_pickle(path: Path) -> Checkpoint:
 
 def _load_pickle(path: Path) -> Any:
     torch = import_torch()
+    _refuse_bomb(path)
     try:
         with torch.serialization.safe_globals(_number_globals()):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -104,12 +106,37 @@ def _load_pickle(path: Path) -> Any:
 def _from_nnunet(path: Path, content: Any) -> Checkpoint:
     try:
         return Checkpoint(
-            canonical_weights(content["network_weights"]),
+            canonical_weights(_whole(path, content["network_weights"])),
             str(content["init_args"]["configuration"]),
             tuple(int(axis) for axis in content.get("inference_allowed_mirroring_axes") or ()),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as problem:
         raise _not_a_checkpoint(path, f"nnU-Net's entry {problem} is missing or malformed") from problem
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Refuse an archive that unpacks to more than it is long: torch stores weights as they are."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            claimed = sum(entry.file_size for entry in archive.infolist())
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return  # no archive, which is for torch to say
+    if claimed > path.stat().st_size:
+        raise RefusedError(
+            f"{path.name} would unpack to {claimed / 1e6:,.0f} MB, more than it is long, as no checkpoint of torch "
+            "does, and was not loaded: use the file that the training saved",
+            "model.bomb",
+        )
+
+
+def _whole(path: Path, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return weights, all of whose values lie in the file: a few bytes can claim to be a tensor of any size."""
+    torch = import_torch()
+    for name, tensor in weights.items():
+        plain = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"
+        if not plain or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
+            raise _not_a_checkpoint(path, f"{str(name)[:80]} is not a tensor with all of its values")
+    return dict(weights)
 
 
 def _refusal(path: Path, problem: Exception) -> RefusedError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import prod
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,11 @@ from napari_volseg.core import (
     no_progress,
 )
 from napari_volseg.inference.devices import describe_device, import_torch, resolve_device
+from napari_volseg.inference.failures import memory_told, telling
+from napari_volseg.inference.memory import Placement, memory_need, place
 from napari_volseg.inference.model import Band, BandCallback, Prediction, RunReport, no_bands, require_3d
 from napari_volseg.inference.plans import Plan
-from napari_volseg.inference.preprocessing import PreparedImage, prepare
+from napari_volseg.inference.preprocessing import PreparedImage, part_to_prepare, prepare, resampled_shape
 from napari_volseg.inference.runs import Stopwatch, peak_memory_bytes
 from napari_volseg.inference.sliding import Network, WindowGrid, stream_logits
 from napari_volseg.inference.stitching import LabelStitcher
@@ -91,32 +94,51 @@ def run_network(
     run
         Device, back end and callbacks.
     """
+    with memory_told(run.device):
+        _require_channels(volumes, card)
+        way = straightening(volumes[0].geometry)
+        if way is not None:
+            # bands lie on the straightened grid, which is not the one that is looked at
+            inner = partial(_label, plan, card, source, run=replace(run, bands=no_bands))
+            return predict_upright(inner, volumes, way, run.progress, run.cancel)
+        return _label(plan, card, source, volumes, run)
+
+
+def _label(plan: Plan, card: ModelCard, source: NetworkSource, volumes: Sequence[Volume], run: Run) -> Prediction:
+    """Label a volume of orthogonal axes; arguments as of `run_network`."""
     watch = Stopwatch()
-    _require_channels(volumes, card)
-    way = straightening(volumes[0].geometry)
-    if way is not None:
-        # bands lie on the straightened grid, which is not the one that is looked at
-        inner = partial(run_network, plan, card, source, run=replace(run, bands=no_bands))
-        return predict_upright(inner, volumes, way, run.progress, run.cancel)
     with watch.phase("before"):
         device = resolve_device(run.device)
         run.progress(Progress(0, 0, "preparing the image"))
-        network = source(device, run.backend)
+        network = telling(source, f"opening {card.title}")(device, run.backend)
         to_model = reorientation_for(volumes[0], card)
-        prepared = prepare_volumes(volumes, to_model, plan, run.cancel)
-    grid = WindowGrid(prepared.shape, plan.patch_size, plan.windows)
-    labels = np.zeros(volumes[0].geometry.shape, np.uint8 if max(plan.outputs.values) < 256 else np.uint16)
+        channels, spacing = seen_by_network(volumes, to_model, plan)
+        box = part_to_prepare(channels, plan)
+        grid = _grid(box, spacing, plan)
+        label_type = np.uint8 if max(plan.outputs.values) < 256 else np.uint16
+        need = memory_need(grid, box.shape, len(channels), len(plan.outputs.names))
+        need = replace(need, labels=prod(volumes[0].geometry.shape) * np.dtype(label_type).itemsize)
+        placed = place(need, device)
+        prepared = prepare(channels, spacing, plan, run.cancel, box)
+    labels = np.zeros(volumes[0].geometry.shape, label_type)
 
     def as_seen(array: NDArray[Any]) -> NDArray[Any]:
         """Return a view of an array on the volume's grid in the axes of the bands, cut to the prepared box."""
         seen = apply_reorientation(array, to_model).transpose(plan.transpose)[prepared.box.slices]
         return np.moveaxis(seen, grid.axis, 0)
 
-    _fill(as_seen(labels), network, prepared, grid, plan, device, watch, run, _bands(labels, as_seen, run.bands))
+    bands = _bands(labels, as_seen, run.bands)
+    _fill(as_seen(labels), network, prepared, grid, plan, (device, placed), watch, run, bands)
     report = RunReport(
         card.id, describe_device(run.device), network.backend, grid.windows, watch.seconds(), peak_memory_bytes()
     )
     return Prediction(labels, card.segments, report)
+
+
+def _grid(box: Box, spacing: Sequence[float], plan: Plan) -> WindowGrid:
+    """Return the windows over a part of an image, box and spacing (mm) in the network's axes."""
+    shape = resampled_shape(box.shape, spacing, plan.spacing_for(spacing))
+    return WindowGrid(shape, plan.patch_size, plan.windows)
 
 
 def reorientation_for(volume: Volume, card: ModelCard) -> Reorientation:
@@ -133,9 +155,16 @@ def prepare_volumes(
     volumes: Sequence[Volume], to_model: Reorientation, plan: Plan, cancel: CancelToken
 ) -> PreparedImage:
     """Return the network's image of volumes on one grid."""
+    return prepare(*seen_by_network(volumes, to_model, plan), plan, cancel)
+
+
+def seen_by_network(
+    volumes: Sequence[Volume], to_model: Reorientation, plan: Plan
+) -> tuple[list[NDArray[Any]], list[float]]:
+    """Return views of volumes on one grid in the network's axes, and the spacing in them, mm."""
     spacing = reorient_geometry(volumes[0].geometry, to_model).spacing
     channels = [apply_reorientation(volume.voxels, to_model).transpose(plan.transpose) for volume in volumes]
-    return prepare(channels, [spacing[axis] for axis in plan.transpose], plan, cancel)
+    return channels, [spacing[axis] for axis in plan.transpose]
 
 
 def _require_channels(volumes: Sequence[Volume], card: ModelCard) -> None:
@@ -160,7 +189,7 @@ def _fill(
     prepared: PreparedImage,
     grid: WindowGrid,
     plan: Plan,
-    device: torch.device,
+    where: tuple[torch.device, Placement],
     watch: Stopwatch,
     run: Run,
     finished: Callable[[int, int], None],
@@ -172,18 +201,16 @@ def _fill(
     a, b, c = (grid.shape[axis] for axis in order)
     stitcher = LabelStitcher((a, b, c), target, plan.outputs, apart)
     before_window = window_counter(grid.windows, run.progress, run.cancel)
-    try:
-        with torch.inference_mode():
-            image = torch.from_numpy(prepared.voxels).to(device)
-            logits = stream_logits(network.forward, image, grid, len(plan.outputs.names), before_window)
-            for first, planes in watch.timed("network", logits):
-                with watch.phase("after"):
-                    finished(*stitcher.add(first, planes))
-    except torch.OutOfMemoryError as problem:
-        raise RefusedError(
-            f"the memory of {device} does not suffice for windows of {grid.patch} voxels: choose the device cpu",
-            "device.memory",
-        ) from problem
+    device, placed = where
+    forward = telling(lambda window: network.forward(window.to(device)), "the network")
+    with torch.inference_mode():
+        image = torch.from_numpy(prepared.voxels).to(device if placed.image else "cpu")
+        band_device = device if placed.band else torch.device("cpu")
+        logits = stream_logits(forward, image, grid, len(plan.outputs.names), before_window, band_device)
+        for first, planes in watch.timed("network", logits):
+            run.cancel.check()  # no band is told after that
+            with watch.phase("after"):
+                finished(*stitcher.add(first, planes))
 
 
 def _bands(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_volseg.core import CancelToken, ModelCard, ProgressCallback, RefusedError, Volume, no_progress
+from napari_volseg.core import CancelToken, ModelCard, ProgressCallback, Volume, no_progress
 from napari_volseg.inference.engine import LoadedNetwork, Run, run_network
 from napari_volseg.inference.folders import read_json
 from napari_volseg.inference.model import BandCallback, Prediction, no_bands
@@ -17,6 +17,7 @@ from napari_volseg.inference.network_files import NetworkFile, network_file, ope
 from napari_volseg.inference.nnunet import make_card
 from napari_volseg.inference.outputs import Exclusive, OutputRule, Regions
 from napari_volseg.inference.plans import NORMALIZATIONS, Normalization, Plan, Resampling
+from napari_volseg.inference.refusals import MISSTATED, plan_refused
 from napari_volseg.inference.sliding import MonaiWindows, Windows
 
 if TYPE_CHECKING:
@@ -110,9 +111,9 @@ def read_card_folder(folder: Path, *, trusted: bool = False) -> FileModel:
         file = network_file(network["kind"], _inside(folder, network["file"]), network.get("arguments", {}))
         plan = _plan(facts)
         return FileModel(plan, make_card(folder, plan, facts), file, trusted=trusted)
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise RefusedError(
-            f"{folder / CARD} lacks or misstates {problem}: see docs/models.md for what a card holds", "model.card"
+    except MISSTATED as problem:
+        raise plan_refused(
+            f"{folder / CARD} lacks or misstates {problem}: see docs/models.md for what a card holds", "card"
         ) from problem
 
 
@@ -120,7 +121,9 @@ def _inside(folder: Path, name: str) -> Path:
     """Return a file of the folder; names that lead out of it are refused."""
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
-        raise RefusedError(f"the card names {name!r}, which lies outside of {folder}", "model.path")
+        raise plan_refused(
+            f"the card names {name!r}, which lies outside of {folder}: copy the file itself into the folder", "path"
+        )
     return path
 
 
@@ -129,8 +132,6 @@ def _plan(facts: Mapping[str, Any]) -> Plan:
     windows = facts.get("windows")
     z, y, x = (float(step) for step in facts["spacing"])
     a, b, c = (int(size) for size in facts["patch_size"])
-    if not (min(z, y, x) > 0 and min(a, b, c) > 0 and a * b * c <= 2**27):
-        raise ValueError(f"a spacing of {facts['spacing']} or a patch of {facts['patch_size']}")
     return Plan(
         transpose=(0, 1, 2),
         spacing=(z, y, x),

@@ -21,6 +21,9 @@ from typing import Any
 from napari_volseg.core import RefusedError
 from napari_volseg.inference.networks import canonical_weights
 
+#: Plans and cards are thousands of times smaller; a file of this size is no description.
+_LARGEST_JSON = 2**24
+
 WEIGHTS_NAMES = ("checkpoint_final.safetensors", "checkpoint_final.pth", "checkpoint_best.pth")
 
 
@@ -119,8 +122,14 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     RefusedError
-        Where it is missing, not JSON, or not an object.
+        Where it is missing, not JSON, not an object, or too long to describe a model.
     """
+    if not path.is_file() or path.stat().st_size > _LARGEST_JSON:  # a device or a pipe would never end
+        raise RefusedError(
+            f"{path} is missing, or is no file of at most {_LARGEST_JSON >> 20} MB: copy it again from where "
+            "the model was trained",
+            "model.json",
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
+import psutil
+
+from napari_volseg.core import RefusedError
+from napari_volseg.inference.devices import import_torch
 from napari_volseg.inference.sliding import WindowGrid
+
+if TYPE_CHECKING:
+    import torch
 
 _FLOAT = 4
 
@@ -67,3 +75,67 @@ def memory_need(
         window=_FLOAT * (channels + outputs) * prod(grid.patch),
         labels=label_bytes * prod(source_shape),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What of a run lies on the device; the rest lies in the memory of the computer.
+
+    Parameters
+    ----------
+    image
+        The prepared image.
+    band
+        The logits of the open band, with all that follows from them.
+    """
+
+    image: bool
+    band: bool
+
+
+def place(need: MemoryNeed, device: torch.device) -> Placement:
+    """Decide where the parts of a run go, by arithmetic and before its first window.
+
+    Errors as in `placement`.
+    """
+    host = free_bytes("cpu")
+    return placement(need, host, None if device.type == "cpu" else free_bytes(str(device)))
+
+
+def placement(need: MemoryNeed, host: int, device: int | None = None) -> Placement:
+    """Return where the parts of a run go.
+
+    Parameters
+    ----------
+    need
+        Of the run.
+    host, device
+        Free bytes of the computer and of the device; None where the computer itself is the device.
+
+    Raises
+    ------
+    RefusedError
+        Where not even the computer's memory suffices.
+    """
+    whole = device is None or need.window + need.image + need.band <= device
+    placed = Placement(whole or need.window + need.image <= (device or 0), whole)
+    band = 0 if placed.band and device is not None else need.band + need.window
+    needed = need.image + need.labels + max(need.planes, band)
+    if needed > host:
+        raise RefusedError(
+            f"this run needs {needed / 1e9:.2f} GB of memory and {host / 1e9:.2f} GB are free: close other programs, "
+            "crop the volume, or use a model of larger spacing",
+            "memory.need",
+        )
+    return placed
+
+
+def free_bytes(device: str) -> int:
+    """Return how many bytes are free for a run on ``"cpu"``, ``"mps"`` or a CUDA device."""
+    torch = import_torch()
+    if device.startswith("cuda"):
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0] + kept)
+    if device.startswith("mps"):
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return int(psutil.virtual_memory().available)

@@ -7,6 +7,7 @@ trusted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ MONAI_NETWORKS = ("UNet", "DynUNet", "SegResNet", "UNETR", "SwinUNETR")
 
 #: Larger figures in a network's arguments are damage or an attack on the memory.
 _LARGEST_ARGUMENT = 2**14
+_LONGEST_LIST = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def open_network_file(
     match file:
         case Onnx(path):
             require_backend("onnx", device)
-            return open_onnx(str(path)), "ONNX Runtime"
+            return _open_graph(path), "ONNX Runtime"
         case TorchScript(path):
             return open_module(_trusted_program(path, trusted), window, device, _without_compilers(backend))
         case MonaiNetwork():
@@ -127,6 +129,17 @@ def require_checksum(path: Path, expected: str) -> None:
         )
 
 
+def _open_graph(path: Path) -> Network:
+    """Return an ONNX model's forward pass; ONNX Runtime reads no weights from outside of the file's folder."""
+    try:
+        return open_onnx(str(path))
+    except Exception as problem:  # ONNX Runtime has a tree of errors of its own
+        first = " ".join(str(problem).split())[:200]
+        raise plan_refused(
+            f"{path} can't be read as ONNX ({first}): copy the file again, with all weights inside", "checkpoint"
+        ) from problem
+
+
 def build_monai(file: MonaiNetwork) -> torch.nn.Module:
     """Return a network of MONAI with its weights, ready to predict."""
     from monai.networks import nets
@@ -134,14 +147,16 @@ def build_monai(file: MonaiNetwork) -> torch.nn.Module:
     torch = import_torch()
     weights = read_weights(file.path)
     try:
-        network = getattr(nets, file.name)(**file.arguments)
-        network.load_state_dict(weights)
+        # Nothing is allocated on the meta device: the card's figures cost no memory before the weights fit them.
+        with torch.device("meta"), _frugal_construction(len(weights)):
+            network = getattr(nets, file.name)(**file.arguments)
+        network.load_state_dict(weights, assign=True)
     except ImportError as problem:
         raise UsageError(
             f"the network {file.name} needs a package that is not installed ({str(problem).splitlines()[0]}): "
             'run pip install "napari-volseg[inference]"'
         ) from problem
-    except (TypeError, ValueError, KeyError, RuntimeError, AttributeError, torch.OutOfMemoryError) as problem:
+    except Exception as problem:  # with wrong figures a constructor can raise anything at all
         first = " ".join(str(problem).split())[:200]
         raise plan_refused(
             f"the weights in {file.path} do not fit the network {file.name} that its card describes ({first}): "
@@ -149,6 +164,27 @@ def build_monai(file: MonaiNetwork) -> torch.nn.Module:
             "weights",
         ) from problem
     return network.float().eval()
+
+
+def _frugal_construction(tensors: int) -> AbstractContextManager[Any]:
+    """Return a context that ends the construction of a network of far more than some number of tensors.
+
+    In it, too, ``linspace`` makes numbers on the CPU: SwinUNETR reads its drop rates from one.
+    """
+    torch = import_torch()
+    from torch.overrides import TorchFunctionMode
+
+    class Frugal(TorchFunctionMode):
+        left = 40 * tensors + 1000
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.left -= 1
+            if self.left < 0:
+                raise ValueError(f"it would have far more than {tensors} tensors")
+            on_cpu = {"device": "cpu"} if func is torch.linspace else {}
+            return func(*args, **{**on_cpu, **(kwargs or {})})
+
+    return Frugal()
 
 
 def _trusted_program(path: Path, trusted: bool) -> torch.nn.Module:
@@ -174,6 +210,8 @@ def _without_compilers(backend: str) -> str:
 
 def _require_plain(arguments: Any) -> None:
     """Refuse arguments other than words, truth values, and numbers of a size that networks have."""
+    if isinstance(arguments, Mapping | list | tuple) and len(arguments) > _LONGEST_LIST:
+        raise plan_refused(f"a network with {len(arguments)} arguments in a row is none that was trained", "network")
     if isinstance(arguments, Mapping):
         for value in arguments.values():
             _require_plain(value)

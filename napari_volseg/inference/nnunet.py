@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -29,10 +30,15 @@ from napari_volseg.inference.folders import find_weights, read_json, sha256_of
 from napari_volseg.inference.model import BandCallback, Prediction, no_bands
 from napari_volseg.inference.networks import build_unet
 from napari_volseg.inference.plans import NORMALIZATIONS, Plan, parse_plan
+from napari_volseg.inference.refusals import MISSTATED, plan_refused
 from napari_volseg.inference.sliding import Network
 
 if TYPE_CHECKING:
     import torch
+
+
+#: All sets of axes along which a network of three axes, and one of two, may mirror.
+_MIRRORINGS = [[list(axes) for n in range(of + 1) for axes in combinations(range(of), n)] for of in (3, 2)]
 
 
 class NnunetModel:
@@ -71,10 +77,10 @@ class NnunetModel:
         self.plan = parse_plan(plans, dataset, configuration)
         try:
             self._card = make_card(self.folder, self.plan, self._facts)
-        except (KeyError, TypeError, ValueError, AttributeError) as problem:
-            raise RefusedError(
+        except MISSTATED as problem:
+            raise plan_refused(
                 f"{card_path} is not a card of a model ({problem}): copy it again from where the model was trained",
-                "model.card",
+                "card",
             ) from problem
 
     @property
@@ -145,7 +151,12 @@ class NnunetModel:
         """Axes of the network's grid, of which 2D networks have not the first."""
         flat = self.plan.spacing[0] is None
         axes = self._facts.get("mirroring_axes", self._checkpoints[0].mirroring_axes)
-        return tuple(int(axis) + flat for axis in axes)
+        if not isinstance(axes, list | tuple) or sorted(axes, key=str) not in _MIRRORINGS[flat]:
+            raise plan_refused(
+                f"mirroring along the axes {axes} is not possible: use the card and the checkpoint of the training",
+                "mirroring",
+            )
+        return tuple(axis + flat for axis in axes)
 
 
 def make_card(folder: Path, plan: Plan, facts: Mapping[str, Any]) -> ModelCard:

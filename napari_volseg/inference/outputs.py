@@ -24,6 +24,12 @@ class Exclusive:
 
     names: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        if not 1 < len(self.names) <= _MOST_LABELS:
+            raise ValueError(
+                f"{len(self.names)} labels where a background and 1 to {_MOST_LABELS} others are possible"
+            )
+
     @property
     def values(self) -> tuple[int, ...]:
         """Label value by channel."""
@@ -49,6 +55,10 @@ class Regions:
 
     names: tuple[str, ...]
     values: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values or not all(0 < value <= _MOST_LABELS for value in self.values):
+            raise ValueError(f"regions with the values {self.values}: they are possible from 1 to {_MOST_LABELS}")
 
     @property
     def segments(self) -> dict[int, str]:

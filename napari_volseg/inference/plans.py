@@ -14,7 +14,7 @@ from typing import Any
 
 from napari_volseg.inference.architectures import Architecture, Triple, parse_architecture
 from napari_volseg.inference.outputs import OutputRule, parse_outputs
-from napari_volseg.inference.refusals import plan_refused
+from napari_volseg.inference.refusals import MISSTATED, plan_refused
 from napari_volseg.inference.sliding import MonaiWindows, Windows
 
 #: Spacing (z, y, x) in mm; None along an axis that keeps the spacing of the image.
@@ -22,7 +22,10 @@ Spacing = tuple[float | None, float, float]
 
 #: Larger figures are no plan of nnU-Net but damage, and would only exhaust the memory.
 _MOST_PATCH_VOXELS = 2**27
-_MOST_CHANNELS = 64
+MOST_CHANNELS = 64
+_SPACINGS = 1e-3, 1e3  # mm
+_MOST_ORDER = 5
+_MOST_PARENTS = 16
 
 #: Normalization schemes that are understood, and how a person would say them.
 NORMALIZATIONS: dict[str, str] = {
@@ -33,6 +36,10 @@ NORMALIZATIONS: dict[str, str] = {
     "NoNormalization": "none",
 }
 
+
+#: Letters of the patient's axes, both of one axis beside each other, and all the places in it of three axis codes.
+_PATIENT_AXES = "LRPASI"
+_ORIENTATIONS = [[x, y, z] for x in (0, 1) for y in (2, 3) for z in (4, 5)]
 
 #: Readers of nnU-Net that reorient what they read, and the axis codes (z, y, x) to which they do.
 READER_ORIENTATIONS = {"NibabelIOWithReorient": "SAR", "SimpleITKIOWithReorient": "SAR"}
@@ -59,6 +66,10 @@ class Normalization:
     high: float = 0.0
     inside_only: bool = False
 
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.mean) and 0 < self.std < math.inf and self.low <= self.high):
+            raise ValueError(f"intensities of mean {self.mean}, deviation {self.std}, from {self.low} to {self.high}")
+
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
@@ -80,6 +91,12 @@ class Resampling:
     order_z: int = 0
     separate_z: bool | None = None
     threshold: float = 3.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.order <= _MOST_ORDER and 0 <= self.order_z <= _MOST_ORDER and self.threshold > 0):
+            raise ValueError(
+                f"splines of order {self.order} and {self.order_z}, where 0 to {_MOST_ORDER} are possible"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +138,17 @@ class Plan:
     windows: Windows | MonaiWindows = field(default_factory=Windows)
     crop: bool = True
     orientation: str = ""
+
+    def __post_init__(self) -> None:
+        low, high = _SPACINGS
+        if not all(step is None or low <= step <= high for step in self.spacing):
+            raise ValueError(f"a spacing of {self.spacing} mm")
+        if min(self.patch_size) < 1 or math.prod(self.patch_size) > _MOST_PATCH_VOXELS:
+            raise ValueError(f"a patch of {self.patch_size} voxels")
+        if not 1 <= len(self.channels) == len(self.normalizations) <= MOST_CHANNELS:
+            raise ValueError(f"{len(self.channels)} input channels")
+        if self.orientation and sorted(map(_PATIENT_AXES.find, self.orientation)) not in _ORIENTATIONS:
+            raise ValueError(f"an orientation of {self.orientation!r}")
 
     @property
     def image_spacing(self) -> tuple[float, float, float] | None:
@@ -185,7 +213,7 @@ def parse_plan(plans: Mapping[str, Any], dataset: Mapping[str, Any], configurati
             architecture=architecture,
             orientation=READER_ORIENTATIONS.get(plans.get("image_reader_writer", ""), ""),
         )
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
+    except MISSTATED as problem:
         raise plan_refused(
             f"the plans of configuration {configuration!r} lack or misstate {problem}: "
             "use the plans.json and dataset.json that nnU-Net v2 wrote beside the checkpoint",
@@ -195,7 +223,7 @@ def parse_plan(plans: Mapping[str, Any], dataset: Mapping[str, Any], configurati
 
 def _resolve(configurations: Mapping[str, Any], name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return a configuration with everything it inherits."""
-    if name not in configurations or name in seen:
+    if name not in configurations or name in seen or len(seen) > _MOST_PARENTS:
         raise plan_refused(
             f"the plans hold no usable configuration {name!r} but {sorted(configurations)}: "
             "use the plans.json that belongs to the checkpoint",
@@ -222,7 +250,7 @@ def _refuse_unsupported(chosen: Mapping[str, Any], name: str) -> None:
 
 def _channels(dataset: Mapping[str, Any]) -> tuple[str, ...]:
     names = dataset.get("channel_names") or dataset["modality"]
-    if not 1 <= len(names) <= _MOST_CHANNELS:
+    if not 1 <= len(names) <= MOST_CHANNELS:
         raise ValueError(f"{len(names)} input channels")
     return tuple(str(names[key]) for key in sorted(names, key=int))
 

@@ -48,7 +48,11 @@ class PreparedImage:
 
 
 def prepare(
-    channels: Sequence[NDArray[Any]], spacing: Sequence[float], plan: Plan, cancel: CancelToken | None = None
+    channels: Sequence[NDArray[Any]],
+    spacing: Sequence[float],
+    plan: Plan,
+    cancel: CancelToken | None = None,
+    box: Box | None = None,
 ) -> PreparedImage:
     """Crop, normalize and resample an image for a plan's network.
 
@@ -62,15 +66,15 @@ def prepare(
         Target spacing, normalizations and interpolation orders.
     cancel
         Looked at before every plane.
+    box
+        What to prepare of the image, where it is known already; see `part_to_prepare`.
 
     Raises
     ------
     RefusedError
         Where the image holds values that are not finite.
     """
-    for image in channels:
-        refuse_non_finite(image)
-    box = _box_of_content(channels) if plan.crop else Box.whole(channels[0].shape)
+    box = box or part_to_prepare(channels, plan)
     target = plan.spacing_for(spacing)
     shape = resampled_shape(box.shape, spacing, target)
     apart = separate_axis(plan.image_resampling, spacing, target)
@@ -80,6 +84,19 @@ def prepare(
         scaling = Scaling.fit(image[box.slices], rule, inside)
         _resample(image[box.slices], scaling, apart, plan.image_resampling, resampled, cancel or CancelToken())
     return PreparedImage(voxels, box, separate_axis(plan.output_resampling, target, spacing))
+
+
+def part_to_prepare(channels: Sequence[NDArray[Any]], plan: Plan) -> Box:
+    """Return the part of channels (z, y, x) that a plan's network sees.
+
+    Raises
+    ------
+    RefusedError
+        Where the image holds values that are not finite.
+    """
+    for image in channels:
+        refuse_non_finite(image)
+    return _box_of_content(channels) if plan.crop else Box.whole(channels[0].shape)
 
 
 def _box_of_content(channels: Sequence[NDArray[Any]]) -> Box:

@@ -19,10 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_volseg.inference.refusals import plan_refused
+
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 Network = Callable[["Tensor"], "Tensor"]
+
+#: Of neighbouring windows; more of it is millions of windows.
+_MOST_OVERLAP = 0.9
 
 
 def window_starts(size: int, patch: int, step: float = 0.5) -> tuple[int, ...]:
@@ -83,6 +89,10 @@ class MonaiWindows:
 
     overlap: float = 0.25
     gaussian: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap <= _MOST_OVERLAP:
+            raise ValueError(f"an overlap of {self.overlap}, where 0 to {_MOST_OVERLAP} are possible")
 
     @property
     def separable(self) -> bool:
@@ -176,7 +186,12 @@ def normalized_profiles(profile: NDArray[np.float64], starts: Sequence[int], siz
 
 
 def stream_logits(
-    network: Network, image: Tensor, grid: WindowGrid, channels: int, before_window: Callable[[], None]
+    network: Network,
+    image: Tensor,
+    grid: WindowGrid,
+    channels: int,
+    before_window: Callable[[], None],
+    band_device: torch.device | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
     """Run a network over an image and yield blended logits as soon as they are final.
 
@@ -185,13 +200,15 @@ def stream_logits(
     network
         Maps (1, c, z, y, x) of a window's size to (1, channels, z, y, x).
     image
-        (c, z, y, x) float32 of ``grid.shape``, on the device on which to compute.
+        (c, z, y, x) float32 of ``grid.shape``, on a device that the network takes windows from.
     grid
         The windows.
     channels
         Output channels.
     before_window
         Called before every window; may raise to stop.
+    band_device
+        Where the open band lies; that of the image where absent.
 
     Yields
     ------
@@ -199,18 +216,36 @@ def stream_logits(
         Index of a first plane along ``grid.axis``, and logits (channels, planes, …) of it and those that follow,
         without padding, that axis moved to the front of the other two. The tensor is overwritten when the next one
         is asked for.
+
+    Raises
+    ------
+    RefusedError
+        Where the network answers in another shape.
     """
     padded = _padded(image, grid)
-    blending = _Blending(image, grid, channels)
+    blending = _Blending(channels, grid, band_device or image.device)
     tops, depth = grid.starts[grid.axis], grid.patch[grid.axis]
     for row, top in enumerate(tops):
         for place in _row_of_windows(grid, row):
             before_window()
             where = [_span(starts[i], n) for starts, i, n in zip(grid.starts, place, grid.patch, strict=True)]
-            blending.add(network(padded[(slice(None), *where)][None])[0], place, where)
+            blending.add(_logits(network, padded[(slice(None), *where)][None], channels), place, where)
         end = tops[row + 1] if row + 1 < len(tops) else top + depth
         yield from _without_padding(blending.finished(end - top), top, grid)
         blending.advance(end - top)
+
+
+def _logits(network: Network, window: Tensor, channels: int) -> Tensor:
+    """Return the logits (channels, z, y, x) of a window (1, c, z, y, x)."""
+    found = network(window)
+    shape, expected = tuple(getattr(found, "shape", ())), (1, channels, *window.shape[2:])
+    if shape != expected:  # it would be spread over the band without a word
+        raise plan_refused(
+            f"the network answers in the shape {shape} where its labels need {expected}: "
+            "use the card and the file of one model",
+            "output",
+        )
+    return found[0]
 
 
 class _Blending:
@@ -220,24 +255,24 @@ class _Blending:
     otherwise the weights are added up beside it.
     """
 
-    def __init__(self, image: Tensor, grid: WindowGrid, channels: int) -> None:
-        from torch import from_numpy
+    def __init__(self, channels: int, grid: WindowGrid, device: torch.device) -> None:
+        from torch import from_numpy, zeros
 
         self._axis = grid.axis
         depth, across = grid.patch[grid.axis], [n for axis, n in enumerate(grid.padded_shape) if axis != grid.axis]
-        self._slab = image.new_zeros((channels, depth, *across))
+        self._slab = zeros((channels, depth, *across), device=device)
         self._sums: Tensor | None = None
         if isinstance(grid.rule, MonaiWindows) and not grid.rule.separable:
-            self._sums = image.new_zeros((1, depth, *across))
-            self._whole = from_numpy(grid.rule.weights(grid.patch)).to(image.device).movedim(grid.axis, 0)
+            self._sums = zeros((1, depth, *across), device=device)
+            self._whole = from_numpy(grid.rule.weights(grid.patch)).to(device).movedim(grid.axis, 0)
         else:
-            self._profiles = [from_numpy(profile).to(image.device) for profile in grid.profiles]
+            self._profiles = [from_numpy(profile).to(device) for profile in grid.profiles]
 
     def add(self, logits: Tensor, place: Sequence[int], where: Sequence[slice]) -> None:
         """Add a window's logits (channels, z, y, x), given its number and its place along each axis."""
         here = (slice(None), slice(None), *(span for axis, span in enumerate(where) if axis != self._axis))
         weight = _weight(self._profiles, place, self._axis) if self._sums is None else self._whole
-        self._slab[here].addcmul_(logits.movedim(self._axis + 1, 1).float(), weight)
+        self._slab[here].addcmul_(logits.movedim(self._axis + 1, 1).to(self._slab), weight)
         if self._sums is not None:
             self._sums[here] += weight
 

@@ -237,7 +237,10 @@ def test_a_card_that_is_none_is_refused(trained_folder: Path, segments: Any) -> 
 
 
 def test_a_network_larger_than_its_checkpoint_takes_no_memory(trained_folder: Path, plans: dict[str, Any]) -> None:
-    plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]["kernel_sizes"] = [[9999] * 3] * 2
+    plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"] |= {
+        "kernel_sizes": [[63] * 3] * 2,
+        "features_per_stage": [2**14] * 2,
+    }
     (trained_folder / "plans.json").write_text(json.dumps(plans))
     with pytest.raises(RefusedError, match="do not fit"):
         NnunetModel(trained_folder).predict(Volume(np.zeros((4, 8, 8)), Geometry.from_spacing((4, 8, 8))))

@@ -62,6 +62,41 @@ def run(segments: int, options: argparse.Namespace, work: Path) -> dict[str, Any
     return {"segments": segments, "medians": medians, "agreement": agreement(work, segments, options.engines)}
 
 
+def scaling(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
+    """Return medians of our engine and of the forward pass alone, at few and many segments, interleaved."""
+    options.engines = ["ours", "forward"]
+    results = [run(segments, options, work) for segments in options.segments]
+    few, many = results[0]["medians"], results[-1]["medians"]
+    for key in ("cpu", "wall"):
+        beside = [m["ours"][key] - m["forward"][key] for m in (few, many)]
+        ratio = (few["forward"][key] + beside[1]) / few["ours"][key]
+        print(f"{key}: beside the network {beside[0]:.2f} and {beside[1]:.2f} s, as the same network {ratio:.2f}")
+    return results
+
+
+def slices(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
+    """Return the peak memory of our engine in ever longer volumes, and what is left without image and labels."""
+    segments, (depth, *plane) = options.segments[-1], options.shape
+    folder, found = write_folder(work / "long", segments, options.features), []
+    for shape in ((depth * n, *plane) for n in (1, 2, 4)):
+        np.save(work / "long.npy", make_image(shape))
+        figures = measure("ours", folder, work / "long.npy", work / "labels.npy", options.threads)
+        need = memory_need(grid_over(shape), shape, 1, segments)
+        rest = figures["peak"] - need.image - need.labels
+        found.append({"slices": shape[0], "segments": segments, "rest": rest, "formula": need.peak, **figures})
+        print(
+            f"{shape[0]} slices: {figures['peak'] / 1e6:.0f} MB, {rest / 1e6:.0f} without image and labels",
+            flush=True,
+        )
+    return found
+
+
+def grid_over(shape: tuple[int, ...]) -> WindowGrid:
+    """Return the windows over an image of a shape (z, y, x)."""
+    z, y, x = (round(n * old / new) for n, old, new in zip(shape, STEPS, SPACING, strict=True))
+    return WindowGrid((z, y, x), PATCH)
+
+
 def agreement(work: Path, segments: int, engines: list[str]) -> dict[str, dict[str, float]]:
     """Return, per pair of label arrays that should agree, mean and worst Dice and the share of equal voxels."""
     pairs = (("ours", "nnunetv2"), ("ours, OpenVINO", "nnunetv2"), ("windows, ours", "windows, MONAI"))
@@ -80,8 +115,7 @@ def agreement(work: Path, segments: int, engines: list[str]) -> dict[str, dict[s
 def summary(result: dict[str, Any], shape: tuple[int, int, int]) -> str:
     """Return the figures that the documentation quotes."""
     m: Figures = result["medians"]
-    network_shape = tuple(round(n * old / new) for n, old, new in zip(shape, STEPS, SPACING, strict=True))
-    need = memory_need(WindowGrid(network_shape, PATCH), shape, 1, result["segments"])
+    need = memory_need(grid_over(shape), shape, 1, result["segments"])
     lines = [f"{result['segments']} segments; formula {need.peak / 1e6:.0f} MB"]
     for what, top, bottom in (
         ("end to end, nnunetv2 / ours", "nnunetv2", "ours"),
@@ -107,10 +141,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--engines", nargs="+", default=list(ENGINES))
+    parser.add_argument("--scaling", action="store_true", help="from the first to the last number of segments")
+    parser.add_argument("--slices", action="store_true", help="memory in volumes of 1, 2 and 4 times the slices")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     results = []
     with tempfile.TemporaryDirectory() as work:
+        if options.scaling or options.slices:
+            results = (scaling if options.scaling else slices)(options, Path(work))
+            options.segments = []
         for segments in options.segments:
             results.append(run(segments, options, Path(work)))
             print(summary(results[-1], tuple(options.shape)), flush=True)

@@ -20,6 +20,8 @@ from napari_volseg.core import (
     Volume,
     no_progress,
 )
+from napari_volseg.inference.engine import Run
+from napari_volseg.inference.failures import memory_told
 from napari_volseg.inference.model import (
     BandCallback,
     Prediction,
@@ -103,16 +105,23 @@ class TotalSegmentatorModel:
     ) -> Prediction:
         """Label a volume; see `SegmentationModel.predict`. Bands are told where one network sees the whole image."""
         require_3d(volume)
-        cancel, watch, reports = cancel or CancelToken(), Stopwatch(), []
+        run = Run(device, backend, progress, cancel or CancelToken(), bands)
+        with memory_told(device):
+            return self._label(volume, run)
+
+    def _label(self, volume: Volume, run: Run) -> Prediction:
+        watch, reports = Stopwatch(), []
         labels, whole = np.zeros(volume.geometry.shape, np.uint8), Box.whole(volume.geometry.shape)
-        box = self._box(volume, device, backend, progress, cancel)
+        box = self._box(volume, run)
         seen = _cut(volume, box) if box.size and box != whole else volume
-        tells = bands if len(self._models) == 1 and box == whole else no_bands
+        tells = run.bands if len(self._models) == 1 and box == whole else no_bands
         for number, (part, model) in enumerate(self._models.items() if box.size else ()):
-            told = _of_several(progress, number, len(self._models))
-            run = model.predict(seen, device=device, backend=backend, progress=told, cancel=cancel, bands=tells)
-            reports.append(run.report)
-            self._paint(labels[box.slices], run.labels, part)
+            told = _of_several(run.progress, number, len(self._models))
+            found = model.predict(
+                seen, device=run.device, backend=run.backend, progress=told, cancel=run.cancel, bands=tells
+            )
+            reports.append(found.report)
+            self._paint(labels[box.slices], found.labels, part)
         return Prediction(labels, self.card.segments, _joined(self.card.id, reports, watch))
 
     @property
@@ -128,7 +137,7 @@ class TotalSegmentatorModel:
         values = lookup[found]
         np.copyto(target, values, where=values > 0)
 
-    def _box(self, volume: Volume, device: str, backend: str, progress: ProgressCallback, cancel: CancelToken) -> Box:
+    def _box(self, volume: Volume, run: Run) -> Box:
         """Return the part of the volume (z, y, x) that networks are to see, empty where what they look for is not."""
         whole, task = Box.whole(volume.geometry.shape), self.task
         names, margin, coarse = task.crop, task.margin_mm, task.coarse
@@ -136,9 +145,10 @@ class TotalSegmentatorModel:
             names, margin, coarse = tuple(self._wanted), SUBSET_MARGIN_MM, f"{task.name}-fastest"
         if not names or not _is_there(coarse, self._weights):
             return whole
-        progress(Progress(0, 0, "looking where to segment"))
+        run.progress(Progress(0, 0, "looking where to segment"))
         finder = TotalSegmentatorModel(coarse, names, self._weights)
-        found = Box.of_mask(finder.predict(volume, device=device, backend=backend, cancel=cancel).labels > 0)
+        coarsely = finder.predict(volume, device=run.device, backend=run.backend, cancel=run.cancel)
+        found = Box.of_mask(coarsely.labels > 0)
         if found is None:
             return Box((0, 0, 0), (0, 0, 0))
         reach = [int(np.ceil(margin / step)) for step in volume.geometry.spacing]

@@ -62,6 +62,15 @@ def test_later_networks_win_and_helpers_are_left_out(seen, volume, tmp_path):
     assert prediction.report.windows == 2
 
 
+def test_a_lack_of_memory_between_networks_is_told(seen, volume, tmp_path, monkeypatch):
+    def fails(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(TotalSegmentatorModel, "_paint", fails)
+    with pytest.raises(RefusedError, match="memory ran out"):
+        TotalSegmentatorModel(TASK, weights=tmp_path).predict(volume)
+
+
 def test_only_the_networks_that_know_a_label_run(seen, volume, tmp_path):
     model = TotalSegmentatorModel(TASK, ("liver",), tmp_path)
     prediction = model.predict(volume)

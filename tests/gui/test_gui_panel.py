@@ -403,6 +403,20 @@ def test_a_stroke_that_begins_with_a_double_click_is_painted(shared):
     assert viewer.scene.camera.zoom == zoom
 
 
+@pytest.mark.parametrize("name", ["rule", "magicgui.QDoubleSpinBox"])
+def test_enter_in_a_box_ends_what_is_typed_and_not_the_outline_in_hand(shared, name):
+    _, app, panel = shared
+    app.adopt(make_volume())
+    app.tools.tool = "polygon"
+    for place in ((2, 3, 3), (2, 3, 9), (2, 9, 9)):
+        app.drawing.press(place, 0)
+    box = panel.correct.findChild(QWidget, name)
+    QTest.keyClick(box, Qt.Key.Key_Return)
+    assert app.drawing.outline is not None
+    QTest.keyClick(panel.correct.findChild(QPushButton, "tool.lasso"), Qt.Key.Key_Return)
+    assert app.drawing.outline is None
+
+
 def send_mouse(canvas: QWidget, kind: QEvent.Type, point: QPoint) -> None:
     """Tell a canvas of the mouse with its left button down."""
     left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier

@@ -67,6 +67,10 @@ def _needs_outline(app: Application) -> str | None:
     return None if app.drawing.outline is not None else "no outline is being drawn"
 
 
+def _needs_line(app: Application) -> str | None:
+    return None if app.drawing.cutting else _needs_outline(app)
+
+
 def _needs_job(app: Application) -> str | None:
     return None if app.jobs.shown or app.tools.previewing else "nothing is running"
 
@@ -317,7 +321,7 @@ def _outlines() -> list[Command]:
             "Abandon outline",
             abandon,
             "Escape",
-            _needs_outline,
+            _needs_line,
             "Forget the outline that is being drawn",
         ),
     ]

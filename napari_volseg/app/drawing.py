@@ -64,11 +64,18 @@ class Drawing:
         app.tools.events.tool.connect(self.abandon)
         app.tools.events.level_side.connect(self._level.leave)
         app.case_changed.connect(self.abandon)
+        app.view.events.plane.connect(self._leave_view)
+        app.view.events.three_d.connect(self._leave_view)
 
     @property
     def outline(self) -> Outline | None:
         """The outline that was begun and not closed."""
         return self._outline
+
+    @property
+    def cutting(self) -> bool:
+        """Whether a line is being drawn over the 3D view."""
+        return bool(self._rays)
 
     @property
     def sketch(self) -> Sketch | None:
@@ -200,6 +207,12 @@ class Drawing:
         self._wire_search.close()
 
     # -- within ---------------------------------------------------------------------------------------------------
+
+    def _leave_view(self) -> None:
+        """Forget a line that is being drawn free hand: it can't go on in another view."""
+        outline = self._outline
+        if self._rays or (outline is not None and outline.tool not in VERTEX_TOOLS):
+            self.abandon()
 
     @property
     def _wired(self) -> bool:

@@ -250,7 +250,7 @@ class ViewerBinding:
         self._show_draft()
         self._show_live()
         self._clear_empty_markers()
-        self._mouse.follow_tool()
+        self._mouse.finish()
 
     def _show_plane(self, image: Layer) -> None:
         if show_plane(self._viewer, self._app.view.plane):

@@ -212,9 +212,10 @@ class Mouse:
 
     def _cut_in_3d(self, event: Any) -> Iterator[None]:
         event.handled = True
-        self._look(event)
-        if self._app.drawing.sketch is not None:  # else it was refused, once and for all of the drag
-            yield from self._follow(event, self._look, self._app.drawing.cut)
+        drawing = self._app.drawing
+        self._app.attempt(drawing.look, self._to_ray(event))
+        if drawing.cutting:  # else it was refused, once and for all of the drag
+            yield from self._follow(event, self._look, drawing.cut)
 
     def _follow(self, event: Any, move: Callable[[Any], object], finish: Callable[[], object]) -> Iterator[None]:
         """Go on with a drag from its press to its release, or until another button is pressed."""
@@ -238,10 +239,14 @@ class Mouse:
         self._app.drawing.move(self._to_index(event.position))
 
     def _look(self, event: Any) -> None:
-        self._app.attempt(self._app.drawing.look, self._to_ray(event))
+        if self._app.drawing.cutting:  # it may have been abandoned
+            self._app.drawing.look(self._to_ray(event))
 
     def finish(self) -> None:
-        """End the drag in hand; napari forgets it where another button is pressed before the first is released."""
+        """End the drag in hand, as where another view is shown.
+
+        napari forgets it where another button is pressed before the first is released.
+        """
         finish, self._unfinished = self._unfinished, None
         if finish is not None:
             self._app.attempt(finish)

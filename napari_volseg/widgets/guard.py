@@ -9,6 +9,10 @@ from __future__ import annotations
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QListView, QSlider, QTableView, QWidget
 
+ENTER = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+#: Where Enter ends what is typed or chosen, and nothing else.
+ENTERED = (QAbstractSpinBox, QComboBox)
+
 
 class InputGuard(QObject):
     """Hands the wheel and the keys of commands on to what lies around boxes, sliders and lists.
@@ -31,6 +35,10 @@ class InputGuard(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Pass by the widget; an event that is ignored goes on to its parent."""
+        if event.type() == QEvent.Type.KeyPress and event.key() in ENTER and isinstance(watched, ENTERED):
+            watched.event(event)
+            event.accept()  # they would let it go on to the view, where it closes an outline or accepts clicks
+            return True
         if event.type() == QEvent.Type.Wheel:
             passes = not isinstance(watched, QTableView | QListView)
         elif event.type() == QEvent.Type.KeyPress:

@@ -58,6 +58,8 @@ def _within_case(app: Application) -> Hint:
         return Hint("The model runs in the background: go on looking at the image meanwhile")
     if app.view.three_d and app.tools.tool not in ("navigate", "scissors"):
         return Hint("In 3D the left button turns the view; tools work on slices: A, C or S")
+    if app.tools.tool != "navigate" and (unseen := _unseen(app)):
+        return Hint(unseen)
     match app.tools.tool:
         case "click" | "scribble":
             return _while_clicking(app)
@@ -74,6 +76,17 @@ def _within_case(app: Application) -> Hint:
             return Hint(f"{HINTS['scissors']}; {where}")
         case tool:
             return Hint(HINTS[tool])
+
+
+def _unseen(app: Application) -> str:
+    """Return what is to be done where nothing would be seen of the segment that tools act on, else nothing."""
+    assert app.case is not None
+    if not app.view.labels_visible:
+        return "Segments are hidden and change all the same: show them [H]"
+    active = app.case.active
+    if active and not app.case.table[active].visible:
+        return f"{app.case.table[active].name} is hidden and changes all the same: show it in the table below"
+    return ""
 
 
 def _while_outlining(app: Application, begin: str) -> Hint:

@@ -9,7 +9,7 @@ from napari_volseg.app import Application, Job, Notice
 from napari_volseg.core import in_words
 from napari_volseg.widgets.buttons import ActionButton
 from napari_volseg.widgets.events import GATHER_MS
-from napari_volseg.widgets.wording import as_sentence
+from napari_volseg.widgets.wording import as_sentence, breakable
 
 #: Jobs that end sooner are not shown, lest the strip flickers with every click, milliseconds.
 PATIENCE_MS = 300
@@ -147,7 +147,7 @@ class NoticeStrip(QFrame):
         if notice is None:
             return
         more = len(self._unread) - (self._note is None)
-        self.text.setText(as_sentence(notice.text) + (f" ({more} more to read)" if more else ""))
+        self.text.setText(breakable(as_sentence(notice.text)) + (f" ({more} more to read)" if more else ""))
         self.setProperty("kind", notice.kind)
         self.style().unpolish(self)
         self.style().polish(self)

@@ -435,6 +435,23 @@ def test_scissors_cut_along_lines_of_sight(app) -> None:
     assert app.drawing.sketch is None
 
 
+@pytest.mark.parametrize("how", ["Escape", "another view"])
+def test_a_cut_in_3d_is_abandoned_without_a_trace(app, how) -> None:
+    app.tools.tool, app.view.three_d = "scissors", True
+    before = labels(app).copy()
+    for pixel in ((0.0, 0.0), (50.0, 0.0), (50.0, 50.0)):
+        app.drawing.look(Ray((*pixel, 0.0), (0.0, 0.0, 1.0), pixel))
+    assert app.drawing.cutting
+    if how == "Escape":
+        run_command(app, "tool.abandon-outline")
+    else:
+        app.view.three_d = False
+    assert not app.drawing.cutting
+    assert app.drawing.sketch is None
+    assert app.drawing.cut() is None
+    assert np.array_equal(labels(app), before)
+
+
 def test_only_the_newest_question_is_answered(app) -> None:
     import threading
 

@@ -403,6 +403,35 @@ def test_a_stroke_that_begins_with_a_double_click_is_painted(shared):
     assert viewer.scene.camera.zoom == zoom
 
 
+def test_a_segment_that_is_hidden_is_told_while_a_tool_is_in_hand(shared, qtbot):
+    _, app, panel = shared
+    app.adopt(make_volume())
+    segment = app.case.add_segment("Liver")
+    app.tools.tool = "brush"
+    qtbot.waitUntil(lambda: "Paint" in panel.hint.text(), timeout=PATIENCE)
+    app.case.edit_segment(segment.value, visible=False)
+    qtbot.waitUntil(lambda: "Liver is hidden" in panel.hint.text(), timeout=PATIENCE)
+    app.case.edit_segment(segment.value, visible=True)
+    app.view.labels_visible = False
+    qtbot.waitUntil(lambda: "Segments are hidden" in panel.hint.text(), timeout=PATIENCE)
+    app.view.labels_visible = True
+    qtbot.waitUntil(lambda: "Paint" in panel.hint.text(), timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("name", ["rule", "magicgui.QDoubleSpinBox"])
+def test_enter_in_a_box_ends_what_is_typed_and_not_the_outline_in_hand(shared, name):
+    _, app, panel = shared
+    app.adopt(make_volume())
+    app.tools.tool = "polygon"
+    for place in ((2, 3, 3), (2, 3, 9), (2, 9, 9)):
+        app.drawing.press(place, 0)
+    box = panel.correct.findChild(QWidget, name)
+    QTest.keyClick(box, Qt.Key.Key_Return)
+    assert app.drawing.outline is not None
+    QTest.keyClick(panel.correct.findChild(QPushButton, "tool.lasso"), Qt.Key.Key_Return)
+    assert app.drawing.outline is None
+
+
 def send_mouse(canvas: QWidget, kind: QEvent.Type, point: QPoint) -> None:
     """Tell a canvas of the mouse with its left button down."""
     left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier

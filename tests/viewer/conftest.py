@@ -74,7 +74,10 @@ class Hand:
         self.press(positions[0], canvas[0], **fields)
         for position, place in zip(positions[1:], canvas[1:], strict=True):
             self.move(position, place, **fields)
-        mouse_release_callbacks(self.viewer, Event("mouse_release", positions[-1], canvas[-1], **fields))
+        self.release(positions[-1], canvas[-1], **fields)
+
+    def release(self, position: Any, pos: Any = (0.0, 0.0), **fields: Any) -> None:
+        mouse_release_callbacks(self.viewer, Event("mouse_release", position, pos, **fields))
 
     def hover(self, position: Any, **fields: Any) -> None:
         mouse_move_callbacks(self.viewer, Event("mouse_move", position, **fields))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_volseg.app import Application
+from napari_volseg.app import Application, run_command
 from napari_volseg.core import Geometry
 from napari_volseg.editing import InVolume, OnSlice, Slab, fill_outline
 from napari_volseg.viewer import ViewerBinding, canvas_lines
@@ -90,6 +90,27 @@ def test_a_lasso_is_closed_when_another_button_takes_over(app, viewer, hand, pla
     hand.drag([path[0]] * 2, button=2)
     app.jobs.wait()
     assert np.array_equal(app.case.segmentation.labels == 1, expected(app, "axial"))
+
+
+@pytest.mark.parametrize("view", ["coronal", "3d"])
+@pytest.mark.parametrize("tool", ["lasso", "brush"])
+def test_a_drag_ends_where_another_view_is_shown(tool, view, app, viewer, hand, place) -> None:
+    look_at(app, viewer, "axial")
+    app.tools.tool = tool
+    path = [place(*corner) for corner in corners("axial")]
+    hand.press(path[0])
+    hand.move(path[1])
+    painted = app.case.segmentation.labels.copy()
+    assert painted.any() == (tool == "brush")
+    run_command(app, f"view.{view}")
+    for position in path[2:]:
+        hand.move(position)
+    hand.release(path[-1])
+    app.jobs.wait()
+    assert app.drawing.sketch is None
+    assert np.array_equal(app.case.segmentation.labels, painted)
+    app.case.session.undo()
+    assert not app.case.segmentation.labels.any()
 
 
 @pytest.mark.parametrize("plane", LAYOUTS)

@@ -389,7 +389,7 @@ class Application:
         """Show the open image anew and tell so, or open it after all where another one took its place meanwhile."""
         if case is self.case:
             self.case_changed.emit()
-            self.notice(f"{volume.name} is open already: your work on it goes on")
+            self.notice(f"the image {volume.name} is open already: your work on it goes on")
         else:
             self.open_volume(volume)
 

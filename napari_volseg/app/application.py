@@ -386,9 +386,10 @@ class Application:
             self.notice(work.told, "info" if work.history else "warning")
 
     def _stay(self, case: Case, volume: Volume) -> None:
-        """Tell that an image is open already, or open it after all where another one took its place meanwhile."""
+        """Show the open image anew and tell so, or open it after all where another one took its place meanwhile."""
         if case is self.case:
-            self.notice(f"{volume.name} is open already: your work on it goes on")
+            self.case_changed.emit()
+            self.notice(f"the image {volume.name} is open already: your work on it goes on")
         else:
             self.open_volume(volume)
 

@@ -188,6 +188,7 @@ class ViewerBinding:
 
         The layers of an open case stay, and in 3D there is nothing to see of a part: ``widgets`` paints over these.
         """
+        self._read_cursor()
         sight = self._app.preview.sight
         if self._shown is not None or self._app.view.three_d:
             return
@@ -227,7 +228,7 @@ class ViewerBinding:
                 keys.bind(layer, self._keys)
                 self._viewer.add_layer(layer)
                 layer.help = ""  # napari's, set when a layer is added, names keys that mean something else here
-        if self.image is not None:
+        if self.image in self._viewer.layers:
             self._viewer.layers.selection.active = self.image
 
     def _show_view(self) -> None:
@@ -402,7 +403,8 @@ class ViewerBinding:
 
     def _read_cursor(self) -> None:
         shown, view, position = self._shown, self._app.view, self._viewer.cursor.position
-        seen = shown is not None and not view.three_d and len(position) >= len(shown.image.scale)
+        covered = view.three_d or self._app.preview.arriving is not None
+        seen = shown is not None and not covered and len(position) >= len(shown.image.scale)
         view.cursor_text = readout(shown.case, self._to_index(position)) if shown and seen else ""
         view.cursor = self._voxel(position) if view.cursor_text else None
 

@@ -31,13 +31,13 @@ class Fit:
         self._viewer.canvas.events.size.disconnect(self._again)
 
     def show(self, *layers: Layer) -> None:
-        """Fit layers into the canvas."""
-        self._viewer.fit_to_view(layers=layers)
-        self._layers, self._place = layers, self._camera()
+        """Fit layers into the canvas, unless one of them was taken out of the viewer."""
+        if layers and all(layer in self._viewer.layers for layer in layers):
+            self._viewer.fit_to_view(layers=layers)
+            self._layers, self._place = layers, self._camera()
 
     def _again(self) -> None:
-        here = self._layers and all(layer in self._viewer.layers for layer in self._layers)
-        if here and self._camera() == self._place:
+        if self._camera() == self._place:
             self.show(*self._layers)
 
     def _camera(self) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
+from napari.components.overlays import BrushCircleOverlay
 from numpy.typing import NDArray
 
 from napari_volseg.app import Application
@@ -96,6 +97,7 @@ class Mouse:
         self._before = [(callbacks, list(callbacks)) for callbacks, _ in taken]
         for callbacks, own in taken:
             callbacks[:] = [own]
+        _bare_brush(viewer)
 
     def close(self) -> None:
         """Give the mouse back to napari."""
@@ -299,6 +301,13 @@ class Mouse:
     def _set_camera(self, *, pan: bool, zoom: bool) -> None:
         self._viewer.scene.camera.mouse_pan = pan
         self._viewer.scene.camera.mouse_zoom = zoom
+
+
+def _bare_brush(viewer: ViewerModel) -> None:
+    """Take the ground off the circle of the brush: a square in its middle, which stays behind with other tools."""
+    for overlay in viewer.canvas.overlays.values():
+        if isinstance(overlay, BrushCircleOverlay):
+            overlay.box = False
 
 
 def dragged_window(start: Window, dx: float, dy: float) -> Window:

@@ -62,7 +62,7 @@ def test_an_image_that_is_open_already_stays_as_it_is(tmp_path, volume):
     app.jobs.wait(app.open_volume(anew))
     assert app.case is case
     assert app.view.window == window
-    assert app.told == ["secret name is open already: your work on it goes on"]
+    assert app.told == ["the image secret name is open already: your work on it goes on"]
     paint(app, (2, 4, 4))
     before = app.case.segmentation.labels.copy()
     app.close()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
+from napari_volseg.app import run_command
 from napari_volseg.core import CT_WINDOWS, Box, BoxMask, Geometry, Volume, Window
 from napari_volseg.editing import Author
 from napari_volseg.viewer import ViewerBinding
@@ -228,3 +229,17 @@ def test_the_application_knows_which_slices_are_shown(binding, app, viewer) -> N
     assert app.view.index == (3, 17, 5)
     app.adopt(app.case.volume)
     assert app.view.index in middle
+
+
+def test_layers_that_were_taken_out_are_missed_by_nothing_and_come_back_with_the_image(app, viewer, binding):
+    app.case.segmentation.labels[2:4, 5:9, 6:9] = 1
+    before = app.case.segmentation.labels.copy()
+    for layer in (binding.labels, binding.image):
+        viewer.layers.remove(layer)
+    for command in ("view.coronal", "view.3d", "view.axial", "tool.preview"):
+        run_command(app, command)
+    app.jobs.wait()
+    app.jobs.wait(app.open_volume(app.case.volume))
+    assert binding.image in viewer.layers
+    assert binding.labels in viewer.layers
+    assert np.array_equal(binding.labels.data, before)

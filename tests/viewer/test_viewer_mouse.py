@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.components.overlays import BrushCircleOverlay
 
 from napari_volseg.core import Window
 from napari_volseg.viewer.mouse import dragged_window
@@ -90,6 +91,11 @@ def test_a_locked_segment_is_told_and_not_painted(app, hand, place) -> None:
     assert not app.case.segmentation.labels.any()
     assert len(notices) == 1
     assert "locked" in notices[0].text
+
+
+def test_the_circle_of_the_brush_hides_nothing_of_what_is_painted(viewer, binding) -> None:
+    circles = [o for o in viewer.canvas.overlays.values() if isinstance(o, BrushCircleOverlay)]
+    assert [circle.box for circle in circles] == [False]
 
 
 def test_tools_leave_the_view_still_and_navigation_moves_it(app, viewer, hand, binding) -> None:

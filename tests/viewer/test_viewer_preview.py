@@ -129,7 +129,10 @@ def test_the_layers_of_an_open_case_stay_and_keep_their_window(app, viewer, bind
     other = Volume(voxels, Geometry.from_spacing(SHAPE, (2.0, 1.0, 1.0)), "MR", name="other")
     reading.job = app.jobs.submit("Opening", lambda progress, cancel: None)
     reading.job.state = "running"
+    viewer.cursor.position = (4.0, 3.0, 3.0)
+    assert app.view.cursor_text
     reading.appear(Arriving(other, 0, np.ones(SHAPE[0], bool)))
+    assert app.view.cursor_text == ""  # it would tell of what is covered
     assert list(viewer.layers) == layers
     assert app.view.window.limits != limits
     assert tuple(binding.image.contrast_limits) == limits

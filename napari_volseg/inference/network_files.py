@@ -147,8 +147,9 @@ def build_monai(file: MonaiNetwork) -> torch.nn.Module:
     torch = import_torch()
     weights = read_weights(file.path)
     try:
-        # Nothing is allocated on the meta device: the card's figures cost no memory before the weights fit them.
-        with torch.device("meta"), _frugal_construction(len(weights)):
+        # Nothing is allocated on the meta device: the card's figures cost no memory before the weights fit them. The
+        # outermost context puts torch's gradients back, which an end in the midst of an initialization leaves off.
+        with torch.enable_grad(), torch.device("meta"), _frugal_construction(len(weights)):
             network = getattr(nets, file.name)(**file.arguments)
         network.load_state_dict(weights, assign=True)
     except ImportError as problem:

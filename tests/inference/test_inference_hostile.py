@@ -306,6 +306,7 @@ def test_hostile_cards(card_folder: Path, kind: str) -> None:
     (card_folder / "card.json").write_text(json.dumps(card(**CARDS[kind])))
     codes = ("card", "path", "no_weights", "network", "code", "weights", "failed")
     refused(card_folder, *(f"model.{code}" for code in codes))
+    assert torch.is_grad_enabled(), "a network whose making was ended left torch without gradients"
 
 
 def test_a_link_out_of_the_folder(card_folder: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from napari_volseg.app.sniff import looks_medical
 from napari_volseg.app.tool_table import SEGMENT_TOOLS
 from napari_volseg.app.tool_types import SegmentTool
 from napari_volseg.app.volumes import SegmentVolumes
-from napari_volseg.app.wishes import DISTANCE_LIMITS, RADIUS_LIMITS, SLAB_LIMITS, ToolWishes, ViewWishes
+from napari_volseg.app.wishes import DISTANCE_LIMITS, RADIUS_LIMITS, ToolWishes, ViewWishes
 
 __all__ = [
     "COMMANDS",
@@ -28,7 +28,6 @@ __all__ = [
     "RADIUS_LIMITS",
     "SAMPLES",
     "SEGMENT_TOOLS",
-    "SLAB_LIMITS",
     "Application",
     "Case",
     "Clicks",

@@ -32,9 +32,7 @@ Reach = Literal["slice", "slab", "volume"]
 #: Smallest and largest brush radius, mm.
 RADIUS_LIMITS = (0.5, 60.0)
 
-#: Smallest and largest slab of segment tools, mm to each side.
-SLAB_LIMITS = (0.0, 1000.0)
-#: How far tools of the hand may be set to reach from a slice or a click, mm.
+#: How far tools may be set to reach from a slice or a click, mm.
 DISTANCE_LIMITS = (0.0, 1000.0)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 
-class ComputedVoxels:
+class ComputedVoxels(ABC):
     """An array (z, y, x) of which napari asks for the shown slice alone.
 
     Parameters
@@ -35,6 +36,6 @@ class ComputedVoxels:
         """Return the whole array."""
         return np.asarray(self[()], dtype)
 
+    @abstractmethod
     def part(self, places: list[NDArray[np.intp]]) -> NDArray[Any]:
         """Return the voxels at the given indices along each axis."""
-        raise NotImplementedError

@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker, QSize, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QButtonGroup, QLabel
 
-from napari_volseg.app import COMMANDS, SEGMENT_TOOLS, SLAB_LIMITS, SegmentTool, run_command
+from napari_volseg.app import COMMANDS, DISTANCE_LIMITS, SEGMENT_TOOLS, SegmentTool, run_command
 from napari_volseg.widgets.buttons import ActionButton, CommandButton
 from napari_volseg.widgets.icons import icon
 from napari_volseg.widgets.section import Section, muted_label
@@ -92,7 +92,7 @@ class ToolsSection(Section):
             group.addButton(button)
         self.slab = NumberBox()
         self.slab.setObjectName("tools.slab")
-        self.slab.setRange(*SLAB_LIMITS)
+        self.slab.setRange(*DISTANCE_LIMITS)
         self.slab.setDecimals(1)
         self.slab.setPrefix("± ")
         self.slab.setToolTip("How far the slab reaches from the shown slice to each side")

@@ -120,6 +120,8 @@ class ToolWishes(EventedModel):
         Whether it is shown what the segment tool would do.
     model, device
         Automatic model chosen in the panel and where it runs.
+    postprocess
+        Whether what the model's card asks to be done to its labels is done.
     """
 
     tool: Tool = "navigate"
@@ -144,3 +146,4 @@ class ToolWishes(EventedModel):
     previewing: bool = False
     model: str = "ct-tissues"
     device: str = "auto"
+    postprocess: bool = True

@@ -2,6 +2,7 @@
 
 from napari_volseg.core.arriving import Arriving, PreviewCallback
 from napari_volseg.core.boxes import Box, BoxMask
+from napari_volseg.core.card_steps import CardStep, CheckSides, KeepLargest, RemoveSmall
 from napari_volseg.core.cards import ModelCard
 from napari_volseg.core.decisions import CHOICES, Answers, Decision, Inquiry
 from napari_volseg.core.errors import (
@@ -47,6 +48,8 @@ __all__ = [
     "BoxMask",
     "CancelToken",
     "CancelledError",
+    "CardStep",
+    "CheckSides",
     "Code",
     "Color",
     "Decision",
@@ -55,6 +58,7 @@ __all__ = [
     "Geometry",
     "GeometryError",
     "Inquiry",
+    "KeepLargest",
     "Kind",
     "ModelCard",
     "Point",
@@ -65,6 +69,7 @@ __all__ = [
     "Prompt",
     "Provenance",
     "RefusedError",
+    "RemoveSmall",
     "Reorientation",
     "ScribblePrompt",
     "Segment",

@@ -96,6 +96,7 @@ def read_card_folder(folder: Path, *, trusted: bool = False) -> FileModel:
       and ``high`` for ``CTNormalization``;
     - ``labels``: names by output channel, the background first; or ``regions``: ``{name: value}`` in the order in
       which they paint;
+    - optional: ``postprocessing`` (see `postprocessing.card_steps`);
     - optional: ``windows`` (``{"overlap", "gaussian"}`` as MONAI lays them; nnU-Net's otherwise), ``order`` of the
       image's interpolation (1), ``sha256`` of the file, and ``id``, ``title``, ``version``, ``task``,
       ``intended_use``, ``code_license``, ``weights_license``, ``segments`` as in other cards.

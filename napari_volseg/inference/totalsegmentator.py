@@ -90,6 +90,7 @@ class TotalSegmentatorModel:
             code_license="",
             weights_license=self.task.weights_license,
             intended_use="Research. Not a medical device",
+            postprocessing=(),  # those of the network would be in its own label values
         )
 
     def predict(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtWidgets import QCheckBox, QComboBox
 
 from napari_volseg.app import ShelvedModel
 from napari_volseg.core import ModelCard
@@ -49,6 +49,10 @@ class SegmentSection(Section):
         self.device = muted_label()
         self.rows.addWidget(self.card)
         self.rows.addWidget(self.device)
+        self.postprocess = QCheckBox("Correct labels as its card says")
+        self.postprocess.setObjectName("postprocess")
+        self.postprocess.toggled.connect(self._wish_postprocessing)
+        self.rows.addWidget(self.postprocess)
         self.run = CommandButton(self.app, "segment.run")
         self.cancel = CommandButton(self.app, "segment.cancel")
         self.add_row(self.run, self.cancel)
@@ -62,6 +66,7 @@ class SegmentSection(Section):
         self._fill()
         self.card.setText(describe_card(shelf.chosen.card) if shelf.chosen else "")
         self.card.setToolTip(explain_card(shelf.chosen.card) if shelf.chosen else "")
+        self._offer_postprocessing(shelf.chosen.card.postprocessing_words if shelf.chosen else ())
         self.device.setText(f"Networks run on: {shelf.device}")
         self.device.setVisible(bool(shelf.device))
         self.run.refresh()
@@ -81,6 +86,15 @@ class SegmentSection(Section):
     def _choose(self, row: int) -> None:
         if row >= 0:
             self.app.tools.model = self.models.itemData(row)
+
+    def _offer_postprocessing(self, words: tuple[str, ...]) -> None:
+        self.postprocess.setVisible(bool(words))
+        self.postprocess.setToolTip("Each is a step that can be undone: " + "; ".join(words))
+        with QSignalBlocker(self.postprocess):
+            self.postprocess.setChecked(self.app.tools.postprocess)
+
+    def _wish_postprocessing(self, wished: bool) -> None:
+        self.app.tools.postprocess = wished
 
     def _add_folder(self) -> None:
         if folder := dialogs.ask_folder(self, "Choose a trained nnU-Net v2 folder"):
@@ -112,6 +126,7 @@ def explain_card(card: ModelCard) -> str:
         "Input": ", ".join(card.channels),
         "Spacing": spacing,
         "Licence of the weights": card.weights_license,
+        "Afterwards": "; ".join(card.postprocessing_words),
     }
     lines = "".join(f"<p><b>{name}:</b> {escape(text)}</p>" for name, text in facts.items() if text)
     return f"<b>{escape(card.title)}</b>{lines}"

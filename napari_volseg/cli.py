@@ -202,6 +202,8 @@ def _segment(arguments: argparse.Namespace) -> int:
         time=arguments.time,
         device=arguments.device,
         backend=arguments.backend,
+        further=[_existing(path) for path in arguments.further],
+        trusted=arguments.trust,
         postprocess=not arguments.no_postprocessing,
         targets=targets,
         room=arguments.room,
@@ -343,6 +345,19 @@ def _add_segment(add: Add) -> None:
     segment.add_argument("--time", type=int, metavar="N", help="which volume of a 4D image, from 0")
     segment.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
     segment.add_argument("--backend", default="auto", metavar="B", help="auto or torch")
+    segment.add_argument(
+        "--further",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="IMAGE",
+        help="the image of the model's next channel, on the same grid; once for each",
+    )
+    segment.add_argument(
+        "--trust",
+        action="store_true",
+        help="let a TorchScript model run: a program that can do anything that you can, so know where it is from",
+    )
     segment.add_argument(
         "--no-postprocessing", action="store_true", help="leave the labels as the network gave them (see models)"
     )

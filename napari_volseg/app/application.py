@@ -18,6 +18,7 @@ from napari_volseg.app.drawing import Drawing
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.keeping import Keeper
 from napari_volseg.app.live import LivePrediction
+from napari_volseg.app.model_places import ModelPlaces
 from napari_volseg.app.opening import Decided, Question, load_decided, look_into, refusal_sentence
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.preview import READING, Preview
@@ -102,6 +103,8 @@ class Application:
         Where the work on each image is kept; None keeps it in memory.
     scans
         Where it is remembered what scans found; None reads every file anew.
+    places
+        Where it is remembered which models the user brought in; None forgets them at the end.
     """
 
     case_changed = Signal()
@@ -114,6 +117,7 @@ class Application:
         jobs: JobRunner | None = None,
         sessions: SessionStore | None = None,
         scans: ScanMemory | None = None,
+        places: ModelPlaces | None = None,
     ) -> None:
         self.jobs = jobs or JobRunner()
         self._scans = scans
@@ -132,7 +136,7 @@ class Application:
         self.painter: Painter | None = None
         self.volumes: SegmentVolumes | None = None
         self.drawing = Drawing(self)
-        self.models = ModelShelf(self.jobs, self.tools)
+        self.models = ModelShelf(self.jobs, self.tools, places, self.asked.emit)
         self.scan_result: Scan | None = None
         self.tool_preview = ToolPreview(self)
         self.live = LivePrediction(self)
@@ -361,7 +365,7 @@ class Application:
         self.clicks = Clicks(case, self.jobs, self.tools)
         self.painter = Painter(case, self.tools)
         self.volumes = SegmentVolumes(case, self.jobs)
-        self.tools.tool = "navigate"
+        self.tools.tool, self.tools.further = "navigate", ()
         chosen = self.preview.give_way()
         self.view.window = case.first_window()
         self.view.index = self.view.marked_step = None

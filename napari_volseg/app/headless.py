@@ -28,6 +28,7 @@ from napari_volseg.core import (
 from napari_volseg.formats import import_report, open_volume
 from napari_volseg.formats.publishing import Draft, publish, require_no_source
 from napari_volseg.inference import RunReport
+from napari_volseg.inference.network_files import Trust
 
 #: How labels are saved, by the ending of the file's name.
 LABEL_ENDINGS = {
@@ -78,6 +79,8 @@ def segment_path(
     time: int | None = None,
     device: str = "auto",
     backend: str = "auto",
+    further: Sequence[Path] = (),
+    trusted: Trust = False,
     postprocess: bool = True,
     targets: Sequence[Path] = (),
     room: Path | None = None,
@@ -89,6 +92,7 @@ def segment_path(
     ``orientation`` and ``form`` are for NIfTI that doesn't say clearly how it lies, ``answers`` for DICOM; ``time``
     is the position (from 0) along the time axis of a 4D image; ``targets`` are the files that will be written: what
     stands in their way is found before the model runs; ``room`` is where zip archives are unpacked;
+    ``further`` are files of the model's further channels; ``trusted`` says which programs among models may run;
     ``postprocess`` says whether what the model's card asks to be done afterwards is done.
 
     Raises
@@ -103,7 +107,14 @@ def segment_path(
     for target in targets:
         _require_room_for(target, volume)
     card, prediction = segmenting.predict(
-        volume, model, device=device, backend=backend, progress=progress, cancel=cancel or CancelToken()
+        volume,
+        model,
+        further=[open_volume(other, None, progress, cancel, room=room) for other in further],
+        trusted=trusted,
+        device=device,
+        backend=backend,
+        progress=progress,
+        cancel=cancel or CancelToken(),
     )
     steps = corrections(card, prediction, volume.geometry, cancel or NEVER) if postprocess else ()
     table = SegmentTable(tuple(segmenting.made_by(card, segment) for segment in prediction.segments))

@@ -11,6 +11,7 @@ from napari_volseg.app.postprocessing import corrections, plan_correction
 from napari_volseg.app.segmenting import Outcome, plan_prediction, predict
 from napari_volseg.core import CancelToken, ProgressCallback
 from napari_volseg.editing import Plan
+from napari_volseg.formats import open_volume
 
 if TYPE_CHECKING:
     from napari_volseg.app.application import Application
@@ -19,10 +20,21 @@ if TYPE_CHECKING:
 def run_model(app: Application) -> Job:
     """Run the chosen model in the background; see `Application.run_model`."""
     case, model, device, wanted = app.need_case(), app.tools.model, app.tools.device, app.tools.postprocess
+    trusted, paths = app.models.trusted, app.tools.further
 
     def work(progress: ProgressCallback, cancel: CancelToken) -> Outcome:
         bands = partial(app.live.take, case, cancel)
-        card, prediction = predict(case.volume, model, device=device, progress=progress, cancel=cancel, bands=bands)
+        further = [open_volume(path, progress=progress, cancel=cancel) for path in paths]
+        card, prediction = predict(
+            case.volume,
+            model,
+            further=further,
+            trusted=trusted,
+            device=device,
+            progress=progress,
+            cancel=cancel,
+            bands=bands,
+        )
         steps = corrections(card, prediction, case.volume.geometry, cancel) if wanted else ()
         return plan_prediction(case.session, card, prediction, steps)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -23,6 +23,7 @@ from napari_volseg.core import (
 )
 from napari_volseg.editing import Author, EditSession, Plan
 from napari_volseg.inference import Band, Prediction, load_model
+from napari_volseg.inference.network_files import Trust
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +77,8 @@ def predict(
     volume: Volume,
     model: str,
     *,
+    further: Sequence[Volume] = (),
+    trusted: Trust = False,
     device: str = "auto",
     backend: str = "auto",
     progress: ProgressCallback,
@@ -84,20 +87,28 @@ def predict(
 ) -> tuple[ModelCard, Prediction]:
     """Run a model, given by name or folder, over a volume; ``bands`` hears of parts of its labels that are final.
 
+    ``further`` are the images of its further channels; ``trusted`` says which programs among models may run.
+
     Raises
     ------
     RefusedError
-        For colours and other values that are for viewing only.
+        For colours and other values that are for viewing only, and for a program that is not trusted.
     """
     if volume.origin_provenance.details.get("view_only"):
         raise RefusedError(
             f"{volume.name} holds colours or complex numbers, which no model understands: open a grey image",
             "view_only",
         )
-    loaded = load_model(model)
+    loaded = load_model(model, trusted=trusted)
     card = loaded.card
     prediction = loaded.predict(
-        volume, device=device, backend=backend, progress=progress, cancel=cancel, bands=partial(bands, card)
+        volume,
+        further=further,
+        device=device,
+        backend=backend,
+        progress=progress,
+        cancel=cancel,
+        bands=partial(bands, card),
     )
     return card, prediction
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from psygnal import EventedModel
@@ -122,6 +123,8 @@ class ToolWishes(EventedModel):
         Automatic model chosen in the panel and where it runs.
     postprocess
         Whether what the model's card asks to be done to its labels is done.
+    further
+        Files of the further images that a model of several channels needs, in their order.
     """
 
     tool: Tool = "navigate"
@@ -147,3 +150,4 @@ class ToolWishes(EventedModel):
     model: str = "ct-tissues"
     device: str = "auto"
     postprocess: bool = True
+    further: tuple[Path, ...] = ()

@@ -16,7 +16,7 @@ from typing import Any
 
 from napari_volseg.inference.file_models import FileModel
 from napari_volseg.inference.folders import read_json
-from napari_volseg.inference.network_files import NetworkFile, network_file
+from napari_volseg.inference.network_files import NetworkFile, Trust, network_file
 from napari_volseg.inference.nnunet import make_card
 from napari_volseg.inference.outputs import Exclusive, OutputRule, Regions
 from napari_volseg.inference.plans import MOST_CHANNELS, Normalization, Plan, Resampling
@@ -41,7 +41,7 @@ def is_bundle(folder: Path) -> bool:
     return (folder / "configs" / "metadata.json").is_file()
 
 
-def read_bundle(folder: Path, *, trusted: bool = False) -> FileModel:
+def read_bundle(folder: Path, *, trusted: Trust = False) -> FileModel:
     """Return the model of a MONAI bundle with ``configs/inference.json`` and weights in ``models``.
 
     Parameters
@@ -49,7 +49,7 @@ def read_bundle(folder: Path, *, trusted: bool = False) -> FileModel:
     folder
         Holds configs and models.
     trusted
-        Whether TorchScript in it may run; weights are preferred where both are there.
+        Whether TorchScript in it may run (see `network_files.Trust`); weights are preferred where both are there.
 
     Raises
     ------

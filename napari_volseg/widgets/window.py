@@ -17,7 +17,7 @@ from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QApplication, QMainWindow
 
-from napari_volseg.app import Application, ScanStore, SessionStore
+from napari_volseg.app import Application, ModelPlaces, ScanStore, SessionStore
 from napari_volseg.viewer import ViewerBinding
 from napari_volseg.viewer.handover import describe_labels
 from napari_volseg.widgets.adoption import Adopter, prefer_our_readers
@@ -94,7 +94,9 @@ class ViewerPanel(MainPanel):
     """
 
     def __init__(self, viewer: ViewerModel, sessions: SessionStore | None = None) -> None:
-        app = Application(sessions=sessions or SessionStore(), scans=ScanStore())
+        sessions = sessions or SessionStore()
+        places = ModelPlaces(sessions.folder.parent / "models.json")
+        app = Application(sessions=sessions, scans=ScanStore(), places=places)
         super().__init__(app, viewer)
         self.binding = ViewerBinding(app, viewer)
         self.letters: LettersOverlay | None = None

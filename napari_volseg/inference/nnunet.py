@@ -32,6 +32,7 @@ from napari_volseg.inference.model import BandCallback, Prediction, no_bands
 from napari_volseg.inference.networks import build_unet
 from napari_volseg.inference.plans import NORMALIZATIONS, Plan, parse_plan
 from napari_volseg.inference.postprocessing import NNUNET_FILE, card_steps, nnunet_steps
+from napari_volseg.inference.preprocessing import SharedImage
 from napari_volseg.inference.refusals import MISSTATED, plan_refused
 from napari_volseg.inference.sliding import Network
 
@@ -101,9 +102,13 @@ class NnunetModel:
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
         bands: BandCallback = no_bands,
+        shared: SharedImage | None = None,
     ) -> Prediction:
-        """Label a volume; see `SegmentationModel.predict`."""
-        run = Run(device, backend, progress, cancel or CancelToken(), bands)
+        """Label a volume; see `SegmentationModel.predict`.
+
+        ``shared`` keeps the prepared image for the next of several networks over the same volumes.
+        """
+        run = Run(device, backend, progress, cancel or CancelToken(), bands, shared)
         return run_network(self.plan, self.card, self.open_network, (volume, *further), run)
 
     def open_network(self, device: torch.device, backend: str = "auto") -> LoadedNetwork:

@@ -84,10 +84,12 @@ def predict(
     progress: ProgressCallback,
     cancel: CancelToken,
     bands: Callable[[ModelCard, Band], None] = lambda card, band: None,
+    look_at: Box | None = None,
 ) -> tuple[ModelCard, Prediction]:
     """Run a model, given by name or folder, over a volume; ``bands`` hears of parts of its labels that are final.
 
-    ``further`` are the images of its further channels; ``trusted`` says which programs among models may run.
+    ``further`` are the images of its further channels; ``trusted`` says which programs among models may run;
+    ``look_at`` is the part of the volume whose bands should come first.
 
     Raises
     ------
@@ -109,6 +111,7 @@ def predict(
         progress=progress,
         cancel=cancel,
         bands=partial(bands, card),
+        look_at=look_at,
     )
     return card, prediction
 

@@ -96,11 +96,7 @@ def predict(
     RefusedError
         For colours and other values that are for viewing only, and for a program that is not trusted.
     """
-    if volume.origin_provenance.details.get("view_only"):
-        raise RefusedError(
-            f"{volume.name} holds colours or complex numbers, which no model understands: open a grey image",
-            "view_only",
-        )
+    require_grey(volume)
     loaded = load_model(model, trusted=trusted)
     card = loaded.card
     prediction = loaded.predict(
@@ -114,6 +110,15 @@ def predict(
         look_at=look_at,
     )
     return card, prediction
+
+
+def require_grey(volume: Volume) -> None:
+    """Refuse values that are for viewing only."""
+    if volume.origin_provenance.details.get("view_only"):
+        raise RefusedError(
+            f"{volume.name} holds colours or complex numbers, which no model understands: open a grey image",
+            "view_only",
+        )
 
 
 def plan_prediction(

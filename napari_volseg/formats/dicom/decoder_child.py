@@ -13,6 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import IO, Any
 
 import numpy as np
@@ -25,6 +26,8 @@ OTHER_CODECS = ("gdcm", "PIL", "jpeg_ls")
 _ENOUGH = {"codestream": ("openjpeg", ()), "lean": ("pydicom.pixels", OTHER_CODECS), "all": ("pydicom.pixels", ())}
 #: Address space for the work on one image, bytes: several copies of the largest that is accepted.
 MEMORY_BYTES = 3 * 2**30
+#: Room for answers that nobody has read yet, bytes: as much as Linux grants to everyone.
+PIPE_BYTES = 1 << 20
 #: How far decoding steps back behind the window that waits for it and is looked at meanwhile (nice(2)).
 NICENESS = 5
 #: What ends the fragments of compressed pixels (PS3.5 A.4).
@@ -43,6 +46,7 @@ def main() -> None:
     _leave_out((*UNUSED, *unused))
     importlib.import_module(module)
 
+    _widen(1)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what codecs print must not end up between the answers
     for line in sys.stdin:
@@ -124,6 +128,14 @@ def _coloured(request: Mapping[str, Any]) -> Iterator[Any]:
 def _leave_out(modules: Iterable[str]) -> None:
     """Have the import of modules fail, as if they were not installed."""
     sys.modules.update(dict.fromkeys(modules))  # type: ignore[arg-type]
+
+
+def _widen(pipe: int) -> None:
+    """Let a pipe take a whole image where the system can do that, so that the next one need not wait."""
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _limit_memory() -> None:

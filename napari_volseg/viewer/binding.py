@@ -378,9 +378,12 @@ class ViewerBinding:
             return
         if self._shown.segments_3d is not None:
             self._shown.segments_3d.update(box)
-        if not self._app.view.three_d and self._meets_slice(box):
-            axis = self._viewer.dims.order[0]
-            draw_box(self._shown.labels, box, axis, self._slice_index(axis))
+        if self._app.view.three_d:
+            return
+        axis = self._viewer.dims.order[0]
+        index = self._slice_index(axis)
+        if box.start[axis] <= index < box.stop[axis]:
+            draw_box(self._shown.labels, box, axis, index)
 
     def _meets_slice(self, box: Box) -> bool:
         axis = self._viewer.dims.order[0]

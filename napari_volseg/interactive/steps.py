@@ -34,7 +34,7 @@ _DOUBT_DEPTHS = 2.5
 _WALK_ODDS = np.float32(6)
 _LOOK_ODDS = np.float32(3)
 #: From this prompt on a positive prompt only adds and a negative one only removes.
-_MONOTONE_FROM = 3
+MONOTONE_FROM = 3
 #: A positive prompt never removes more than this share.
 _LARGEST_LOSS = 0.3
 
@@ -167,6 +167,14 @@ def _contradiction(view: View, believed: BoolArray) -> float:
     return float(depth[tuple(view.newest.T)].max(initial=0))
 
 
+def _within_error(view: View, believed: BoolArray) -> BoolArray:
+    """Return where (z, y, x) an error may lie whose deepest point is the newest prompt."""
+    wrong = ~believed if view.clues.newest_positive else believed
+    depth = ndimage.distance_transform_edt(wrong, sampling=view.grid.spacing)
+    deepest = float(depth[tuple(view.newest.T)].max(initial=0))
+    return depth <= 1.5 * deepest + 0.5 * view.unit
+
+
 def _learned(view: View, positive: BoolArray, negative: BoolArray, cancel: CancelToken | None) -> FloatArray:
     """Return the classifier's probability (z, y, x) of being inside, one half where it has nothing to learn from."""
     ball = _SAMPLE_BLOCKS * view.unit
@@ -206,11 +214,14 @@ def _bounded(view: View, believed: BoolArray, proposal: BoolArray, count: int, l
     """Return the proposal without changes that the newest prompt did not ask for."""
     adding = view.clues.newest_positive
     lost = int((believed & ~proposal).sum())
-    one_way = local or count >= _MONOTONE_FROM or (adding and lost > _LARGEST_LOSS * believed.sum())
+    one_way = local or count >= MONOTONE_FROM or (adding and lost > _LARGEST_LOSS * believed.sum())
     if not one_way:
         return proposal
     change = view.honoured(proposal) ^ believed
     change &= ~believed if adding else believed
+    if count >= MONOTONE_FROM:
+        change &= _within_error(view, believed)
+        change = connected_to(change, view.newest)
     if local:
         change = connected_to(change, view.newest)
     return view.honoured(believed ^ change)

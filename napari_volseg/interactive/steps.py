@@ -172,7 +172,7 @@ def _within_error(view: View, believed: BoolArray) -> BoolArray:
     wrong = ~believed if view.clues.newest_positive else believed
     depth = ndimage.distance_transform_edt(wrong, sampling=view.grid.spacing)
     deepest = float(depth[tuple(view.newest.T)].max(initial=0))
-    return depth <= 1.5 * deepest + 0.5 * view.unit
+    return depth <= 2.5 * deepest + 1.0 * view.unit
 
 
 def _learned(view: View, positive: BoolArray, negative: BoolArray, cancel: CancelToken | None) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import numpy as np
 from scipy import ndimage
 
@@ -15,6 +16,7 @@ from napari_volseg.interactive.seeds import IndexArray
 from napari_volseg.interactive.views import View
 from napari_volseg.interactive.walker import conductances, walk
 
+TAU,WI,WO,WB=(float(x) for x in os.environ.get('EXP','0.5,0.5,0.5,0').split(','))
 _HARD = np.float32(1e3)
 #: Radius around a click that surely shares its side, in blocks.
 _SEED_BLOCKS = 1.5
@@ -106,7 +108,7 @@ def corrected(
     contradicted = believed ^ view.clues.newest_positive
     pull = (1 - doubt * contradicted) * np.float32((view.unit / _BELIEF_MM) ** 2)
     chance = walk(edges, positive, negative, belief, pull, cancel=cancel)
-    look = _learned(view, positive, negative, cancel)
+    look = _learned(view, positive, negative, believed, doubt, cancel)
     odds = _WALK_ODDS * (chance - np.float32(0.5)) + _LOOK_ODDS * doubt * (look - np.float32(0.5))
     proposal = _cut(view, odds, 1.0, cancel)
     if not local:
@@ -175,18 +177,30 @@ def _within_error(view: View, believed: BoolArray) -> BoolArray:
     return depth <= 2.5 * deepest + 1.0 * view.unit
 
 
-def _learned(view: View, positive: BoolArray, negative: BoolArray, cancel: CancelToken | None) -> FloatArray:
+def _learned(
+    view: View,
+    positive: BoolArray,
+    negative: BoolArray,
+    believed: BoolArray,
+    doubt: FloatArray,
+    cancel: CancelToken | None,
+) -> FloatArray:
     """Return the classifier's probability (z, y, x) of being inside, one half where it has nothing to learn from."""
     ball = _SAMPLE_BLOCKS * view.unit
     inside = (positive | (view.distance_to(view.positive) <= ball)) & ~negative
     outside = (negative | (view.distance_to(view.negative) <= ball)) & ~positive
-    border = view.open_border() & ~inside & ~outside
+    sure = (doubt < TAU) & ~inside & ~outside
+    deep_in = sure & ndimage.binary_erosion(believed)
+    gap = ndimage.distance_transform_edt(~believed, sampling=view.grid.spacing)
+    around = sure & (gap > 1.5 * view.unit) & (gap <= 20.0)
     random = np.random.default_rng(0)
     clues = view.clues
     groups = [
         _drawn(inside, True, clues.positives, 300, random),
         _drawn(outside, False, max(1, clues.negatives), 300, random),
-        _drawn(border, False, 0.3 * clues.positives, 150, random),
+        _drawn(deep_in, True, WI * clues.positives, 300, random),
+        _drawn(around, False, WO * clues.positives, 300, random),
+        _drawn(view.open_border() & ~inside & ~outside & ~believed, False, WB * clues.positives, 150, random),
     ]
     samples = _balanced(groups)
     if not samples.inside.any() or samples.inside.all():

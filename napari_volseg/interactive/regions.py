@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_volseg.core import (
     Box,
@@ -32,7 +32,14 @@ from napari_volseg.interactive.neighbours import BoolArray
 from napari_volseg.interactive.protocol import Capabilities
 from napari_volseg.interactive.refine import refined
 from napari_volseg.interactive.seeds import box_indices, prompt_voxels
-from napari_volseg.interactive.steps import MONOTONE_FROM, corrected, crispness, fallback_guess, first_guess, is_collapsed
+from napari_volseg.interactive.steps import (
+    MONOTONE_FROM,
+    corrected,
+    crispness,
+    fallback_guess,
+    first_guess,
+    is_collapsed,
+)
 from napari_volseg.interactive.views import Clues, View
 
 Guess = tuple[View, BoolArray]
@@ -214,7 +221,7 @@ def _size_mm(view: View, inside: BoolArray) -> float:
 
 
 def _updated(view: View, inside: BoolArray, before: BoolArray) -> BoolArray:
-    """Return the voxels (z, y, x) of ``before`` with what changed between blocks, and in the newest prompt's sense."""
+    """Return voxels (z, y, x): ``before``, with what changed between blocks in the sense of the newest prompt."""
     believed = view.blocks_mask(before)
     changed = ndimage.binary_dilation(inside ^ believed, structure=np.ones((3, 3, 3), bool))
     now = inside if view.grid.is_native else refined(view, inside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+
 import numpy as np
 from scipy import ndimage
 
@@ -16,7 +17,7 @@ from napari_volseg.interactive.seeds import IndexArray
 from napari_volseg.interactive.views import View
 from napari_volseg.interactive.walker import conductances, walk
 
-TAU,WI,WO,WB=(float(x) for x in os.environ.get('EXP','0.5,0.5,0.5,0').split(','))
+TAU, WI, WO, WB = (float(x) for x in os.environ.get("EXP", "0.5,0,0.5,0.3").split(","))
 _HARD = np.float32(1e3)
 #: Radius around a click that surely shares its side, in blocks.
 _SEED_BLOCKS = 1.5

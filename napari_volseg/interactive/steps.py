@@ -17,7 +17,9 @@ from napari_volseg.interactive.seeds import IndexArray
 from napari_volseg.interactive.views import View
 from napari_volseg.interactive.walker import conductances, walk
 
-TAU, WI, WO, WB = (float(x) for x in os.environ.get("EXP", "0.5,0,0.5,0.3").split(","))
+TAU, WI, WO, WB = (float(x) for x in "0.5,0,0.5,0.3".split(","))
+DEEP, PLUS, MANY, MONO = (float(x) for x in os.environ.get("EXP", "2,0,25,3").split(","))
+WALKO, LOOKO, STIFF, DOUBTD, SHARP = (float(x) for x in os.environ.get("EXP2", "6,3,1,2.5,1").split(","))
 _HARD = np.float32(1e3)
 #: Radius around a click that surely shares its side, in blocks.
 _SEED_BLOCKS = 1.5
@@ -32,12 +34,12 @@ _SHELL_BLOCKS = 4.0
 #: A belief about a voxel reaches this far against the image's evidence, mm.
 _BELIEF_MM = 30.0
 #: The newest prompt suspends what was believed within so many times the depth to which it contradicts it.
-_DOUBT_DEPTHS = 2.5
+_DOUBT_DEPTHS = DOUBTD
 #: Log-odds between the extremes of the random walk and of the classifier.
-_WALK_ODDS = np.float32(6)
-_LOOK_ODDS = np.float32(3)
+_WALK_ODDS = np.float32(WALKO)
+_LOOK_ODDS = np.float32(LOOKO)
 #: From this prompt on a positive prompt only adds and a negative one only removes.
-MONOTONE_FROM = 3
+MONOTONE_FROM = int(MONO)
 #: A positive prompt never removes more than this share.
 _LARGEST_LOSS = 0.3
 
@@ -103,7 +105,7 @@ def corrected(
         Looked at between iterations.
     """
     positive, negative = _seed_regions(view, believed)
-    edges = conductances(view.fine, view.grid.spacing, 1.0)
+    edges = conductances(view.fine, view.grid.spacing, SHARP)
     belief = believed.astype(np.float32)
     doubt = _doubt(view, believed)
     contradicted = believed ^ view.clues.newest_positive
@@ -111,7 +113,7 @@ def corrected(
     chance = walk(edges, positive, negative, belief, pull, cancel=cancel)
     look = _learned(view, positive, negative, believed, doubt, cancel)
     odds = _WALK_ODDS * (chance - np.float32(0.5)) + _LOOK_ODDS * doubt * (look - np.float32(0.5))
-    proposal = _cut(view, odds, 1.0, cancel)
+    proposal = _cut(view, odds, STIFF, cancel)
     if not local:
         proposal = connected_to(proposal, view.positive)
     return _bounded(view, believed, proposal, count, local)
@@ -175,7 +177,7 @@ def _within_error(view: View, believed: BoolArray) -> BoolArray:
     wrong = ~believed if view.clues.newest_positive else believed
     depth = ndimage.distance_transform_edt(wrong, sampling=view.grid.spacing)
     deepest = float(depth[tuple(view.newest.T)].max(initial=0))
-    return depth <= 2.5 * deepest + 1.0 * view.unit
+    return depth <= DEEP * deepest + PLUS * view.unit
 
 
 def _learned(
@@ -237,6 +239,10 @@ def _bounded(view: View, believed: BoolArray, proposal: BoolArray, count: int, l
     if count >= MONOTONE_FROM:
         change &= _within_error(view, believed)
         change = connected_to(change, view.newest)
+        most = int(MANY * 4 / 3 * np.pi * (max(_contradiction(view, believed), view.unit) / view.unit) ** 3)
+        if change.sum() > most:
+            distance = view.distance_to(view.newest)
+            change &= distance <= np.partition(distance[change], most)[most]
     if local:
         change = connected_to(change, view.newest)
     return view.honoured(believed ^ change)

@@ -64,8 +64,8 @@ def fast_growcut(image: FloatArray, seeds: NDArray[np.uint8], spacing: tuple[flo
 def region_growing(image: FloatArray, seeds: NDArray[np.uint8], spacing: tuple[float, float, float]) -> BoolArray:
     """Segment by a threshold around what was clicked, and what hangs together with it.
 
-    The interval is that of the clicks' 3³ neighbourhoods on a lightly smoothed image, 2.5 deviations to either side; a
-    negative click within it narrows it, to half at most.
+    The interval is that of the clicks' 3³ neighbourhoods on a lightly smoothed image, 2.5 deviations to either side;
+    a negative click within it narrows it, to half at most.
     """
     image = ndimage.gaussian_filter(image, 0.7)
     inside = seeds == _INSIDE

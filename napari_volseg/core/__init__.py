@@ -15,7 +15,7 @@ from napari_volseg.core.errors import (
 from napari_volseg.core.findings import KINDS, Finding, Kind, Severity
 from napari_volseg.core.geometry import SAME_GRID_MM, Geometry, opposite
 from napari_volseg.core.jobs import NEVER, CancelToken, Progress, ProgressCallback, in_words, no_progress
-from napari_volseg.core.prompts import Point, PointPrompt, Prompt, ScribblePrompt
+from napari_volseg.core.prompts import BoxPrompt, Point, PointPrompt, Prompt, ScribblePrompt
 from napari_volseg.core.segments import (
     ANATOMICAL_STRUCTURE,
     LESION_CATEGORY,
@@ -45,6 +45,7 @@ __all__ = [
     "Arriving",
     "Box",
     "BoxMask",
+    "BoxPrompt",
     "CancelToken",
     "CancelledError",
     "Code",

@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Points
 from numpy.typing import NDArray
 
-from napari_volseg.core import Geometry, PointPrompt, Prompt, ScribblePrompt
+from napari_volseg.core import BoxPrompt, Geometry, PointPrompt, Prompt, ScribblePrompt
 
 #: Smallest and largest size on the canvas, pixels.
 SIZE_LIMITS = (4, 21)
@@ -73,6 +73,8 @@ def _rows(prompt: Prompt, geometry: Geometry) -> tuple[NDArray[np.float64], bool
             return geometry.to_index([position]), positive, True
         case ScribblePrompt(positions, _, positive):
             return geometry.to_index(positions), positive, False
+        case BoxPrompt(corners, positive):
+            return geometry.to_index(corners), positive, False
 
 
 def _symbol(positive: bool, click: bool) -> str:

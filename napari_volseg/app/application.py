@@ -16,6 +16,7 @@ from napari_volseg.app import exporting, segmenting
 from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.drawing import Drawing
+from napari_volseg.app.engines import EngineShelf
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.keeping import Keeper
 from napari_volseg.app.live import LivePrediction
@@ -134,6 +135,7 @@ class Application:
         self.volumes: SegmentVolumes | None = None
         self.drawing = Drawing(self)
         self.models = ModelShelf(self.jobs, self.tools)
+        self.engines = EngineShelf(self.jobs, self.tools)
         self.scan_result: Scan | None = None
         self.tool_preview = ToolPreview(self)
         self.live = LivePrediction(self)
@@ -369,7 +371,7 @@ class Application:
         self.report = import_report(opened.case.volume, refused)
         self.case, work = (case := opened.case), opened.work
         self._journal = work.journal if work else None
-        self.clicks = Clicks(case, self.jobs, self.tools)
+        self.clicks = Clicks(case, self.jobs, self.tools, self.engines)
         self.painter = Painter(case, self.tools)
         self.volumes = SegmentVolumes(case, self.jobs)
         self.tools.tool = "navigate"

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from psygnal import Signal
 
 from napari_volseg.app.case import Case, replace_segment
+from napari_volseg.app.engines import EngineShelf
 from napari_volseg.app.jobs import Job, JobRunner
 from napari_volseg.app.wishes import ToolWishes
 from napari_volseg.core import Box, CancelToken, ProgressCallback, Prompt, UsageError
 from napari_volseg.editing import Author, OverwriteRule, Plan, PromptChange, Step
-from napari_volseg.interactive import InteractiveModel, InteractiveSession, load_engine
+from napari_volseg.interactive import InteractiveModel, InteractiveSession
 
 _NOTHING = Box((0, 0, 0), (0, 0, 0))
 
@@ -29,6 +30,7 @@ class _Talk:
     for; any other step in between ends the talk.
     """
 
+    model: InteractiveModel
     value: int
     rule: OverwriteRule
     steps: list[Step | None]
@@ -47,17 +49,17 @@ class Clicks:
         Where the engine runs.
     wishes
         What may be overwritten.
-    engine
-        Name of the interactive model.
+    engines
+        Holds the engine that answers; another choice begins a new talk.
     """
 
     changed = Signal()
 
-    def __init__(self, case: Case, jobs: JobRunner, wishes: ToolWishes, engine: str = "default") -> None:
+    def __init__(self, case: Case, jobs: JobRunner, wishes: ToolWishes, engines: EngineShelf) -> None:
         self.case = case
         self._jobs = jobs
         self._wishes = wishes
-        self._model: InteractiveModel = load_engine(engine)
+        self._engines = engines
         self._talk: _Talk | None = None
         self._job: Job | None = None
         case.session.prompts_changed.connect(self._follow_history)
@@ -66,7 +68,7 @@ class Clicks:
     @property
     def engine_title(self) -> str:
         """Which model answers, for people."""
-        return self._model.card.title
+        return self._engines.chosen.card.title
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:
@@ -89,7 +91,7 @@ class Clicks:
         wanted = self.wanted if self._continues(segment.value) else ()
         self._stop()
         if not self._continues(segment.value):
-            self._talk = _Talk(segment.value, self.case.rule(self._wishes), [self.case.session.history.current])
+            self._talk = self._new_talk(segment.value, self.case.rule(self._wishes))
         assert self._talk is not None
         self._talk.wanted = (*wanted, prompt)
         self._ask(self._talk)
@@ -111,7 +113,12 @@ class Clicks:
 
     def _continues(self, value: int) -> bool:
         talk = self._talk
-        return talk is not None and talk.value == value and self.case.session.history.current in talk.steps
+        if talk is None or talk.value != value or talk.model is not self._engines.chosen:
+            return False
+        return self.case.session.history.current in talk.steps
+
+    def _new_talk(self, value: int, rule: OverwriteRule, wanted: tuple[Prompt, ...] = ()) -> _Talk:
+        return _Talk(self._engines.chosen, value, rule, [self.case.session.history.current], wanted)
 
     def _stop(self) -> None:
         if self._job is not None:
@@ -131,6 +138,8 @@ class Clicks:
     def _ask(self, talk: _Talk) -> None:
         wanted, before, asked = talk.wanted, self.prompts, self.case.session.revision
 
+        card = talk.model.card
+
         def work(progress: ProgressCallback, cancel: CancelToken) -> Plan | None:
             if talk.engine is None:
                 talk.engine = self._open(talk)
@@ -145,7 +154,7 @@ class Clicks:
                 box,
                 labels,
                 name=f"Click {len(wanted)}: {self.case.table[talk.value].name}",
-                author=Author("model", self._model.card.id, self._model.card.version),
+                author=Author("model", card.id, card.version),
                 prompts=PromptChange(before, wanted),
             )
 
@@ -156,7 +165,7 @@ class Clicks:
 
     def _open(self, talk: _Talk) -> InteractiveSession:
         initial = self.case.mask_of(talk.value)
-        return self._model.open(
+        return talk.model.open(
             self.case.volume,
             initial=initial if initial.box.size else None,
             forbidden=self.case.protected(talk.rule),
@@ -165,7 +174,7 @@ class Clicks:
     def _ask_anew(self, talk: _Talk) -> None:
         """Ask again, from the labels as they are now, with every prompt that has no answer yet."""
         answered = len(self.prompts) if talk.wanted[: len(self.prompts)] == self.prompts else 0
-        self._talk = _Talk(talk.value, talk.rule, [self.case.session.history.current], talk.wanted[answered:])
+        self._talk = self._new_talk(talk.value, talk.rule, talk.wanted[answered:])
         self._ask(self._talk)
 
     def _apply(self, talk: _Talk, plan: Plan | None, asked: int) -> None:

@@ -61,6 +61,20 @@ def _needs_other_session(app: Application) -> str | None:
     return None if len(app.kept_sessions()) > 1 else "this is the only session of the image"
 
 
+def _hand_needs(tool: str) -> Callable[[Application], str | None]:
+    """Return what keeps a tool of the hand from being taken: no image, or an engine that can't use it."""
+
+    def why_not(app: Application) -> str | None:
+        takes = app.engines.chosen.capabilities
+        if tool == "scribble" and not takes.scribbles:
+            return f"{app.engines.chosen.card.title} takes no scribbles"
+        if tool == "click" and not takes.points:
+            return f"{app.engines.chosen.card.title} takes no clicks"
+        return _needs_case(app)
+
+    return why_not
+
+
 def _needs_outline(app: Application) -> str | None:
     if app.preview.arriving is not None:
         return READING
@@ -279,7 +293,7 @@ def _views() -> list[Command]:
 
 def _tools() -> list[Command]:
     taken = [
-        Command(f"tool.{tool}", words.name, partial(take_tool, tool=tool), words.key, _needs_case, words.tip)
+        Command(f"tool.{tool}", words.name, partial(take_tool, tool=tool), words.key, _hand_needs(tool), words.tip)
         for tool, words in HAND_TOOLS.items()
     ]
     return [

@@ -119,7 +119,9 @@ class ToolWishes(EventedModel):
     previewing
         Whether it is shown what the segment tool would do.
     model, device
-        Automatic model chosen in the panel and where it runs.
+        Automatic model chosen in the panel and where networks run.
+    engine
+        Id of the engine that answers clicks.
     """
 
     tool: Tool = "navigate"
@@ -144,3 +146,4 @@ class ToolWishes(EventedModel):
     previewing: bool = False
     model: str = "ct-tissues"
     device: str = "auto"
+    engine: str = "regions"

@@ -1,8 +1,9 @@
 """nnInteractive behind the protocol of all click engines: its network on this computer, or on a server of it.
 
-Isensee et al., *nnInteractive: Redefining 3D Promptable Segmentation*, arXiv:2503.08373. Its packages are optional; the local
-session and the client of the server have the same methods, so one engine speaks to both. Its answer depends on the order
-of the prompts and on its own earlier answers, so prompts are always given in order, each with its prediction.
+Isensee et al., *nnInteractive: Redefining 3D Promptable Segmentation*, arXiv:2503.08373. Its packages are
+optional; the local session and the client of the server have the same methods, so one engine speaks to both. Its
+answer depends on the order of the prompts and on its own earlier answers, so prompts are always given in order, each
+with its prediction.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from napari_volseg.core import (
     RefusedError,
     ScribblePrompt,
     UsageError,
-    Volume,
     VolsegError,
+    Volume,
     no_progress,
 )
 from napari_volseg.inference.checkpoints import number_globals, read_checkpoint
@@ -149,9 +150,7 @@ class _Conversation:
         client = getattr(self._session, "_http", None)
         return str(client.base_url) if client is not None else "this computer"
 
-    def answer(
-        self, asking: NnInteractiveSession, progress: ProgressCallback, cancel: CancelToken | None
-    ) -> BoxMask:
+    def answer(self, asking: NnInteractiveSession, progress: ProgressCallback, cancel: CancelToken | None) -> BoxMask:
         """Give the prompts that have no answer yet, in order; return what is segmented then."""
         prompts = asking.prompts
         if self._owner is not asking or self._answered != prompts[: len(self._answered)]:
@@ -283,7 +282,9 @@ def remote_nninteractive(address: str, key: str | None = None) -> NnInteractiveM
             weights_license=_known_terms(asked.license),
             intended_use=f"The image is sent to {parts.netloc}; research use.",
         )
-        return NnInteractiveModel(card, _capabilities({"supported_interactions": asked.supported_interactions}), connect)
+        return NnInteractiveModel(
+            card, _capabilities({"supported_interactions": asked.supported_interactions}), connect
+        )
     finally:
         asked.close()
 
@@ -325,8 +326,8 @@ def _told(place: str) -> Iterator[None]:
         text = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
         if type(problem).__module__.split(".")[0] in ("httpx", "httpcore"):
             raise RefusedError(
-                f"nnInteractive at {place} did not answer ({text}): check that the server runs and can be reached, or "
-                "choose another engine",
+                f"nnInteractive at {place} did not answer ({text}): check that the server runs and can be "
+                "reached, or choose another engine",
                 "model.server",
             ) from problem
         raise RefusedError(

@@ -14,7 +14,16 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from napari_volseg.core import BoxMask, BoxPrompt, Geometry, PointPrompt, RefusedError, ScribblePrompt, UsageError, Volume
+from napari_volseg.core import (
+    BoxMask,
+    BoxPrompt,
+    Geometry,
+    PointPrompt,
+    RefusedError,
+    ScribblePrompt,
+    UsageError,
+    Volume,
+)
 from napari_volseg.interactive.nninteractive import local_nninteractive, remote_nninteractive
 
 SHAPE = (40, 48, 44)

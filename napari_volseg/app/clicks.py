@@ -66,11 +66,6 @@ class Clicks:
         jobs.changed.connect(self._follow_job)
 
     @property
-    def engine_title(self) -> str:
-        """Which model answers, for people."""
-        return self._engines.chosen.card.title
-
-    @property
     def prompts(self) -> tuple[Prompt, ...]:
         """The prompts that the labels answer now."""
         return self.case.session.prompts

@@ -50,7 +50,8 @@ class ClickSection(Section):
         self.engines.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.engines.currentIndexChanged.connect(self._choose)
         more = ActionButton("Other…", "Let nnInteractive answer clicks", self._add_engine, "engine.add")
-        self.add_row(self.engines, more)
+        row = self.add_row(self.engines, more)
+        row.setStretch(0, 3)
         self.engine = muted_label()
         self.rows.addWidget(self.engine)
         self.accept = CommandButton(self.app, "click.accept")
@@ -70,7 +71,7 @@ class ClickSection(Section):
         if clicks is not None:
             count = len(clicks.prompts)
             prompts = f"{count} prompt{'' if count == 1 else 's'}" if count else "no prompts yet"
-            self.engine.setText(f"{clicks.engine_title} · {prompts}")
+            self.engine.setText(prompts[:1].upper() + prompts[1:])
         self._fill()
         primary = next_step(self.app).primary
         set_primary(self.accept, primary == "click.accept")

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_volseg.app import Application
 from napari_volseg.app.layouts import in_hand
 from napari_volseg.app.outlines import Ray, Sketch
-from napari_volseg.app.wishes import ViewName
+from napari_volseg.app.wishes import Plane, ViewName
 from napari_volseg.core import Geometry
 from napari_volseg.viewer.planes import LAYOUTS, true_shape
 
@@ -46,6 +46,37 @@ def canvas_lines(
 
     vertices = nothing if sketch.vertices is None else seen(sketch.vertices)
     return [seen(line) for line in sketch.lines if len(line)], vertices
+
+
+def crosshair(
+    app: Application, viewer: ViewerModel, name: ViewName, size: tuple[int, int]
+) -> tuple[tuple[Plane, float], tuple[Plane, float]] | None:
+    """Return where the two other planes cut a plane, each with its name; None where nothing is to be seen of it.
+
+    Parameters
+    ----------
+    app
+        Whose open case is shown.
+    viewer
+        Where.
+    name
+        What is shown there.
+    size
+        Width and height of the canvas, pixels.
+
+    Returns
+    -------
+    tuple
+        The plane that is seen as a horizontal line and its pixel from the top, and the one that is seen as a vertical
+        line and its pixel from the left.
+    """
+    case, index = app.case, app.view.index
+    if name == "3d" or case is None or index is None or app.preview.arriving is not None or not app.view.crosshair:
+        return None
+    x, y = on_canvas(viewer, np.multiply(index, case.volume.geometry.spacing)[None], size)[0]
+    _, down, across = LAYOUTS[name].order
+    by_normal: dict[int, Plane] = {layout.normal: plane for plane, layout in LAYOUTS.items()}
+    return (by_normal[down], float(y)), (by_normal[across], float(x))
 
 
 def on_canvas(viewer: ViewerModel, positions: NDArray[np.float64], size: tuple[int, int]) -> Pixels:

@@ -1,0 +1,104 @@
+"""The views of a layout side by side, in the place where napari has its one."""
+
+from __future__ import annotations
+
+from napari.qt import QtViewer
+from qtpy.QtWidgets import QGridLayout, QMainWindow, QWidget
+
+from napari_volseg.app import Application
+from napari_volseg.app.layouts import VIEWS
+from napari_volseg.app.wishes import LayoutName, ViewName
+from napari_volseg.viewer import Pane, ViewerBinding
+from napari_volseg.widgets.furniture import Furniture
+
+SPACING = 3
+#: Row, column, and how many rows a view takes.
+Cell = tuple[int, int, int]
+
+
+def cells(layout: LayoutName, names: tuple[ViewName, ...]) -> dict[ViewName, Cell]:
+    """Return where the views of a layout lie, of which the large one comes first."""
+    match layout:
+        case "one":
+            return {names[0]: (0, 0, 1)}
+        case "one-three":
+            return {names[0]: (0, 0, 3), **{name: (row, 1, 1) for row, name in enumerate(names[1:])}}
+        case "four":
+            return {name: (*divmod(VIEWS.index(name), 2), 1) for name in names}
+
+
+class ViewGrid(QWidget):
+    """Holds napari's own canvas and those of further views.
+
+    Parameters
+    ----------
+    app
+        Whose layout is followed.
+    binding
+        Whose panes are shown.
+    window
+        napari's window; the grid takes the place of its canvas, and gives it back.
+    """
+
+    def __init__(self, app: Application, binding: ViewerBinding, window: QMainWindow) -> None:
+        super().__init__(window.centralWidget())
+        self.setObjectName("views")
+        self._app, self._binding = app, binding
+        main = window.findChild(QtViewer)
+        self._home = window.centralWidget().layout()
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(SPACING)
+        self._home.replaceWidget(main, self)
+        self._viewers: dict[Pane, QtViewer] = {binding.main: main}
+        self.furniture: dict[Pane, Furniture] = {binding.main: Furniture(app, binding.main, main)}
+        self._grid.addWidget(main, 0, 0)
+        binding.arranged.connect(self.arrange)
+        self.arrange()
+
+    def canvas(self, name: ViewName) -> QWidget:
+        """Return the widget that draws a view which is shown."""
+        return self._viewers[self._binding.shown[name]].canvas.native
+
+    def arrange(self) -> None:
+        """Lay the views out as they are to be shown now."""
+        shown = self._binding.shown
+        layout = self._app.view.layout if len(shown) > 1 else "one"
+        places = cells(layout, tuple(shown))
+        for pane, viewer in self._viewers.items():
+            if pane not in shown.values():
+                viewer.hide()
+        for name, pane in shown.items():
+            row, column, rows = places[name]
+            self._grid.addWidget(self._viewer(pane), row, column, rows, 1)
+        self._share(layout)
+        for pane in shown.values():
+            self._viewers[pane].show()
+            self.furniture[pane].refresh()
+
+    def remove(self) -> None:
+        """Give napari its canvas back and end the further views."""
+        self._binding.arranged.disconnect(self.arrange)
+        for furniture in self.furniture.values():
+            furniture.remove()
+        main, *others = self._viewers.values()
+        self._home.replaceWidget(self, main)
+        main.show()
+        for viewer in others:
+            viewer.close()
+        self.deleteLater()
+
+    def _viewer(self, pane: Pane) -> QtViewer:
+        if pane not in self._viewers:
+            self._viewers[pane] = viewer = QtViewer(pane.viewer)
+            self.furniture[pane] = Furniture(self._app, pane, viewer)
+        return self._viewers[pane]
+
+    def _share(self, layout: LayoutName) -> None:
+        """Give rows and columns of a layout their shares of the room."""
+        columns = {"one": (1, 0), "one-three": (3, 1), "four": (1, 1)}[layout]
+        rows = {"one": (1, 0, 0), "one-three": (1, 1, 1), "four": (1, 1, 0)}[layout]
+        for column, share in enumerate(columns):
+            self._grid.setColumnStretch(column, share)
+        for row, share in enumerate(rows):
+            self._grid.setRowStretch(row, share)

@@ -138,14 +138,15 @@ class ViewerBinding:
             return  # its wishes come before it is shown
         names = views_shown(self._app.view)
         before, self._shown = self._shown, self._placed(names if self._app.case is not None else names[:1])
+        waited = [pane for pane in self._panes if pane.waits]
         for name, pane in self._shown.items():
-            if before.get(name) is not pane:
+            if before.get(name) is not pane or (pane.waits and pane.in_hand):
                 self._bring_up(pane, name)
-        if list(before.items()) != list(self._shown.items()):
+            if pane.in_hand:
+                pane.look()
+        if list(before.items()) != list(self._shown.items()) or any(not pane.waits for pane in waited):
             self.arranged.emit()
         for pane in self._shown.values():
-            if pane.three_d and pane.in_hand:
-                pane.look()
             pane.mouse.finish()
         self._show_draft()
         self._show_live()
@@ -167,12 +168,12 @@ class ViewerBinding:
         return pane
 
     def _bring_up(self, pane: Pane, name: ViewName) -> None:
-        """Have a pane show what it is to show from now on, as the case is now."""
+        """Have a pane show what it is to show from now on, as the case is now; 3D waits until it is looked at."""
         case = self._app.case
+        pane.name = name
         if case is None or (pane.shown is not None and pane.shown.case is case):
             pane.show(name)
-        else:
-            pane.name = name
+        elif pane.in_hand or name != "3d":
             pane.show_case(case)
         if case is not None and pane.shown is not None and pane is not self.main:
             pane.catch_up()

@@ -140,7 +140,7 @@ class Pane:
     @property
     def waits(self) -> bool:
         """Whether it is a 3D view that nobody has looked at yet."""
-        return self.three_d and self.shown is not None and not self.shown.deep
+        return self.three_d and self.app.case is not None and not (self.shown and self.shown.deep)
 
     @property
     def is_late(self) -> bool:
@@ -156,6 +156,8 @@ class Pane:
         self.drop_case()
         self.shown = shown = Shown(self.app, case, seen)
         self._case_links.add((shown.image.events.contrast_limits, self._follow_contrast))
+        for layer in shown.flat:
+            layer.visible = layer is seen  # else napari slices them before it is known where
         with self._turn():
             self._add(shown.flat)
             self._go_everywhere()
@@ -237,7 +239,7 @@ class Pane:
         """Bring the 3D view up to date, as when it is taken in hand."""
         if not self.three_d or self.shown is None:
             return
-        if self.waits:
+        if not self.shown.deep:
             self.show("3d")
         missed, self._missed = self._missed, None
         if missed is not None and self.shown.segments_3d is not None:
@@ -247,10 +249,8 @@ class Pane:
             self.shown.volume_3d.show_window(self.app.view.window)
 
     def _show_volume(self, shown: Shown) -> None:
-        if not self.in_hand and not shown.deep:
-            self._hide(shown.flat)
-            return
-        self._add(shown.make_proxies(self.app.view.window))
+        if self.in_hand:
+            self._add(shown.make_proxies(self.app.view.window))
         self._hide(shown.flat)
         with self.fit.still():
             show_volume(self.viewer)
@@ -337,12 +337,19 @@ class Pane:
             self.clear_empty_markers()
 
     def clear_empty_markers(self) -> None:
-        """Hide the dot that napari draws at the origin where no marker lies on the shown slice."""
+        """Hide the dot that napari draws at the origin where no marker lies on the shown slice.
+
+        Without any marker, the layer itself is hidden: to slice and draw it takes as long as the labels do.
+        """
         if self.shown is None:
             return
         markers, axis = self.shown.prompts, self.viewer.dims.order[0]
+        if markers.visible != bool(len(markers.data)):
+            markers.visible = bool(len(markers.data))
+        if not markers.visible:
+            return
         near = self.three_d or np.round(markers.data[:, axis]) == self.slice_index(axis)
-        opacity = float(len(markers.data) > 0 and not self.waits and np.any(near))
+        opacity = float(not self.waits and np.any(near))
         if markers.opacity != opacity:
             markers.opacity = opacity
 

@@ -89,7 +89,6 @@ class Shown:
         """Show the layers that are wished in 2D or in 3D, and no others."""
         self.labels.opacity = view.labels_opacity
         visible: dict[Layer, bool] = {self.image: not in_3d, self.labels: view.labels_visible and not in_3d}
-        visible[self.prompts] = True
         if self.volume_3d is not None and self.segments_3d is not None:
             visible[self.volume_3d.layer] = in_3d
             visible[self.segments_3d.layer] = view.labels_visible and in_3d

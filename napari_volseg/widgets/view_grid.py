@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from napari.qt import QtViewer
-from qtpy.QtWidgets import QGridLayout, QMainWindow, QWidget
+from napari.utils.action_manager import action_manager
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QGridLayout, QMainWindow, QPushButton, QSizePolicy, QWidget
 
 from napari_volseg.app import Application
-from napari_volseg.app.layouts import VIEWS
+from napari_volseg.app.layouts import VIEWS, take_in_hand
 from napari_volseg.app.wishes import LayoutName, ViewName
 from napari_volseg.viewer import Pane, ViewerBinding
 from napari_volseg.widgets.furniture import Furniture
+from napari_volseg.widgets.overlay import INVITATION_3D
 
 SPACING = 3
+WAITING_STYLE = (
+    "QPushButton { background: black; border: none; border-radius: 0; color: #9aa0a6; font-size: 13pt; }"
+    "QPushButton:hover { color: #dfe3e8; }"
+)
 #: Row, column, and how many rows a view takes.
 Cell = tuple[int, int, int]
 
@@ -50,6 +57,7 @@ class ViewGrid(QWidget):
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(SPACING)
         self._home.replaceWidget(main, self)
+        self._waiting = _waiting_room(app)
         self._viewers: dict[Pane, QtViewer] = {binding.main: main}
         self.furniture: dict[Pane, Furniture] = {binding.main: Furniture(app, binding.main, main)}
         self._grid.addWidget(main, 0, 0)
@@ -65,16 +73,19 @@ class ViewGrid(QWidget):
         shown = self._binding.shown
         layout = self._app.view.layout if len(shown) > 1 else "one"
         places = cells(layout, tuple(shown))
-        for pane, viewer in self._viewers.items():
-            if pane not in shown.values():
-                viewer.hide()
-        for name, pane in shown.items():
+        widgets = {name: self._widget(pane) for name, pane in shown.items()}
+        for widget in (self._waiting, *self._viewers.values()):
+            if widget not in widgets.values():
+                self._grid.removeWidget(widget)
+                widget.hide()
+        for name, widget in widgets.items():
             row, column, rows = places[name]
-            self._grid.addWidget(self._viewer(pane), row, column, rows, 1)
+            self._grid.addWidget(widget, row, column, rows, 1)
         self._share(layout)
-        for pane in shown.values():
-            self._viewers[pane].show()
-            self.furniture[pane].refresh()
+        for widget in widgets.values():
+            widget.show()
+        for furniture in self.furniture.values():
+            furniture.refresh()
 
     def remove(self) -> None:
         """Give napari its canvas back and end the further views."""
@@ -88,9 +99,14 @@ class ViewGrid(QWidget):
             viewer.close()
         self.deleteLater()
 
-    def _viewer(self, pane: Pane) -> QtViewer:
+    def _widget(self, pane: Pane) -> QWidget:
+        """Return what shows a pane: a canvas of its own takes half a second to make, which 3D waits for."""
         if pane not in self._viewers:
-            self._viewers[pane] = viewer = QtViewer(pane.viewer)
+            if pane.waits:
+                return self._waiting
+            # every new one binds napari's shortcuts again, as they are, and has all the others told of each
+            with action_manager.events.shortcut_changed.blocker():
+                self._viewers[pane] = viewer = QtViewer(pane.viewer)
             self.furniture[pane] = Furniture(self._app, pane, viewer)
         return self._viewers[pane]
 
@@ -102,3 +118,14 @@ class ViewGrid(QWidget):
             self._grid.setColumnStretch(column, share)
         for row, share in enumerate(rows):
             self._grid.setRowStretch(row, share)
+
+
+def _waiting_room(app: Application) -> QPushButton:
+    """Return what stands in the place of the 3D view until somebody wants to see it."""
+    button = QPushButton(INVITATION_3D)
+    button.setObjectName("view-3d-waiting")
+    button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+    button.setStyleSheet(WAITING_STYLE)
+    button.clicked.connect(lambda: take_in_hand(app.view, "3d"))
+    return button

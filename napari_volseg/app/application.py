@@ -110,6 +110,7 @@ class Application:
     scan_changed = Signal()
     noticed = Signal(Notice)
     asked = Signal(Question)
+    view_reset = Signal()
 
     def __init__(
         self,
@@ -369,6 +370,7 @@ class Application:
             return
         self._leave_case()
         self.report = import_report(opened.case.volume, refused)
+        zoomed = self.case is None and self.preview.sight is not None  # while it was read
         self.case, work = (case := opened.case), opened.work
         self._journal = work.journal if work else None
         self.clicks = Clicks(case, self.jobs, self.tools, self.engines)
@@ -378,6 +380,8 @@ class Application:
         chosen = self.preview.give_way()
         self.view.window = case.first_window()
         self.view.index = self.view.marked_step = None
+        if not zoomed:
+            self.view.zoom = self.view.center = None
         restore_view(work.view if work else {}, case, self.view, self.tools)
         self.view.window = chosen or self.view.window
         self.case_changed.emit()

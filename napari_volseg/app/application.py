@@ -31,6 +31,7 @@ from napari_volseg.app.volumes import SegmentVolumes
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import (
     Box,
+    BoxPrompt,
     CancelToken,
     DecisionNeededError,
     Finding,
@@ -234,10 +235,19 @@ class Application:
         prompt = self.painter.finish_scribble(positive)
         return self.clicks.add(prompt) if prompt else None
 
+    def prompt_box(self, box: BoxPrompt) -> Job | None:
+        """Segment what lies in a box on a slice."""
+        return self.clicks.add(box) if self.clicks is not None else None
+
     def accept_clicks(self) -> None:
         """Finish the segment that is being clicked."""
         if self.clicks is not None:
             self.clicks.accept()
+
+    def reset_clicks(self) -> None:
+        """Take all prompts of this segment back."""
+        if self.clicks is not None:
+            self.clicks.reset()
 
     def next_segment(self) -> None:
         """Finish the segment in hand and begin another."""

@@ -15,7 +15,16 @@ from napari_volseg.app.case import Case, replace_segment
 from napari_volseg.app.engines import EngineShelf
 from napari_volseg.app.jobs import Job, JobRunner
 from napari_volseg.app.wishes import ToolWishes
-from napari_volseg.core import Box, CancelToken, ProgressCallback, Prompt, UsageError
+from napari_volseg.core import (
+    Box,
+    BoxPrompt,
+    CancelToken,
+    PointPrompt,
+    ProgressCallback,
+    Prompt,
+    ScribblePrompt,
+    UsageError,
+)
 from napari_volseg.editing import Author, OverwriteRule, Plan, PromptChange, Step
 from napari_volseg.interactive import InteractiveModel, InteractiveSession
 
@@ -93,6 +102,36 @@ class Clicks:
         assert self._job is not None
         return self._job
 
+    def remove(self, prompt: Prompt) -> Job:
+        """Ask for the segment without one of its prompts, whichever it was.
+
+        Raises
+        ------
+        UsageError
+            Where the segment has been changed by something else since, so that no prompt can be told from it.
+        """
+        return self._revise(tuple(p for p in self.wanted if p != prompt))
+
+    def replace(self, prompt: Prompt, by: Prompt) -> Job:
+        """Ask for the segment with one prompt in place of another; UsageError as for `remove`."""
+        return self._revise(tuple(by if p == prompt else p for p in self.wanted))
+
+    def reset(self) -> Job:
+        """Ask for the segment without any prompt: what it was before the first; UsageError as for `remove`."""
+        return self._revise(())
+
+    def _revise(self, wanted: tuple[Prompt, ...]) -> Job:
+        talk = self._talk
+        if talk is None or not self._continues(talk.value):
+            raise UsageError(
+                "the segment was changed since these prompts were given: undo that change first, or prompt anew"
+            )
+        self._stop()
+        talk.wanted = wanted
+        self._ask(talk)
+        assert self._job is not None
+        return self._job
+
     def accept(self) -> None:
         """Finish this segment, as a step: further clicks start anew from what it holds then."""
         self._stop()
@@ -140,7 +179,7 @@ class Clicks:
                 talk.engine = self._open(talk)
             _bring_to(talk.engine, wanted)
             mask = talk.engine.result(progress, cancel)
-            if not mask.box.size:
+            if wanted and not mask.box.size:
                 raise UsageError(
                     "the clicks describe no voxel: add a positive click inside the structure you want to segment"
                 )
@@ -148,7 +187,7 @@ class Clicks:
             return self.case.session.plan_replace(
                 box,
                 labels,
-                name=f"Click {len(wanted)}: {self.case.table[talk.value].name}",
+                name=f"{_name_of(before, wanted)}: {self.case.table[talk.value].name}",
                 author=Author("model", card.id, card.version),
                 prompts=PromptChange(before, wanted),
             )
@@ -184,6 +223,16 @@ class Clicks:
         session.commit(plan)
         talk.steps.append(session.history.current)
         self.changed.emit()
+
+
+def _name_of(before: tuple[Prompt, ...], wanted: tuple[Prompt, ...]) -> str:
+    """Return what a change of the prompts is called in the history."""
+    if not wanted:
+        return "Reset clicks"
+    if len(wanted) < len(before):
+        return "Take back a prompt"
+    kinds = {PointPrompt: "Click", ScribblePrompt: "Scribble", BoxPrompt: "Box"}
+    return "Move a prompt" if len(wanted) == len(before) else f"{kinds[type(wanted[-1])]} {len(wanted)}"
 
 
 def _bring_to(session: InteractiveSession, wanted: tuple[Prompt, ...]) -> None:

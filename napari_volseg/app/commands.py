@@ -69,6 +69,8 @@ def _hand_needs(tool: str) -> Callable[[Application], str | None]:
         takes = app.engines.chosen.capabilities
         if tool == "scribble" and not takes.scribbles:
             return f"{app.engines.chosen.card.title} takes no scribbles"
+        if tool == "box" and not takes.boxes:
+            return f"{app.engines.chosen.card.title} takes no boxes"
         if tool == "click" and not takes.points:
             return f"{app.engines.chosen.card.title} takes no clicks"
         return _needs_case(app)
@@ -332,7 +334,9 @@ def _layouts() -> list[Command]:
             "Show the view in hand alone, and all of them again; or double-click it",
         ),
         Command("view.crosshair", "Crosshair", toggle_crosshair, "Z", _needs_case, "Show where the planes cut"),
-        Command("view.reset", "Fit views", reset_view, "Control-R", _needs_case, "Fit the image into every view again"),
+        Command(
+            "view.reset", "Fit views", reset_view, "Control-R", _needs_case, "Fit the image into every view again"
+        ),
     ]
 
 
@@ -443,6 +447,14 @@ def _work() -> list[Command]:
             "segment.cancel", "Cancel", cancel_jobs, "Escape", _needs_job, "Take a preview away, else stop what runs"
         ),
         Command("click.accept", "Accept", Application.accept_clicks, "Enter", _needs_clicks, "Finish this segment"),
+        Command(
+            "click.reset",
+            "Reset",
+            Application.reset_clicks,
+            "",
+            _needs_clicks,
+            "Take all prompts back: the segment is what it was before the first",
+        ),
         Command(
             "segment.next",
             "New segment",

@@ -16,6 +16,7 @@ Tool = Literal[
     "fill",
     "click",
     "scribble",
+    "box",
     "polygon",
     "lasso",
     "livewire",

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QButtonGroup, QComboBox
+import numpy as np
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QButtonGroup, QComboBox, QListWidget, QShortcut
 
 from napari_volseg.app import Application, terms_of
-from napari_volseg.core import ModelCard
+from napari_volseg.core import BoxPrompt, Geometry, ModelCard, PointPrompt, Prompt, ScribblePrompt
+from napari_volseg.interactive import prompt_voxels
+from napari_volseg.viewer.readout import place_in_words
 from napari_volseg.widgets import dialogs
 from napari_volseg.widgets.buttons import ActionButton, CommandButton, set_primary
 from napari_volseg.widgets.hints import next_step
-from napari_volseg.widgets.section import Section, muted_label
+from napari_volseg.widgets.section import Section, joined, muted_label
 
+#: Prompts that are listed without scrolling.
+ROWS_SHOWN = 5
 #: Where nnInteractive may run.
 ENGINE_PLACES = {
     "folder": "on this computer, with its weights from a folder",
     "server": "on a server of your own, to which the image is sent",
 }
 SERVER_QUESTION = "address of the nnInteractive server, to which the image will be sent when you click"
+
+
+def _words(prompt: Prompt, geometry: Geometry) -> str:
+    """Return what a prompt is and where it lies."""
+    kinds = {PointPrompt: "click", ScribblePrompt: "scribble", BoxPrompt: "box"}
+    place = place_in_words(geometry, prompt_voxels(prompt, geometry).mean(0))
+    return f"{'+' if prompt.positive else '−'} {kinds[type(prompt)]}   {place}"
 
 
 def tool_button(app: Application, tool: str, text: str) -> CommandButton:
@@ -35,6 +48,7 @@ class ClickSection(Section):
         """Make the buttons."""
         self.click = click = tool_button(self.app, "click", "Click")
         scribble = tool_button(self.app, "scribble", "Scribble")
+        box = tool_button(self.app, "box", "Box")
         self.plus = ActionButton("+ Add", "Clicks add to the segment [X]", lambda: self._sign(True), "sign.add")
         self.minus = ActionButton(
             "− Remove", "Clicks take from the segment [X]", lambda: self._sign(False), "sign.remove"
@@ -43,7 +57,8 @@ class ClickSection(Section):
         for button in (self.plus, self.minus):
             button.setCheckable(True)
             signs.addButton(button)
-        self.add_row(click, scribble, self.plus, self.minus)
+        self.add_row(click, scribble, box)
+        self.add_row(self.plus, self.minus)
         self.engines = QComboBox()
         self.engines.setObjectName("engines")
         self.engines.setToolTip("What answers clicks")
@@ -54,10 +69,26 @@ class ClickSection(Section):
         row.setStretch(0, 3)
         self.engine = muted_label()
         self.rows.addWidget(self.engine)
+        self.prompts = QListWidget()
+        self.prompts.setObjectName("prompts")
+        self.prompts.setUniformItemSizes(True)
+        self.prompts.setToolTip("The prompts of this segment: a click goes there, Delete takes one back")
+        self.prompts.currentRowChanged.connect(self._go_to)
+        QShortcut(QKeySequence.StandardKey.Delete, self.prompts, self._take_back).setContext(
+            Qt.ShortcutContext.WidgetShortcut
+        )
+        self.rows.addWidget(self.prompts)
+        self.take_back = ActionButton(
+            "Take back", "Take the marked prompt back [Delete]", self._take_back, "prompt.remove"
+        )
+        self.reset = CommandButton(self.app, "click.reset")
+        self.changes = joined(self.take_back, self.reset)
+        self.rows.addWidget(self.changes)
         self.accept = CommandButton(self.app, "click.accept")
         following = CommandButton(self.app, "segment.next")
         self.add_row(self.accept, following)
-        self._buttons = (click, scribble, self.accept, following)
+        self._buttons = (click, scribble, box, self.accept, self.reset, following)
+        self._listed: tuple[Prompt, ...] = ()
         self.app.engines.changed.connect(self.refresh)
         self.app.engines.offered.connect(self._ask_terms)
 
@@ -70,12 +101,38 @@ class ClickSection(Section):
         self.engine.setVisible(clicks is not None)
         if clicks is not None:
             count = len(clicks.prompts)
-            prompts = f"{count} prompt{'' if count == 1 else 's'}" if count else "no prompts yet"
-            self.engine.setText(prompts[:1].upper() + prompts[1:])
+            self.engine.setText(f"{count} prompt{'' if count == 1 else 's'}" if count else "No prompts yet")
         self._fill()
+        self._list_prompts(clicks.prompts if clicks is not None else ())
         primary = next_step(self.app).primary
         set_primary(self.accept, primary == "click.accept")
         set_primary(self.click, primary == "tool.click")
+
+    def _list_prompts(self, prompts: tuple[Prompt, ...]) -> None:
+        case = self.app.case
+        for widget in (self.prompts, self.changes):
+            widget.setVisible(bool(prompts) and case is not None)
+        if case is None or prompts == self._listed:
+            return
+        self._listed = prompts
+        with QSignalBlocker(self.prompts):
+            self.prompts.clear()
+            self.prompts.addItems([_words(prompt, case.volume.geometry) for prompt in prompts])
+            self.prompts.setCurrentRow(len(prompts) - 1)
+        rows = min(max(len(prompts), 1), ROWS_SHOWN)
+        self.prompts.setFixedHeight(rows * self.prompts.sizeHintForRow(0) + 2 * self.prompts.frameWidth())
+
+    def _go_to(self, row: int) -> None:
+        case = self.app.case
+        if case is not None and 0 <= row < len(self._listed):
+            voxels = prompt_voxels(self._listed[row], case.volume.geometry)
+            z, y, x = (int(i) for i in np.round(voxels.mean(0)))
+            self.app.view.index = (z, y, x)
+
+    def _take_back(self) -> None:
+        row, clicks = self.prompts.currentRow(), self.app.clicks
+        if clicks is not None and 0 <= row < len(self._listed):
+            self.app.attempt(clicks.remove, self._listed[row])
 
     def _fill(self) -> None:
         shelf = self.app.engines

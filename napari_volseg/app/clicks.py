@@ -17,6 +17,7 @@ from napari_volseg.app.jobs import Job, JobRunner
 from napari_volseg.app.wishes import ToolWishes
 from napari_volseg.core import (
     Box,
+    BoxMask,
     BoxPrompt,
     CancelToken,
     PointPrompt,
@@ -36,7 +37,8 @@ class _Talk:
     """Prompts about one segment, answered by one session of the engine.
 
     ``steps`` are the positions of the history at which the labels are what the engine's session takes them
-    for; any other step in between ends the talk.
+    for; any other step in between ends the talk. ``initial`` is what the segment was before the first prompt, None
+    for what it is when the engine is first asked.
     """
 
     model: InteractiveModel
@@ -45,6 +47,7 @@ class _Talk:
     steps: list[Step | None]
     wanted: tuple[Prompt, ...] = ()
     engine: InteractiveSession | None = field(default=None)
+    initial: BoxMask | None = None
 
 
 class Clicks:
@@ -92,6 +95,7 @@ class Clicks:
     def add(self, prompt: Prompt) -> Job:
         """Ask for the segment that the prompts so far and this one describe."""
         segment = self.case.ensure_active()
+        self._recall(segment.value)
         wanted = self.wanted if self._continues(segment.value) else ()
         self._stop()
         if not self._continues(segment.value):
@@ -120,7 +124,26 @@ class Clicks:
         """Ask for the segment without any prompt: what it was before the first; UsageError as for `remove`."""
         return self._revise(())
 
+    def _recall(self, value: int) -> None:
+        """Take up the talk of an earlier run of the program: what it began from is in the history."""
+        history = self.case.session.history
+        position = history.position
+        while position and (change := history.steps[position - 1].prompts) is not None and change.before:
+            position -= 1
+        begun = history.steps[position - 1].prompts if position else None
+        if self._talk is not None or not self.prompts or begun is None:
+            return
+        chain = history.steps[position - 1 : history.position]
+        if any(step.value not in (value, None) for step in chain):
+            return  # they were about another segment
+        labels = self.case.segmentation.labels.copy()
+        for step in reversed(chain):
+            step.revert_on(labels)
+        self._talk = self._new_talk(value, self.case.rule(self._wishes), self.prompts)
+        self._talk.initial = BoxMask.of(labels == value)
+
     def _revise(self, wanted: tuple[Prompt, ...]) -> Job:
+        self._recall(self.case.active)
         talk = self._talk
         if talk is None or not self._continues(talk.value):
             raise UsageError(
@@ -198,7 +221,7 @@ class Clicks:
         self.changed.emit()
 
     def _open(self, talk: _Talk) -> InteractiveSession:
-        initial = self.case.mask_of(talk.value)
+        initial = self.case.mask_of(talk.value) if talk.initial is None else talk.initial
         return talk.model.open(
             self.case.volume,
             initial=initial if initial.box.size else None,

@@ -152,3 +152,27 @@ def test_marks_show_the_edges_of_a_box(prompted):
     assert {(6, 4, x) for x in range(4, 10)} <= on_edge
     assert {(6, y, 9) for y in range(4, 8)} <= on_edge
     assert shown.clicks.sum() == 1
+
+
+def test_a_prompt_is_taken_back_after_the_image_was_opened_anew(prompted, viewer, hand, place):
+    from napari_volseg.app.clicks import Clicks
+
+    look_at(prompted, viewer, "axial")
+    viewer.scene.camera.zoom = 10
+    prompted.tools.tool = "brush"
+    hand.drag([place(3, 4, 4), place(3, 5, 6)])
+    painted = prompted.case.segmentation.labels.copy()
+    prompted.tools.tool = "click"
+    for index in (START, (6, 4, 4)):
+        click_at(prompted, hand, place, index)
+    first, second = prompted.clicks.prompts
+    again = Clicks(prompted.case, prompted.jobs, prompted.tools, prompted.engines)
+    again.remove(first)
+    prompted.jobs.wait()
+    labels = prompted.case.segmentation.labels
+    assert again.prompts == (second,)
+    assert labels[6, 4, 4]
+    assert not labels[START]
+    again.reset()
+    prompted.jobs.wait()
+    np.testing.assert_array_equal(labels, painted)

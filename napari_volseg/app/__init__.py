@@ -4,6 +4,7 @@ from napari_volseg.app.application import Application, Notice
 from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.commands import COMMANDS, Command, run_command
+from napari_volseg.app.engines import EngineShelf, terms_of
 from napari_volseg.app.exporting import EXPORTS, ExportKind, suggest_path
 from napari_volseg.app.hand_tools import HAND_TOOLS
 from napari_volseg.app.history_list import HistoryRow, HistoryRows, go_to_step
@@ -32,6 +33,7 @@ __all__ = [
     "Case",
     "Clicks",
     "Command",
+    "EngineShelf",
     "ExportKind",
     "HistoryRow",
     "HistoryRows",
@@ -55,4 +57,5 @@ __all__ = [
     "run_command",
     "sample_path",
     "suggest_path",
+    "terms_of",
 ]

@@ -16,6 +16,7 @@ from napari_volseg.app import exporting, segmenting
 from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.drawing import Drawing
+from napari_volseg.app.engines import EngineShelf
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.keeping import Keeper
 from napari_volseg.app.live import LivePrediction
@@ -30,6 +31,7 @@ from napari_volseg.app.volumes import SegmentVolumes
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import (
     Box,
+    BoxPrompt,
     CancelToken,
     DecisionNeededError,
     Finding,
@@ -109,6 +111,7 @@ class Application:
     scan_changed = Signal()
     noticed = Signal(Notice)
     asked = Signal(Question)
+    view_reset = Signal()
 
     def __init__(
         self,
@@ -134,6 +137,7 @@ class Application:
         self.volumes: SegmentVolumes | None = None
         self.drawing = Drawing(self)
         self.models = ModelShelf(self.jobs, self.tools)
+        self.engines = EngineShelf(self.jobs, self.tools)
         self.scan_result: Scan | None = None
         self.tool_preview = ToolPreview(self)
         self.live = LivePrediction(self)
@@ -231,10 +235,19 @@ class Application:
         prompt = self.painter.finish_scribble(positive)
         return self.clicks.add(prompt) if prompt else None
 
+    def prompt_box(self, box: BoxPrompt) -> Job | None:
+        """Segment what lies in a box on a slice."""
+        return self.clicks.add(box) if self.clicks is not None else None
+
     def accept_clicks(self) -> None:
         """Finish the segment that is being clicked."""
         if self.clicks is not None:
             self.clicks.accept()
+
+    def reset_clicks(self) -> None:
+        """Take all prompts of this segment back."""
+        if self.clicks is not None:
+            self.clicks.reset()
 
     def next_segment(self) -> None:
         """Finish the segment in hand and begin another."""
@@ -367,15 +380,18 @@ class Application:
             return
         self._leave_case()
         self.report = import_report(opened.case.volume, refused)
+        zoomed = self.case is None and self.preview.sight is not None  # while it was read
         self.case, work = (case := opened.case), opened.work
         self._journal = work.journal if work else None
-        self.clicks = Clicks(case, self.jobs, self.tools)
+        self.clicks = Clicks(case, self.jobs, self.tools, self.engines)
         self.painter = Painter(case, self.tools)
         self.volumes = SegmentVolumes(case, self.jobs)
         self.tools.tool = "navigate"
         chosen = self.preview.give_way()
         self.view.window = case.first_window()
         self.view.index = self.view.marked_step = None
+        if not zoomed:
+            self.view.zoom = self.view.center = None
         restore_view(work.view if work else {}, case, self.view, self.tools)
         self.view.window = chosen or self.view.window
         self.case_changed.emit()

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 #: Wishes that are kept as they are.
-VIEW_KEPT = ("plane", "three_d")
+VIEW_KEPT = ("layout", "layout_before", "large", "plane", "three_d", "zoom", "center", "crosshair")
 TOOLS_KEPT = ("tool", "radius_mm", "hand_reach", "hand_slab_mm")
 
 
 def view_state(case: Case, view: ViewWishes, tools: ToolWishes) -> dict[str, Any]:
-    """Return plane, slice, window, tool and active segment in types that JSON knows."""
+    """Return layout, planes, slices, camera, window, tool and active segment in types that JSON knows."""
     return {
         **{name: getattr(view, name) for name in VIEW_KEPT},
         **{name: getattr(tools, name) for name in TOOLS_KEPT},

@@ -37,6 +37,8 @@ class AppEvents(QObject):
             signal.connect(self._mark)
         view = app.view.events
         for signal in (
+            view.layout,
+            view.crosshair,
             view.plane,
             view.three_d,
             view.window,

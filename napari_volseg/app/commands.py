@@ -318,7 +318,9 @@ def _layouts() -> list[Command]:
             "Show the view in hand alone, and all of them again; or double-click it",
         ),
         Command("view.crosshair", "Crosshair", toggle_crosshair, "Z", _needs_case, "Show where the planes cut"),
-        Command("view.reset", "Fit views", reset_view, "Control-R", _needs_case, "Fit the image into every view again"),
+        Command(
+            "view.reset", "Fit views", reset_view, "Control-R", _needs_case, "Fit the image into every view again"
+        ),
     ]
 
 

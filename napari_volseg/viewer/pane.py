@@ -358,7 +358,7 @@ class Pane:
             markers.opacity = opacity
 
     def show_draft(self, draft: Draft | None, ready: bool) -> None:
-        """Draw what the segment tool would do: over the slice, once colours are ready, or among the segments in 3D."""
+        """Draw what the segment tool would do, over the slice once colours are ready, or among segments in 3D."""
         shown, three_d = self.shown, self.three_d
         if shown is None:
             return

@@ -55,7 +55,9 @@ class ViewerBinding:
     arranged = Signal()
     fell_behind = Signal()
 
-    def __init__(self, app: Application, viewer: ViewerModel, later: Callable[[Callable[[], None]], None] = _now) -> None:
+    def __init__(
+        self, app: Application, viewer: ViewerModel, later: Callable[[Callable[[], None]], None] = _now
+    ) -> None:
         self._app = app
         self._later = later
         self._wanted: dict[ViewName, Pane] = {}

@@ -9,6 +9,7 @@ from napari_volseg.app.exporting import EXPORTS, ExportKind, suggest_path
 from napari_volseg.app.hand_tools import HAND_TOOLS
 from napari_volseg.app.history_list import HistoryRow, HistoryRows, go_to_step
 from napari_volseg.app.jobs import Inbox, Job, JobRunner, error_sentence
+from napari_volseg.app.model_places import ModelPlaces
 from napari_volseg.app.opening import Question
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.samples import SAMPLES, sample_path
@@ -40,6 +41,7 @@ __all__ = [
     "Inbox",
     "Job",
     "JobRunner",
+    "ModelPlaces",
     "ModelShelf",
     "Notice",
     "Painter",

@@ -53,7 +53,16 @@ def _needs_model(app: Application) -> str | None:
     chosen, modality = app.models.chosen, app.case.volume.modality
     if chosen is not None and chosen.card.channels == ("CT",) and modality in ("MR", "PT"):
         return f"{chosen.card.title} needs a CT and this is {modality}"
+    if app.models.untrusted is not None:
+        return f"{app.models.untrusted.card.title} is a program that you have not trusted yet: press Trust…"
+    wanted = chosen.card.channels[1:] if chosen is not None else ()
+    if chosen is not None and len(app.tools.further) != len(wanted):
+        return f"{chosen.card.title} also needs an image of {', '.join(wanted)}: press Images…"
     return None
+
+
+def _needs_untrusted(app: Application) -> str | None:
+    return None if app.models.untrusted is not None else "the chosen model is not a program that waits for it"
 
 
 def _needs_other_session(app: Application) -> str | None:
@@ -433,6 +442,14 @@ def _work() -> list[Command]:
             "W",
             _needs_case,
             "Tell which step set the voxel under the cursor last",
+        ),
+        Command(
+            "model.trust",
+            "Trust…",
+            lambda app: app.models.ask_trust(),
+            "",
+            _needs_untrusted,
+            "Decide whether the program of the chosen model may run",
         ),
         Command("segment.run", "Run model", Application.run_model, "R", _needs_model, "Run the chosen model"),
         Command(

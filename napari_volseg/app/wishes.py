@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from psygnal import EventedModel
@@ -145,6 +146,10 @@ class ToolWishes(EventedModel):
         Automatic model chosen in the panel and where networks run.
     engine
         Id of the engine that answers clicks.
+    postprocess
+        Whether what the model's card asks to be done to its labels is done.
+    further
+        Files of the further images that a model of several channels needs, in their order.
     """
 
     tool: Tool = "navigate"
@@ -170,3 +175,5 @@ class ToolWishes(EventedModel):
     model: str = "ct-tissues"
     device: str = "auto"
     engine: str = "regions"
+    postprocess: bool = True
+    further: tuple[Path, ...] = ()

@@ -2,6 +2,7 @@
 
 from napari_volseg.core.arriving import Arriving, PreviewCallback
 from napari_volseg.core.boxes import Box, BoxMask
+from napari_volseg.core.card_steps import CardStep, CheckSides, KeepLargest, RemoveSmall
 from napari_volseg.core.cards import ModelCard
 from napari_volseg.core.decisions import CHOICES, Answers, Decision, Inquiry
 from napari_volseg.core.errors import (
@@ -48,6 +49,8 @@ __all__ = [
     "BoxPrompt",
     "CancelToken",
     "CancelledError",
+    "CardStep",
+    "CheckSides",
     "Code",
     "Color",
     "Decision",
@@ -56,6 +59,7 @@ __all__ = [
     "Geometry",
     "GeometryError",
     "Inquiry",
+    "KeepLargest",
     "Kind",
     "ModelCard",
     "Point",
@@ -66,6 +70,7 @@ __all__ = [
     "Prompt",
     "Provenance",
     "RefusedError",
+    "RemoveSmall",
     "Reorientation",
     "ScribblePrompt",
     "Segment",

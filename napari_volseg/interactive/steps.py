@@ -17,7 +17,7 @@ from napari_volseg.interactive.seeds import IndexArray
 from napari_volseg.interactive.views import View
 from napari_volseg.interactive.walker import conductances, walk
 
-TAU, WI, WO, WB = (float(x) for x in "0.5,0,0.5,0.3".split(","))
+TAU, WI, WO, WB = (float(x) for x in ["0.5", "0", "0.5", "0.3"])
 DEEP, PLUS, MANY, MONO = (float(x) for x in os.environ.get("EXP", "2,0,25,3").split(","))
 WALKO, LOOKO, STIFF, DOUBTD, SHARP = (float(x) for x in os.environ.get("EXP2", "6,3,1,2.5,1").split(","))
 _HARD = np.float32(1e3)

@@ -24,6 +24,7 @@ from napari_volseg.app.painting import Painter
 from napari_volseg.app.preview import READING, Preview
 from napari_volseg.app.sessions import Listener, SessionStore, Work
 from napari_volseg.app.shelf import ModelShelf
+from napari_volseg.app.surfaces import SegmentSurfaces
 from napari_volseg.app.tool_preview import ToolPreview
 from napari_volseg.app.view_state import ViewKeeper, restore_view
 from napari_volseg.app.volumes import SegmentVolumes
@@ -133,6 +134,7 @@ class Application:
         self.clicks: Clicks | None = None
         self.painter: Painter | None = None
         self.volumes: SegmentVolumes | None = None
+        self.surfaces: SegmentSurfaces | None = None
         self.drawing = Drawing(self)
         self.models = ModelShelf(self.jobs, self.tools)
         self.scan_result: Scan | None = None
@@ -374,6 +376,7 @@ class Application:
         self.clicks = Clicks(case, self.jobs, self.tools)
         self.painter = Painter(case, self.tools)
         self.volumes = SegmentVolumes(case, self.jobs)
+        self.surfaces = SegmentSurfaces(case, self.jobs)
         self.tools.tool = "navigate"
         chosen = self.preview.give_way()
         self.view.window = case.first_window()
@@ -400,6 +403,9 @@ class Application:
     def _leave_case(self) -> None:
         """Write what is left of the open case; its file is closed on the way."""
         self._view_keeper.leave()
+        if self.surfaces is not None:
+            self.surfaces.close()
+        self.surfaces = None
         if self._journal is not None:
             self._journal.close()
         self._journal = None

@@ -148,6 +148,8 @@ class ViewerBinding:
             self.arranged.emit()
         for pane in self._shown.values():
             pane.mouse.finish()
+        if self._app.surfaces is not None:
+            self._app.surfaces.wanted = any(pane.wants_surfaces for pane in self._shown.values())
         self._show_draft()
         self._show_live()
 
@@ -208,6 +210,8 @@ class ViewerBinding:
         self._case_links.add((session.changed, self._take_box), (session.table_changed, self._show_table))
         if app.clicks is not None:
             self._case_links.add((app.clicks.changed, self._show_prompts))
+        if app.surfaces is not None:
+            self._case_links.add((app.surfaces.changed, self._show_surfaces))
         self.main.name = views_shown(app.view)[0]
         self.main.show_case(case)
         self._shown = {self.main.name: self.main}
@@ -260,6 +264,10 @@ class ViewerBinding:
     def _show_layers(self) -> None:
         for pane in self._shown.values():
             pane.show_layers()
+
+    def _show_surfaces(self) -> None:
+        for pane in self._shown.values():
+            pane.show_surfaces()
 
     @property
     def _markers(self) -> Markers:

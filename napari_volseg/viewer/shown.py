@@ -6,6 +6,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer, Points
 
 from napari_volseg.app import Application, Case
+from napari_volseg.app.surface_maker import Scene
 from napari_volseg.app.wishes import ViewWishes
 from napari_volseg.core import SegmentTable, Window
 from napari_volseg.viewer.drafts import DraftLayer
@@ -19,6 +20,7 @@ from napari_volseg.viewer.layers import (
 )
 from napari_volseg.viewer.planes import true_shape
 from napari_volseg.viewer.proxies import SegmentsProxy, VolumeProxy
+from napari_volseg.viewer.surface_layer import SurfaceLayer
 
 
 class Shown:
@@ -41,6 +43,8 @@ class Shown:
         self.prompts: Points = prompts_layer(case.volume.geometry.spacing)
         self.volume_3d: VolumeProxy | None = None
         self.segments_3d: SegmentsProxy | None = None
+        self.surfaces_3d: SurfaceLayer | None = None
+        self.drafting_3d = False
         self.draft: DraftLayer | None = None
         self.live: Labels | None = None
         self._colors = colors_of(case.table)
@@ -53,7 +57,7 @@ class Shown:
     @property
     def deep(self) -> tuple[Layer, ...]:
         """The stand-ins of the 3D view, none before it was first entered."""
-        return tuple(p.layer for p in (self.volume_3d, self.segments_3d) if p is not None)
+        return tuple(p.layer for p in (self.volume_3d, self.segments_3d, self.surfaces_3d) if p is not None)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -67,6 +71,7 @@ class Shown:
             return ()
         self.volume_3d = VolumeProxy(self.case.volume, window)
         self.segments_3d = SegmentsProxy(self.case.segmentation)
+        self.surfaces_3d = SurfaceLayer(self.case.volume.geometry)
         return self.deep
 
     def place(self, *, in_3d: bool) -> None:
@@ -89,12 +94,24 @@ class Shown:
         """Show the layers that are wished in 2D or in 3D, and no others."""
         self.labels.opacity = view.labels_opacity
         visible: dict[Layer, bool] = {self.image: not in_3d, self.labels: view.labels_visible and not in_3d}
-        if self.volume_3d is not None and self.segments_3d is not None:
+        if self.volume_3d is not None and self.segments_3d is not None and self.surfaces_3d is not None:
+            segments, smooth = view.labels_visible and in_3d, self.has_surfaces
             visible[self.volume_3d.layer] = in_3d
-            visible[self.segments_3d.layer] = view.labels_visible and in_3d
+            visible[self.segments_3d.layer] = segments and not smooth
+            visible[self.surfaces_3d.layer] = segments and smooth and not self.surfaces_3d.is_empty
         for layer, wanted in visible.items():
             if layer.visible != wanted:
                 layer.visible = wanted
+
+    @property
+    def has_surfaces(self) -> bool:
+        """Whether segments are shown as surfaces: once they are made, unless a tool shows what it would change."""
+        return self.surfaces_3d is not None and self.surfaces_3d.is_there and not self.drafting_3d
+
+    def show_surfaces(self, scene: Scene | None) -> None:
+        """Take over the surfaces of the segments."""
+        if self.surfaces_3d is not None:
+            self.surfaces_3d.show(scene)
 
     def show_window(self, window: Window) -> None:
         """Show the slices through a window."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from napari.components import ViewerModel
@@ -11,7 +12,8 @@ from napari.layers import Image, Labels, Points
 from psygnal import Signal
 
 from napari_volseg.app import Application, Case
-from napari_volseg.app.layouts import views_shown
+from napari_volseg.app.layouts import in_hand, views_shown
+from napari_volseg.app.tool_drafts import Draft
 from napari_volseg.app.wishes import ViewName
 from napari_volseg.core import Box, SegmentTable
 from napari_volseg.viewer import keys
@@ -20,6 +22,10 @@ from napari_volseg.viewer.layers import build_units, compile_colours
 from napari_volseg.viewer.links import Links
 from napari_volseg.viewer.markers import Markers, markers_of
 from napari_volseg.viewer.pane import Pane
+
+
+def _now(call: Callable[[], None]) -> None:
+    call()
 
 
 class ViewerBinding:
@@ -35,22 +41,25 @@ class ViewerBinding:
         Whose open case is shown.
     viewer
         Where.
-    make_viewer
-        Makes a further viewer.
+    later
+        Calls a function when there is time: further views are made ready one by one, the first one at once.
 
     Attributes
     ----------
     arranged
         Emitted when other views are shown than before, or elsewhere.
+    fell_behind
+        Emitted when a 3D view lacks changes until it is looked at again, or has caught up.
     """
 
     arranged = Signal()
+    fell_behind = Signal()
 
-    def __init__(
-        self, app: Application, viewer: ViewerModel, make_viewer: Callable[[], ViewerModel] = ViewerModel
-    ) -> None:
+    def __init__(self, app: Application, viewer: ViewerModel, later: Callable[[Callable[[], None]], None] = _now) -> None:
         self._app = app
-        self._make_viewer = make_viewer
+        self._later = later
+        self._wanted: dict[ViewName, Pane] = {}
+        self._thrifty = False
         self._case: Case | None = None
         self._dirty: Box | None = None
         self._drafts_ready: bool | None = None
@@ -137,14 +146,15 @@ class ViewerBinding:
         if self._app.case is not self._case:
             return  # its wishes come before it is shown
         names = views_shown(self._app.view)
-        before, self._shown = self._shown, self._placed(names if self._app.case is not None else names[:1])
-        waited = [pane for pane in self._panes if pane.waits]
-        for name, pane in self._shown.items():
-            if before.get(name) is not pane or (pane.waits and pane.in_hand):
-                self._bring_up(pane, name)
-            if pane.in_hand:
-                pane.look()
-        if list(before.items()) != list(self._shown.items()) or any(not pane.waits for pane in waited):
+        before, waited = list(self._shown.items()), [pane for pane in self._panes if pane.waits]
+        self._wanted = self._placed(names if self._app.case is not None else names[:1])
+        self._shown = {}
+        for name, pane in self._wanted.items():
+            if pane is not self.main and pane.shown is None and name != "3d":
+                self._later(partial(self._arrive, pane, name))
+            else:
+                self._show_in(pane, name, (name, pane) in before)
+        if list(self._shown.items()) != before or any(not pane.waits for pane in waited):
             self.arranged.emit()
         for pane in self._shown.values():
             pane.mouse.finish()
@@ -152,6 +162,25 @@ class ViewerBinding:
             self._app.surfaces.wanted = any(pane.wants_surfaces for pane in self._shown.values())
         self._show_draft()
         self._show_live()
+        self.fell_behind.emit()
+
+    def _show_in(self, pane: Pane, name: ViewName, known: bool) -> None:
+        """Have a pane show something, where it doesn't yet."""
+        if not known or (pane.waits and in_hand(self._app.view) == name):
+            self._bring_up(pane, name)
+        if pane.in_hand:
+            pane.look()
+        self._shown[name] = pane
+
+    def _arrive(self, pane: Pane, name: ViewName) -> None:
+        """Show a view that was made ready later, if it is wanted still."""
+        if self._wanted.get(name) is not pane or name in self._shown or self._app.case is None:
+            return
+        self._show_in(pane, name, known=False)
+        self._shown = {name: pane for name, pane in self._wanted.items() if name in self._shown}
+        pane.show_draft(self._draft, bool(self._drafts_ready))
+        pane.show_live(self._app.live.sighting)
+        self.arranged.emit()
 
     def _placed(self, names: tuple[ViewName, ...]) -> dict[ViewName, Pane]:
         """Return which pane is to show what: the first viewer comes first, others go on with what they showed."""
@@ -164,8 +193,8 @@ class ViewerBinding:
         return placed
 
     def _new_pane(self, name: ViewName) -> Pane:
-        pane = Pane(self._app, self._make_viewer(), self._keys, self._show_prompts)
-        pane.name = name
+        pane = Pane(self._app, ViewerModel(), self._keys, self._show_prompts)
+        pane.name, pane.thrifty = name, self._thrifty
         self._panes.append(pane)
         return pane
 
@@ -180,6 +209,12 @@ class ViewerBinding:
         if case is not None and pane.shown is not None and pane is not self.main:
             pane.catch_up()
             pane.show_markers(self._markers)
+
+    def be_thrifty(self) -> None:
+        """Let 3D views wait with what changes until they are looked at, where drawing them takes a second."""
+        self._thrifty = True
+        for pane in self._panes:
+            pane.thrifty = True
 
     def _hold(self, _: object) -> Iterator[None]:
         """Put the tool aside while a key is held, so that the left button moves the view."""
@@ -260,6 +295,7 @@ class ViewerBinding:
     def _show_window(self) -> None:
         for pane in self._shown.values():
             pane.show_window()
+        self.fell_behind.emit()
 
     def _show_layers(self) -> None:
         for pane in self._shown.values():
@@ -312,11 +348,15 @@ class ViewerBinding:
 
     def _show_draft(self) -> None:
         """Draw what the segment tool would do."""
-        draft = self._app.tool_preview.draft
-        if draft is not None and (draft.new is None or draft.request.case is not self._app.case):
-            draft = None
         for pane in self._shown.values():
-            pane.show_draft(draft, bool(self._drafts_ready))
+            pane.show_draft(self._draft, bool(self._drafts_ready))
+
+    @property
+    def _draft(self) -> Draft | None:
+        """What the segment tool would do to the open case."""
+        draft = self._app.tool_preview.draft
+        known = draft is not None and draft.new is not None and draft.request.case is self._app.case
+        return draft if known else None
 
     def _take_box(self, box: Box) -> None:
         if self._dirty is None:
@@ -329,3 +369,4 @@ class ViewerBinding:
         if box is not None:
             for pane in self._panes:
                 pane.take_box(box, seen=pane in self._shown.values())
+            self.fell_behind.emit()

@@ -12,6 +12,7 @@ from napari_volseg.app.layouts import VIEWS, take_in_hand
 from napari_volseg.app.wishes import LayoutName, ViewName
 from napari_volseg.viewer import Pane, ViewerBinding
 from napari_volseg.widgets.furniture import Furniture
+from napari_volseg.widgets.graphics import draws_in_software
 from napari_volseg.widgets.overlay import INVITATION_3D
 
 SPACING = 3
@@ -62,6 +63,8 @@ class ViewGrid(QWidget):
         self.furniture: dict[Pane, Furniture] = {binding.main: Furniture(app, binding.main, main)}
         self._grid.addWidget(main, 0, 0)
         binding.arranged.connect(self.arrange)
+        binding.fell_behind.connect(self._tell_late)
+        main.canvas.native.frameSwapped.connect(self._look_at_graphics)
         self.arrange()
 
     def canvas(self, name: ViewName) -> QWidget:
@@ -90,6 +93,7 @@ class ViewGrid(QWidget):
     def remove(self) -> None:
         """Give napari its canvas back and end the further views."""
         self._binding.arranged.disconnect(self.arrange)
+        self._binding.fell_behind.disconnect(self._tell_late)
         for furniture in self.furniture.values():
             furniture.remove()
         main, *others = self._viewers.values()
@@ -109,6 +113,18 @@ class ViewGrid(QWidget):
                 self._viewers[pane] = viewer = QtViewer(pane.viewer)
             self.furniture[pane] = Furniture(self._app, pane, viewer)
         return self._viewers[pane]
+
+    def _look_at_graphics(self) -> None:
+        """Find out, at the first frame, whether there is a graphics card."""
+        canvas = self._viewers[self._binding.main].canvas.native
+        canvas.frameSwapped.disconnect(self._look_at_graphics)
+        if draws_in_software(canvas):
+            self._binding.be_thrifty()
+
+    def _tell_late(self) -> None:
+        for pane, furniture in self.furniture.items():
+            if pane.three_d:
+                furniture.title.refresh()
 
     def _share(self, layout: LayoutName) -> None:
         """Give rows and columns of a layout their shares of the room."""

@@ -18,6 +18,7 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QMainWindow
 
 from napari_volseg.app import Application, ScanStore, SessionStore
+from napari_volseg.app.wishes import LayoutName
 from napari_volseg.viewer import ViewerBinding
 from napari_volseg.viewer.handover import describe_labels
 from napari_volseg.widgets.adoption import Adopter, prefer_our_readers
@@ -29,6 +30,8 @@ from napari_volseg.widgets.overlay import CursorReadout, LettersOverlay
 from napari_volseg.widgets.view_grid import ViewGrid
 
 TITLE = "napari-volseg"
+#: Width and height of the views' part of the window from which on it begins with four of them, pixels.
+ROOM_FOR_FOUR = (600, 500)
 #: Share of the screen's width and height that the window takes the first time.
 FIRST_SHARE = 0.9
 #: Name that napari gives to the dock of our widget contribution: its Plugins menu then finds the panel that is there.
@@ -63,6 +66,7 @@ def create_window(
         with _without_greetings():
             viewer.show()
         _fit_screen(panel.window())
+        panel.app.view.layout = _first_layout(panel)
     if path is not None:
         panel.app.attempt(panel.app.open_path, path)
     return viewer, panel.app, panel
@@ -82,7 +86,7 @@ class ViewerPanel(MainPanel):
     def __init__(self, viewer: ViewerModel, sessions: SessionStore | None = None) -> None:
         app = Application(sessions=sessions or SessionStore(), scans=ScanStore())
         super().__init__(app, viewer)
-        self.binding = ViewerBinding(app, viewer)
+        self.binding = ViewerBinding(app, viewer, partial(QTimer.singleShot, 0))
         self.views: ViewGrid | None = None
         self.readout: CursorReadout | None = None
         self.menu: CommandMenu | None = None
@@ -140,6 +144,12 @@ class ViewerPanel(MainPanel):
         self.views = None
         super().release()
         self.deleteLater()
+
+
+def _first_layout(panel: ViewerPanel) -> LayoutName:
+    """Return the layout to begin with: four views, where each of them is large enough to work in."""
+    room = panel.window().centralWidget().size()
+    return "four" if room.width() >= ROOM_FOR_FOUR[0] and room.height() >= ROOM_FOR_FOUR[1] else "one"
 
 
 def _fit_screen(window: QMainWindow) -> None:

@@ -144,7 +144,9 @@ def measure(shape: tuple[int, int, int], repeats: int) -> dict[str, list[Time]]:
     stage.watch(ours)
 
     plain = napari.Viewer(show=False, show_welcome_screen=False)
-    plain.add_image(voxels, colormap="gray", contrast_limits=(-160, 240), interpolation2d="linear", scale=geometry.spacing)
+    plain.add_image(
+        voxels, colormap="gray", contrast_limits=(-160, 240), interpolation2d="linear", scale=geometry.spacing
+    )
     plain.add_labels(labels, colormap=segment_colormap(table), opacity=0.5, scale=geometry.spacing)
     plain.window.add_dock_widget(_spacer(panel.width()), area="right")
     plain.show()

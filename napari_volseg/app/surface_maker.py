@@ -14,7 +14,7 @@ from scipy import ndimage
 from napari_volseg.core import Box, BoxMask, CancelToken, Geometry, Progress, ProgressCallback, SegmentTable
 from napari_volseg.spatial import Surface, normals, surface_of, vertex_count
 
-#: Vertices of one surface, and of all together, at most: so many reach the screen within a few hundredths of a second.
+#: Vertices of one surface, and of all together, at most: so many reach the screen within 0.05 s.
 MOST, MOST_IN_ALL = 40_000, 200_000
 #: A surface has so many vertices even where all together have too many.
 LEAST = 600
@@ -104,7 +104,7 @@ class SurfaceMaker:
     def work(
         self, table: SegmentTable, first: int, seconds: float, progress: ProgressCallback, cancel: CancelToken
     ) -> bool:
-        """Make surfaces of visible segments for some seconds, one of them first; return whether more are to be made."""
+        """Make surfaces of visible segments for some seconds, one of them first; return whether more are needed."""
         end = time.monotonic() + seconds
         self._forget(table)
         values = [s.value for s in sorted(table, key=lambda s: s.value != first) if s.visible]
@@ -130,7 +130,10 @@ class SurfaceMaker:
         return Scene(
             np.concatenate([nothing.vertices, *(k.surface.vertices for _, k in shown)]),
             np.concatenate(
-                [nothing.faces, *(k.surface.faces + np.int32(n) for (_, k), n in zip(shown, starts[:-1], strict=True))]
+                [
+                    nothing.faces,
+                    *(k.surface.faces + np.int32(n) for (_, k), n in zip(shown, starts[:-1], strict=True)),
+                ]
             ),
             np.concatenate([nothing.colors, *(_lit(s.color, k.light) for s, k in shown)]),
         )

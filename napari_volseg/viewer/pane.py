@@ -313,7 +313,9 @@ class Pane:
         """Have napari's point where the slices meet, along all axes."""
         index, shown = self.app.view.index, self.shown
         if index is not None and shown is not None and self.voxel(self.viewer.dims.point) != index:
-            self.viewer.dims.set_point(range(3), [i * float(s) for i, s in zip(index, shown.image.scale, strict=True)])
+            self.viewer.dims.set_point(
+                range(3), [i * float(s) for i, s in zip(index, shown.image.scale, strict=True)]
+            )
         self._here = self.voxel(self.viewer.dims.point) if shown is not None else None
 
     def show_layers(self) -> None:
@@ -361,7 +363,7 @@ class Pane:
             markers.opacity = opacity
 
     def show_draft(self, draft: Draft | None, ready: bool) -> None:
-        """Draw what the segment tool would do: over the slice, once colours are ready, or among the segments in 3D."""
+        """Draw what the segment tool would do: over the slice, once colours are ready, or in 3D."""
         shown, three_d = self.shown, self.three_d
         if shown is None:
             return
@@ -377,7 +379,8 @@ class Pane:
     def show_surfaces(self) -> None:
         """Show the surfaces that were made of the segments."""
         if self.shown is not None and self.app.surfaces is not None and self.wants_surfaces:
-            self.shown.show_surfaces(self.app.surfaces.scene)
+            self._add(self.shown.show_surfaces(self.app.surfaces.scene))
+            self.shown.place(in_3d=True)
             self.show_layers()
 
     def show_live(self, sighting: Sighting | None, box: Box | None = None) -> None:

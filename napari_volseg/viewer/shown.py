@@ -71,7 +71,6 @@ class Shown:
             return ()
         self.volume_3d = VolumeProxy(self.case.volume, window)
         self.segments_3d = SegmentsProxy(self.case.segmentation)
-        self.surfaces_3d = SurfaceLayer(self.case.volume.geometry)
         return self.deep
 
     def place(self, *, in_3d: bool) -> None:
@@ -91,27 +90,32 @@ class Shown:
         return self.draft.layer
 
     def show_layers(self, view: ViewWishes, *, in_3d: bool) -> None:
-        """Show the layers that are wished in 2D or in 3D, and no others."""
+        """Show the layers that are wished in 2D or in 3D, and no others.
+
+        In 3D segments are surfaces once these are made, unless a tool shows what it would change.
+        """
         self.labels.opacity = view.labels_opacity
         visible: dict[Layer, bool] = {self.image: not in_3d, self.labels: view.labels_visible and not in_3d}
-        if self.volume_3d is not None and self.segments_3d is not None and self.surfaces_3d is not None:
-            segments, smooth = view.labels_visible and in_3d, self.has_surfaces
-            visible[self.volume_3d.layer] = in_3d
+        if self.volume_3d is not None and self.segments_3d is not None:
+            segments = view.labels_visible and in_3d
+            smooth = self.surfaces_3d is not None and not self.drafting_3d
+            surfaces = segments and smooth and self.surfaces_3d is not None and not self.surfaces_3d.is_empty
+            visible[self.volume_3d.layer] = in_3d and (view.image_in_3d or not surfaces)
             visible[self.segments_3d.layer] = segments and not smooth
-            visible[self.surfaces_3d.layer] = segments and smooth and not self.surfaces_3d.is_empty
+            if self.surfaces_3d is not None:
+                visible[self.surfaces_3d.layer] = surfaces
         for layer, wanted in visible.items():
             if layer.visible != wanted:
                 layer.visible = wanted
 
-    @property
-    def has_surfaces(self) -> bool:
-        """Whether segments are shown as surfaces: once they are made, unless a tool shows what it would change."""
-        return self.surfaces_3d is not None and self.surfaces_3d.is_there and not self.drafting_3d
-
-    def show_surfaces(self, scene: Scene | None) -> None:
-        """Take over the surfaces of the segments."""
-        if self.surfaces_3d is not None:
-            self.surfaces_3d.show(scene)
+    def show_surfaces(self, scene: Scene | None) -> tuple[Layer, ...]:
+        """Take over the surfaces of the segments; return their layer, which is new where they are the first."""
+        if self.surfaces_3d is None and scene is not None and len(scene.faces):
+            self.surfaces_3d = SurfaceLayer(self.case.volume.geometry)
+        if self.surfaces_3d is None:
+            return ()
+        self.surfaces_3d.show(scene)
+        return (self.surfaces_3d.layer,)
 
     def show_window(self, window: Window) -> None:
         """Show the slices through a window."""

@@ -1,7 +1,7 @@
 """The surfaces of the segments as one layer of napari.
 
-One, because each layer of napari's takes a fifth of a second to make; coloured and lit beforehand, because napari would
-work out the light on the thread that draws.
+One, because each layer of napari's takes a fifth of a second to make; coloured and lit beforehand, because napari
+would work out the light on the thread that draws.
 """
 
 from __future__ import annotations
@@ -41,11 +41,6 @@ class SurfaceLayer:
         )
         keep_untouched(self.layer)
         self._scene: Scene | None = None
-
-    @property
-    def is_there(self) -> bool:
-        """Whether surfaces were made."""
-        return self._scene is not None
 
     @property
     def is_empty(self) -> bool:

@@ -118,7 +118,9 @@ class ViewGlass(Glass):
             return None
         return crosshair(self._app, self._pane.viewer, self._pane.name, (self.width(), self.height()))
 
-    def _draw_crosshair(self, painter: QPainter, level: tuple[ViewName, float], upright: tuple[ViewName, float]) -> None:
+    def _draw_crosshair(
+        self, painter: QPainter, level: tuple[ViewName, float], upright: tuple[ViewName, float]
+    ) -> None:
         (across, y), (along, x) = level, upright
         y, x = round(y) + 0.5, round(x) + 0.5
         painter.setOpacity(LINE_OPACITY)

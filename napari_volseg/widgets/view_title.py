@@ -62,7 +62,9 @@ class ViewTitle(QObject):
         self.label.setText(LATE if self._pane.is_late else TEXTS[name])
         self.label.setStyleSheet(STYLE.format(color=VIEW_COLORS[name].name()))
         key = COMMANDS["view.maximize"].key
-        self.button.setToolTip(f"{'Show this view alone' if several else 'Show all views'} [{key}, or double-click it]")
+        self.button.setToolTip(
+            f"{'Show this view alone' if several else 'Show all views'} [{key}, or double-click it]"
+        )
         self.button.setAccessibleName(self.button.toolTip())
         for widget in (self.label, self.button):
             widget.setVisible(shown)

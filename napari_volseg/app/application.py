@@ -25,6 +25,7 @@ from napari_volseg.app.painting import Painter
 from napari_volseg.app.preview import READING, Preview
 from napari_volseg.app.sessions import Listener, SessionStore, Work
 from napari_volseg.app.shelf import ModelShelf
+from napari_volseg.app.surfaces import SegmentSurfaces
 from napari_volseg.app.tool_preview import ToolPreview
 from napari_volseg.app.view_state import ViewKeeper, restore_view
 from napari_volseg.app.volumes import SegmentVolumes
@@ -138,6 +139,7 @@ class Application:
         self.clicks: Clicks | None = None
         self.painter: Painter | None = None
         self.volumes: SegmentVolumes | None = None
+        self.surfaces: SegmentSurfaces | None = None
         self.drawing = Drawing(self)
         self.engines = EngineShelf(self.jobs, self.tools)
         self.models = ModelShelf(self.jobs, self.tools, places, self.asked.emit)
@@ -379,6 +381,7 @@ class Application:
         self.clicks = Clicks(case, self.jobs, self.tools, self.engines)
         self.painter = Painter(case, self.tools)
         self.volumes = SegmentVolumes(case, self.jobs)
+        self.surfaces = SegmentSurfaces(case, self.jobs)
         self.tools.tool, self.tools.further = "navigate", ()
         chosen = self.preview.give_way()
         self.view.window = case.first_window()
@@ -405,6 +408,9 @@ class Application:
     def _leave_case(self) -> None:
         """Write what is left of the open case; its file is closed on the way."""
         self._view_keeper.leave()
+        if self.surfaces is not None:
+            self.surfaces.close()
+        self.surfaces = None
         if self._journal is not None:
             self._journal.close()
         self._journal = None

@@ -175,6 +175,11 @@ def toggle_crosshair(app: Application) -> None:
     app.view.crosshair = not app.view.crosshair
 
 
+def toggle_image_in_3d(app: Application) -> None:
+    """Leave the image out of 3D views, and show it again beside the surfaces of segments."""
+    app.view.image_in_3d = not app.view.image_in_3d
+
+
 def reset_view(app: Application) -> None:
     """Fit the image into every view again."""
     app.view_reset.emit()
@@ -343,6 +348,14 @@ def _layouts() -> list[Command]:
             "Show the view in hand alone, and all of them again; or double-click it",
         ),
         Command("view.crosshair", "Crosshair", toggle_crosshair, "Z", _needs_case, "Show where the planes cut"),
+        Command(
+            "view.image-3d",
+            "Image in 3D",
+            toggle_image_in_3d,
+            "Shift-D",
+            _needs_case,
+            "Show the image in 3D beside the segments; without a graphics card this is slow to turn",
+        ),
         Command(
             "view.reset", "Fit views", reset_view, "Control-R", _needs_case, "Fit the image into every view again"
         ),

@@ -63,6 +63,8 @@ class ViewWishes(EventedModel):
         What every plane has in its middle, patient mm (x, y, z), LPS; None for the middle of the image.
     crosshair
         Whether each plane shows where the others cut it.
+    image_in_3d
+        Whether 3D views show the image beside the surfaces of segments; without surfaces they always do.
     window
         Grey-level window, in the volume's unit.
     labels_opacity
@@ -91,6 +93,7 @@ class ViewWishes(EventedModel):
     zoom: float | None = None
     center: Point | None = None
     crosshair: bool = True
+    image_in_3d: bool = True
     window: Window = Window(40, 400, "Soft tissue")
     labels_opacity: float = 0.5
     labels_visible: bool = True

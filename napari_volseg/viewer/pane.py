@@ -143,6 +143,12 @@ class Pane:
         return self.three_d and self.app.case is not None and not (self.shown and self.shown.deep)
 
     @property
+    def wants_surfaces(self) -> bool:
+        """Whether the surfaces of the segments are looked at here."""
+        deep = self.three_d and self.shown is not None and bool(self.shown.deep)
+        return deep and (self.in_hand or not self.thrifty)
+
+    @property
     def is_late(self) -> bool:
         """Whether the 3D view lacks changes until it is looked at again."""
         return self.three_d and (self._missed is not None or self._window_missed)
@@ -246,6 +252,7 @@ class Pane:
         missed, self._missed = self._missed, None
         if missed is not None and self.shown.segments_3d is not None:
             self.shown.segments_3d.update(missed)
+        self.show_surfaces()
         late, self._window_missed = self._window_missed, False
         if late and self.shown.volume_3d is not None:
             self.shown.volume_3d.show_window(self.app.view.window)
@@ -358,16 +365,25 @@ class Pane:
             markers.opacity = opacity
 
     def show_draft(self, draft: Draft | None, ready: bool) -> None:
-        """Draw what the segment tool would do, over the slice once colours are ready, or among segments in 3D."""
+        """Draw what the segment tool would do: over the slice, once colours are ready, or in 3D."""
         shown, three_d = self.shown, self.three_d
         if shown is None:
             return
         if shown.segments_3d is not None and (self.in_hand or not self.thrifty):
             shown.segments_3d.show_draft(draft if three_d else None)
+            shown.drafting_3d = draft is not None and three_d
+            shown.show_layers(self.app.view, in_3d=three_d)
         if draft is not None and not three_d and ready:
             self._add((shown.draft_layer(),))
         if shown.draft is not None:
             shown.draft.show(None if three_d else draft)
+
+    def show_surfaces(self) -> None:
+        """Show the surfaces that were made of the segments."""
+        if self.shown is not None and self.app.surfaces is not None and self.wants_surfaces:
+            self._add(self.shown.show_surfaces(self.app.surfaces.scene))
+            self.shown.place(in_3d=True)
+            self.show_layers()
 
     def show_live(self, sighting: Sighting | None, box: Box | None = None) -> None:
         """Draw what a model that runs has labelled so far over the slice, where that changed in a box."""

@@ -39,6 +39,8 @@ class AppEvents(QObject):
         for signal in (
             view.layout,
             view.crosshair,
+            view.image_in_3d,
+            view.large,
             view.plane,
             view.three_d,
             view.window,

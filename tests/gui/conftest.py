@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_volseg.widgets import window
+from napari_volseg.widgets import delete_closed_windows, window
 
 SHAPE = (24, 30, 20)
 
@@ -28,6 +28,13 @@ def one_view():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(window, "ROOM_FOR_FOUR", (10**6, 10**6))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def windows_gone_before_the_exit(qapp):
+    """Delete every window while Python, Qt and OpenGL are whole: at the exit they go in any order, or crash it."""
+    yield
+    delete_closed_windows()
 
 
 @pytest.fixture

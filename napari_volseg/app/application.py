@@ -354,7 +354,14 @@ class Application:
         if self._sessions is None:
             return Opened(Case(volume).survey())
         work = self._sessions.open(volume, self._listener, path)
-        case = Case(volume, work.segmentation, work.journal, history=work.history, prompts=work.prompts)
+        case = Case(
+            volume,
+            work.segmentation,
+            work.journal,
+            history=work.history,
+            prompts=work.prompts,
+            measurements=work.measurements,
+        )
         return Opened(case.survey(), work)
 
     def _room_for(self, path: Path) -> Path | None:

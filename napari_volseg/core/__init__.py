@@ -16,6 +16,7 @@ from napari_volseg.core.errors import (
 from napari_volseg.core.findings import KINDS, Finding, Kind, Severity
 from napari_volseg.core.geometry import SAME_GRID_MM, Geometry, opposite
 from napari_volseg.core.jobs import NEVER, CancelToken, Progress, ProgressCallback, in_words, no_progress
+from napari_volseg.core.measurements import Angle, Diameters, Distance, Measurement
 from napari_volseg.core.prompts import BoxPrompt, Point, PointPrompt, Prompt, ScribblePrompt
 from napari_volseg.core.segments import (
     ANATOMICAL_STRUCTURE,
@@ -42,6 +43,7 @@ __all__ = [
     "NEVER",
     "SAME_GRID_MM",
     "TISSUE",
+    "Angle",
     "Answers",
     "Arriving",
     "Box",
@@ -55,12 +57,15 @@ __all__ = [
     "Color",
     "Decision",
     "DecisionNeededError",
+    "Diameters",
+    "Distance",
     "Finding",
     "Geometry",
     "GeometryError",
     "Inquiry",
     "KeepLargest",
     "Kind",
+    "Measurement",
     "ModelCard",
     "Point",
     "PointPrompt",

@@ -181,13 +181,23 @@ def _parts(root: tuple[Vector, ...], grids: Rows) -> Rows:
 
 
 def _near(parts: Rows, line: Vector, limit: float) -> NDArray[np.bool_]:
-    """Return which points lie within the root of ``limit`` of a line from the origin; quickest where they are few."""
+    """Return which points lie within the root of ``limit`` of a line from the origin; quickest where they are few.
+
+    With u how far a point p lies along the line l, as a share of its length, and c that share held between 0 and 1,
+    the squared distance is (p - cl)² = p² + c(c - 2u)l².
+    """
+    distance2 = _squared(parts)
     if any(line):
         length2 = _dot(line, line)
         along = _combined(parts, [e / length2 for e in line])
-        along = np.minimum(np.maximum(along, 0), 1)
-        parts = [p - along * e if e else p for p, e in zip(parts, line, strict=True)]
-    return np.asarray(_squared(parts) <= limit)
+        nearest = np.minimum(along, 1)
+        np.maximum(nearest, 0, out=nearest)
+        along *= -2
+        along += nearest
+        along *= nearest
+        along *= length2
+        distance2 = distance2 + along
+    return np.asarray(distance2 <= limit)
 
 
 def _combined(grids: Rows, factors: Sequence[float]) -> NDArray[Any]:

@@ -202,12 +202,15 @@ def _segment(arguments: argparse.Namespace) -> int:
         time=arguments.time,
         device=arguments.device,
         backend=arguments.backend,
+        further=[_existing(path) for path in arguments.further],
+        trusted=arguments.trust,
+        postprocess=not arguments.no_postprocessing,
         targets=targets,
         room=arguments.room,
         progress=_progress_bar(),
     )
     _tell_findings(done.volume)
-    for finding in done.report.findings:
+    for finding in done.findings:
         print(f"napari-volseg: {finding.severity}: {finding.message}", file=sys.stderr)
     _say_saved(headless.save_labels(arguments.output, done))
     if arguments.report:
@@ -220,12 +223,14 @@ def _models(arguments: argparse.Namespace) -> int:
 
     cards = available_models()
     if arguments.json:
-        print(json.dumps([asdict(card) for card in cards], indent=2))
+        print(json.dumps([{**asdict(c), "postprocessing": c.postprocessing_words} for c in cards], indent=2))
         return DONE
     for card in cards:
         print(f"{card.id}  {card.title} {card.version}: {', '.join(s.name for s in card.segments)}")
         if card.intended_use:
             print(f"    {card.intended_use}")
+        if card.postprocessing:
+            print(f"    afterwards: {'; '.join(card.postprocessing_words)}")
     return DONE
 
 
@@ -340,6 +345,22 @@ def _add_segment(add: Add) -> None:
     segment.add_argument("--time", type=int, metavar="N", help="which volume of a 4D image, from 0")
     segment.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
     segment.add_argument("--backend", default="auto", metavar="B", help="auto or torch")
+    segment.add_argument(
+        "--further",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="IMAGE",
+        help="the image of the model's next channel, on the same grid; once for each",
+    )
+    segment.add_argument(
+        "--trust",
+        action="store_true",
+        help="let a TorchScript model run: a program that can do anything that you can, so know where it is from",
+    )
+    segment.add_argument(
+        "--no-postprocessing", action="store_true", help="leave the labels as the network gave them (see models)"
+    )
     segment.add_argument("--report", type=Path, metavar="R.json", help="how the model ran, as JSON")
 
 

@@ -15,6 +15,7 @@ from napari_volseg.core import (
     CT_WINDOWS,
     Box,
     BoxMask,
+    Measurement,
     Prompt,
     Segment,
     Segmentation,
@@ -58,8 +59,8 @@ class Case:
         Labels to go on with; empty ones are made where absent.
     journal
         Where finished steps are written.
-    history, prompts
-        Steps that led to the labels and prompts in effect, where work goes on.
+    history, prompts, measurements
+        Steps that led to the labels, and prompts and measurements in effect, where work goes on.
     """
 
     active_changed = Signal(int)
@@ -72,10 +73,11 @@ class Case:
         *,
         history: History | None = None,
         prompts: tuple[Prompt, ...] = (),
+        measurements: tuple[Measurement, ...] = (),
     ) -> None:
         self.volume = volume.at_time(0)
         labels = segmentation or Segmentation(np.zeros(volume.geometry.shape, LABEL_TYPE), volume.geometry)
-        self.session = EditSession(labels, journal, history=history, prompts=prompts)
+        self.session = EditSession(labels, journal, history=history, prompts=prompts, measurements=measurements)
         self._chosen = list(self.table.values[:1])
 
     def is_of(self, volume: Volume) -> bool:

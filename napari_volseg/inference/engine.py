@@ -28,7 +28,13 @@ from napari_volseg.inference.failures import memory_told, telling
 from napari_volseg.inference.memory import Placement, memory_need, place
 from napari_volseg.inference.model import Band, BandCallback, Prediction, RunReport, no_bands, require_3d
 from napari_volseg.inference.plans import Plan
-from napari_volseg.inference.preprocessing import PreparedImage, part_to_prepare, prepare, resampled_shape
+from napari_volseg.inference.preprocessing import (
+    PreparedImage,
+    SharedImage,
+    part_to_prepare,
+    prepare,
+    resampled_shape,
+)
 from napari_volseg.inference.runs import Stopwatch, peak_memory_bytes
 from napari_volseg.inference.sliding import Network, WindowGrid, stream_logits
 from napari_volseg.inference.stitching import LabelStitcher
@@ -47,13 +53,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How a prediction is run; see `SegmentationModel.predict` for what each means."""
+    """How a prediction is run; see `SegmentationModel.predict` for what each means.
+
+    ``shared`` keeps the prepared image beyond the run, for the next network over the same volumes.
+    """
 
     device: str = "auto"
     backend: str = "auto"
     progress: ProgressCallback = no_progress
     cancel: CancelToken = field(default_factory=CancelToken)
     bands: BandCallback = no_bands
+    shared: SharedImage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +128,11 @@ def _label(plan: Plan, card: ModelCard, source: NetworkSource, volumes: Sequence
         label_type = np.uint8 if max(plan.outputs.values) < 256 else np.uint16
         need = memory_need(grid, box.shape, len(channels), len(plan.outputs.names))
         need = replace(need, labels=prod(volumes[0].geometry.shape) * np.dtype(label_type).itemsize)
+        shared, key = run.shared or SharedImage(), (to_model, box, *plan.seen)
+        if shared.holds(key):
+            need = replace(need, held=need.image // (2 if grid.padded_shape != grid.shape else 1), planes=0)
         placed = place(need, device)
-        prepared = prepare(channels, spacing, plan, run.cancel, box)
+        prepared = shared.get(key, lambda: prepare(channels, spacing, plan, run.cancel, box))
     labels = np.zeros(volumes[0].geometry.shape, label_type)
 
     def as_seen(array: NDArray[Any]) -> NDArray[Any]:

@@ -35,6 +35,8 @@ class MemoryNeed:
         One window of input and of logits; the network's own activations come on top.
     labels
         The result.
+    held
+        What of ``image`` lies in the computer's memory already, as the network before saw the same one.
     """
 
     image: int
@@ -42,6 +44,7 @@ class MemoryNeed:
     band: int
     window: int
     labels: int
+    held: int = 0
 
     @property
     def peak(self) -> int:
@@ -120,7 +123,7 @@ def placement(need: MemoryNeed, host: int, device: int | None = None) -> Placeme
     whole = device is None or need.window + need.image + need.band <= device
     placed = Placement(whole or need.window + need.image <= (device or 0), whole)
     band = 0 if placed.band and device is not None else need.band + need.window
-    needed = need.image + need.labels + max(need.planes, band)
+    needed = need.image - need.held + need.labels + max(need.planes, band)
     if needed > host:
         raise RefusedError(
             f"this run needs {needed / 1e9:.2f} GB of memory and {host / 1e9:.2f} GB are free: close other programs, "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from scipy import ndimage
 
@@ -15,6 +17,9 @@ from napari_volseg.interactive.seeds import IndexArray
 from napari_volseg.interactive.views import View
 from napari_volseg.interactive.walker import conductances, walk
 
+TAU, WI, WO, WB = (float(x) for x in ["0.5", "0", "0.5", "0.3"])
+DEEP, PLUS, MANY, MONO = (float(x) for x in os.environ.get("EXP", "2,0,25,3").split(","))
+WALKO, LOOKO, STIFF, DOUBTD, SHARP = (float(x) for x in os.environ.get("EXP2", "6,3,1,2.5,1").split(","))
 _HARD = np.float32(1e3)
 #: Radius around a click that surely shares its side, in blocks.
 _SEED_BLOCKS = 1.5
@@ -29,12 +34,12 @@ _SHELL_BLOCKS = 4.0
 #: A belief about a voxel reaches this far against the image's evidence, mm.
 _BELIEF_MM = 30.0
 #: The newest prompt suspends what was believed within so many times the depth to which it contradicts it.
-_DOUBT_DEPTHS = 2.5
+_DOUBT_DEPTHS = DOUBTD
 #: Log-odds between the extremes of the random walk and of the classifier.
-_WALK_ODDS = np.float32(6)
-_LOOK_ODDS = np.float32(3)
+_WALK_ODDS = np.float32(WALKO)
+_LOOK_ODDS = np.float32(LOOKO)
 #: From this prompt on a positive prompt only adds and a negative one only removes.
-_MONOTONE_FROM = 3
+MONOTONE_FROM = int(MONO)
 #: A positive prompt never removes more than this share.
 _LARGEST_LOSS = 0.3
 
@@ -100,15 +105,15 @@ def corrected(
         Looked at between iterations.
     """
     positive, negative = _seed_regions(view, believed)
-    edges = conductances(view.fine, view.grid.spacing, 1.0)
+    edges = conductances(view.fine, view.grid.spacing, SHARP)
     belief = believed.astype(np.float32)
     doubt = _doubt(view, believed)
     contradicted = believed ^ view.clues.newest_positive
     pull = (1 - doubt * contradicted) * np.float32((view.unit / _BELIEF_MM) ** 2)
     chance = walk(edges, positive, negative, belief, pull, cancel=cancel)
-    look = _learned(view, positive, negative, cancel)
+    look = _learned(view, positive, negative, believed, doubt, cancel)
     odds = _WALK_ODDS * (chance - np.float32(0.5)) + _LOOK_ODDS * doubt * (look - np.float32(0.5))
-    proposal = _cut(view, odds, 1.0, cancel)
+    proposal = _cut(view, odds, STIFF, cancel)
     if not local:
         proposal = connected_to(proposal, view.positive)
     return _bounded(view, believed, proposal, count, local)
@@ -167,18 +172,38 @@ def _contradiction(view: View, believed: BoolArray) -> float:
     return float(depth[tuple(view.newest.T)].max(initial=0))
 
 
-def _learned(view: View, positive: BoolArray, negative: BoolArray, cancel: CancelToken | None) -> FloatArray:
+def _within_error(view: View, believed: BoolArray) -> BoolArray:
+    """Return where (z, y, x) an error may lie whose deepest point is the newest prompt."""
+    wrong = ~believed if view.clues.newest_positive else believed
+    depth = ndimage.distance_transform_edt(wrong, sampling=view.grid.spacing)
+    deepest = float(depth[tuple(view.newest.T)].max(initial=0))
+    return depth <= DEEP * deepest + PLUS * view.unit
+
+
+def _learned(
+    view: View,
+    positive: BoolArray,
+    negative: BoolArray,
+    believed: BoolArray,
+    doubt: FloatArray,
+    cancel: CancelToken | None,
+) -> FloatArray:
     """Return the classifier's probability (z, y, x) of being inside, one half where it has nothing to learn from."""
     ball = _SAMPLE_BLOCKS * view.unit
     inside = (positive | (view.distance_to(view.positive) <= ball)) & ~negative
     outside = (negative | (view.distance_to(view.negative) <= ball)) & ~positive
-    border = view.open_border() & ~inside & ~outside
+    sure = (doubt < TAU) & ~inside & ~outside
+    deep_in = sure & ndimage.binary_erosion(believed)
+    gap = ndimage.distance_transform_edt(~believed, sampling=view.grid.spacing)
+    around = sure & (gap > 1.5 * view.unit) & (gap <= 20.0)
     random = np.random.default_rng(0)
     clues = view.clues
     groups = [
         _drawn(inside, True, clues.positives, 300, random),
         _drawn(outside, False, max(1, clues.negatives), 300, random),
-        _drawn(border, False, 0.3 * clues.positives, 150, random),
+        _drawn(deep_in, True, WI * clues.positives, 300, random),
+        _drawn(around, False, WO * clues.positives, 300, random),
+        _drawn(view.open_border() & ~inside & ~outside & ~believed, False, WB * clues.positives, 150, random),
     ]
     samples = _balanced(groups)
     if not samples.inside.any() or samples.inside.all():
@@ -206,11 +231,18 @@ def _bounded(view: View, believed: BoolArray, proposal: BoolArray, count: int, l
     """Return the proposal without changes that the newest prompt did not ask for."""
     adding = view.clues.newest_positive
     lost = int((believed & ~proposal).sum())
-    one_way = local or count >= _MONOTONE_FROM or (adding and lost > _LARGEST_LOSS * believed.sum())
+    one_way = local or count >= MONOTONE_FROM or (adding and lost > _LARGEST_LOSS * believed.sum())
     if not one_way:
         return proposal
     change = view.honoured(proposal) ^ believed
     change &= ~believed if adding else believed
+    if count >= MONOTONE_FROM:
+        change &= _within_error(view, believed)
+        change = connected_to(change, view.newest)
+        most = int(MANY * 4 / 3 * np.pi * (max(_contradiction(view, believed), view.unit) / view.unit) ** 3)
+        if change.sum() > most:
+            distance = view.distance_to(view.newest)
+            change &= distance <= np.partition(distance[change], most)[most]
     if local:
         change = connected_to(change, view.newest)
     return view.honoured(believed ^ change)

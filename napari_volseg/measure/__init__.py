@@ -1,5 +1,6 @@
 """Volumes, intensity statistics, overlap, surface distances and reports."""
 
+from napari_volseg.measure.diameters import longest_diameter, slice_diameters
 from napari_volseg.measure.overlap import dice, dice_per_label
 from napari_volseg.measure.report import REPORT_VERSION, write_report
 from napari_volseg.measure.statistics import SegmentStatistics, segment_statistics
@@ -17,8 +18,10 @@ __all__ = [
     "SurfaceDistances",
     "dice",
     "dice_per_label",
+    "longest_diameter",
     "normalized_surface_dice",
     "segment_statistics",
+    "slice_diameters",
     "surface_distances",
     "write_report",
 ]

@@ -37,6 +37,10 @@ class AppEvents(QObject):
             signal.connect(self._mark)
         view = app.view.events
         for signal in (
+            view.layout,
+            view.crosshair,
+            view.image_in_3d,
+            view.large,
             view.plane,
             view.three_d,
             view.window,

@@ -40,7 +40,7 @@ class TwofoldModel:
 @pytest.fixture
 def model(monkeypatch):
     model = TwofoldModel()
-    monkeypatch.setattr(segmenting, "load_model", lambda _: model)
+    monkeypatch.setattr(segmenting, "load_model", lambda _, **__: model)
     yield model
     model.open.set()
 

@@ -138,14 +138,11 @@ class Brush:
         with np.errstate(invalid="ignore"):  # the root of a negative number: no place in that row
             low, high = _interval(_parts(self.root, others), tuple(r[-1] for r in self.root), line, limit)
         any_there, origin = low <= high, row.flat[0]
-        first = np.where(any_there, np.clip(np.ceil(low - origin), 0, row.size), row.size)
-        last = np.where(any_there, np.clip(np.floor(high - origin), -1, row.size), -1)
-        # Short integers are compared four times as fast as what they come from.
-        small = np.int16 if row.size < 1 << 15 else np.int32
-        place = np.arange(row.size, dtype=small).reshape(row.shape)
-        inside = place >= first.astype(small)
-        inside &= place <= last.astype(small)
-        return np.asarray(inside)
+        first = np.where(any_there, np.clip(np.ceil(low - origin), 0, row.size), 0)
+        end = np.where(any_there, np.clip(np.floor(high - origin) + 1, 0, row.size), 0)
+        return _filled(first.reshape(-1).astype(np.intp), end.reshape(-1).astype(np.intp), row.size).reshape(
+            box.shape
+        )
 
 
 def disc(geometry: Geometry, center_index: ArrayLike, radius_mm: float, axis: int) -> BoxMask:
@@ -181,13 +178,23 @@ def _parts(root: tuple[Vector, ...], grids: Rows) -> Rows:
 
 
 def _near(parts: Rows, line: Vector, limit: float) -> NDArray[np.bool_]:
-    """Return which points lie within the root of ``limit`` of a line from the origin; quickest where they are few."""
+    """Return which points lie within the root of ``limit`` of a line from the origin; quickest where they are few.
+
+    With u how far a point p lies along the line l, as a share of its length, and c that share held between 0 and 1,
+    the squared distance is (p - cl)² = p² + c(c - 2u)l².
+    """
+    distance2 = _squared(parts)
     if any(line):
         length2 = _dot(line, line)
         along = _combined(parts, [e / length2 for e in line])
-        along = np.minimum(np.maximum(along, 0), 1)
-        parts = [p - along * e if e else p for p, e in zip(parts, line, strict=True)]
-    return np.asarray(_squared(parts) <= limit)
+        nearest = np.minimum(along, 1)
+        np.maximum(nearest, 0, out=nearest)
+        along *= -2
+        along += nearest
+        along *= nearest
+        along *= length2
+        distance2 = distance2 + along
+    return np.asarray(distance2 <= limit)
 
 
 def _combined(grids: Rows, factors: Sequence[float]) -> NDArray[Any]:
@@ -244,6 +251,18 @@ def _slab(interval: Interval, along: NDArray[Any], slope: float) -> Interval:
         low, high = np.maximum(low, (one - along) / slope), np.minimum(high, (other - along) / slope)
         inside = low <= high
     return np.where(inside, low, np.nan), np.where(inside, high, np.nan)
+
+
+def _filled(first: NDArray[np.intp], end: NDArray[np.intp], length: int) -> NDArray[np.bool_]:
+    """Return rows of a length, one behind the other, each true from ``first`` to before ``end``.
+
+    To repeat the runs takes half the time of comparing each place with both.
+    """
+    runs = np.zeros(2 * first.size + 1, np.intp)
+    runs[:-1:2] = first
+    runs[1::2] = end - first
+    runs[2::2] += length - end
+    return (np.arange(runs.size) % 2 == 1).repeat(runs)
 
 
 def _open_range(box: Box, axis: int) -> NDArray[Any]:

@@ -49,8 +49,8 @@ MONOTONE_FROM = 3
 _LARGEST_LOSS = 0.3
 #: An error is no deeper than so many times the depth of its deepest point from where it begins.
 _ERROR_DEPTHS = 2.0
-#: The largest change, in balls of the contradiction's radius, and in volumes of the segment (or of that ball) by number
-#: of the prompt: who clicks at the largest error first has ever smaller ones left.
+#: The largest change, in balls of the contradiction's radius, and in volumes of the segment (or of that ball) by
+#: number of the prompt: who clicks at the largest error first has ever smaller ones left.
 _MOST_BALLS = 25.0
 _MOST_SHARE = {3: 1.0, 4: 0.5}
 _MOST_SHARE_LATER = 0.35

@@ -57,7 +57,7 @@ _CRISP = 0.85
 _MOST_GROWTH = 5.0
 #: Blocks that a first guess and a correction may cost; between the bounds, so many blocks across the segment.
 _FIRST_BUDGET = 60_000
-_LEAST_BUDGET = 20_000
+_LEAST_BUDGET = 120_000
 _BUDGET = 200_000
 _BLOCKS_ACROSS = 16
 #: Share of a face of the region that the segment may cover before the region grows.

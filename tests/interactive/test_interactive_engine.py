@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_volseg.core import (
     Box,
     BoxMask,
+    BoxPrompt,
     CancelledError,
     CancelToken,
     Geometry,
@@ -19,6 +21,7 @@ from napari_volseg.core import (
     Volume,
 )
 from napari_volseg.interactive import available_engines, load_engine, next_click, prompt_voxels
+from napari_volseg.interactive.seeds import seeds_of
 
 SHAPE = (24, 60, 70)
 SPACING = (3.0, 1.2, 1.2)
@@ -298,3 +301,62 @@ def test_only_the_region_of_a_large_volume_is_read():
     result = session.result()
     assert result.box == Box((140, 110, 110), (160, 140, 140))
     assert Watched.asked < voxels.size / 3
+
+
+def clicked_through(volume, reference, clicks):
+    """Prompts of the simulated user and the masks after them."""
+    session = load_engine("regions").open(volume)
+    random = np.random.default_rng(0)
+    masks, prompts = [np.zeros(reference.shape, bool)], []
+    for _ in range(clicks):
+        click = next_click(masks[-1], reference, volume.geometry, random)
+        if click is None:
+            break
+        session.add(click)
+        prompts.append(click)
+        masks.append(session.result().expand(reference.shape))
+    return prompts, masks
+
+
+def test_from_the_third_click_on_no_voxel_changes_against_the_click_even_on_coarse_blocks():
+    geometry = Geometry.from_spacing((60, 150, 150), (1.5, 0.8, 0.8))
+    organ = ellipsoid(geometry, (60, 60, 45), (42, 30, 34))
+    dent = ellipsoid(geometry, (80, 60, 45), (26, 12, 14))
+    volume = body_with(geometry, (organ, 60), (dent, 35))
+    prompts, masks = clicked_through(volume, organ & ~dent, 7)
+    assert len(prompts) >= 4
+    for prompt, before, after in list(zip(prompts, masks, masks[1:], strict=False))[2:]:
+        assert (after >= before).all() if prompt.positive else (after <= before).all()
+
+
+def test_a_click_just_inside_the_surface_does_not_eat_into_the_depth(volume, geometry, organs):
+    _, left = organs
+    session = load_engine("regions").open(volume)
+    middle = np.round(np.argwhere(left).mean(0)).astype(int)
+    session.add(point(geometry, tuple(middle)))
+    before = session.result().expand(SHAPE)
+    edge = middle.copy()
+    while before[tuple(np.add(edge, (0, 0, 2)))]:
+        edge[2] += 1
+    session.add(point(geometry, tuple(edge), positive=False))
+    after = session.result().expand(SHAPE)
+    depth = ndimage.distance_transform_edt(before, sampling=SPACING)
+    assert not after[tuple(edge)]
+    assert depth[before & ~after].max() <= 2 * depth[tuple(edge)] + 1e-6
+
+
+def test_a_box_finds_the_organ_and_keeps_within_its_frame(volume, geometry, organs):
+    right, left = organs
+    k = int(np.argmax(left.sum((1, 2))))
+    rows, columns = np.nonzero(left[k])
+    low, high = (rows.min(), columns.min()), (rows.max(), columns.max())
+    corners = [(k, low[0], low[1]), (k, low[0], high[1]), (k, high[0], high[1]), (k, high[0], low[1])]
+    box = BoxPrompt(tuple(tuple(map(float, geometry.to_patient(c))) for c in corners))
+    session = load_engine("regions").open(volume)
+    session.add(box)
+    mask = session.result().expand(SHAPE)
+    assert 2 * (mask & left).sum() / (mask.sum() + left.sum()) > 0.85
+    assert not (mask & right).any()
+    seeds = seeds_of([box], geometry)
+    assert mask[tuple(seeds.positive.T)].all()
+    assert not mask[tuple(seeds.negative.T)].any()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from napari_volseg.app import exporting, segmenting
 from napari_volseg.app.case import Case
@@ -27,7 +28,7 @@ from napari_volseg.core import (
 )
 from napari_volseg.formats import import_report, open_volume
 from napari_volseg.formats.publishing import Draft, publish, require_no_source
-from napari_volseg.inference import RunReport
+from napari_volseg.inference import RunReport, SegmentationModel, load_model
 from napari_volseg.inference.network_files import Trust
 
 #: How labels are saved, by the ending of the file's name.
@@ -106,17 +107,39 @@ def segment_path(
     volume = at_time(opened, time)
     for target in targets:
         _require_room_for(target, volume)
-    card, prediction = segmenting.predict(
+    segmenting.require_grey(volume)
+    loaded = load_model(model, trusted=trusted)
+    others = [open_volume(other, None, progress, cancel, room=room) for other in further]
+    return segment_volume(
         volume,
-        model,
-        further=[open_volume(other, None, progress, cancel, room=room) for other in further],
-        trusted=trusted,
+        loaded,
+        others,
         device=device,
         backend=backend,
+        postprocess=postprocess,
         progress=progress,
         cancel=cancel or CancelToken(),
     )
-    steps = corrections(card, prediction, volume.geometry, cancel or NEVER) if postprocess else ()
+
+
+def segment_volume(
+    volume: Volume,
+    model: SegmentationModel,
+    further: Sequence[Volume] = (),
+    *,
+    device: str = "auto",
+    backend: str = "auto",
+    postprocess: bool = True,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken = NEVER,
+) -> Segmented:
+    """Segment a volume that is open with a model that is loaded; see `segment_path`."""
+    segmenting.require_grey(volume)
+    prediction = model.predict(
+        volume, further=further, device=device, backend=backend, progress=progress, cancel=cancel
+    )
+    card = model.card
+    steps = corrections(card, prediction, volume.geometry, cancel) if postprocess else ()
     table = SegmentTable(tuple(segmenting.made_by(card, segment) for segment in prediction.segments))
     labels = Segmentation(corrected(prediction.labels, steps), volume.geometry, table)
     return Segmented(volume, labels, prediction.report, steps)
@@ -180,8 +203,11 @@ def save_labels(path: Path, segmented: Segmented) -> Path:
 
 def save_run_report(path: Path, done: Segmented) -> Path:
     """Write how a model ran, and on what image, as JSON."""
-    steps = [step.as_dict() for step in done.corrections]
-    facts = {**done.report.as_dict(), "postprocessing": steps, "import": import_report(done.volume).as_dict()}
+    return save_facts(path, run_facts(done))
+
+
+def save_facts(path: Path, facts: Mapping[str, Any]) -> Path:
+    """Write plain values as JSON, read back and compared."""
     text = json.dumps(facts, indent=2) + "\n"
 
     def write(temporary: Path) -> None:
@@ -193,6 +219,12 @@ def save_run_report(path: Path, done: Segmented) -> Path:
 
     publish([Draft(path, write, verify)])
     return path
+
+
+def run_facts(done: Segmented) -> dict[str, Any]:
+    """Return how a model ran, and on what image, in plain values."""
+    steps = [step.as_dict() for step in done.corrections]
+    return {**done.report.as_dict(), "postprocessing": steps, "import": import_report(done.volume).as_dict()}
 
 
 def whole_job(source: Path, model: str, out: Path, progress: ProgressCallback = no_progress) -> list[Path]:

@@ -6,10 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_volseg.app.case import Case
+from napari_volseg.app.correcting import AXES
 from napari_volseg.app.jobs import Job
 from napari_volseg.app.postprocessing import corrections, plan_correction
 from napari_volseg.app.segmenting import Outcome, plan_prediction, predict
-from napari_volseg.core import CancelToken, ProgressCallback
+from napari_volseg.core import Box, CancelToken, ProgressCallback
 from napari_volseg.editing import Plan
 from napari_volseg.formats import open_volume
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def run_model(app: Application) -> Job:
     """Run the chosen model in the background; see `Application.run_model`."""
     case, model, device, wanted = app.need_case(), app.tools.model, app.tools.device, app.tools.postprocess
-    trusted, paths = app.models.trusted, app.tools.further
+    trusted, paths, look_at = app.models.trusted, app.tools.further, _shown_slice(app, case)
 
     def work(progress: ProgressCallback, cancel: CancelToken) -> Outcome:
         bands = partial(app.live.take, case, cancel)
@@ -34,6 +35,7 @@ def run_model(app: Application) -> Job:
             progress=progress,
             cancel=cancel,
             bands=bands,
+            look_at=look_at,
         )
         steps = corrections(card, prediction, case.volume.geometry, cancel) if wanted else ()
         return plan_prediction(case.session, card, prediction, steps)
@@ -41,6 +43,18 @@ def run_model(app: Application) -> Job:
     return app.jobs.submit(
         f"Segmenting with {model}", work, lambda outcome: _take(app, case, outcome), lane="network"
     )
+
+
+def _shown_slice(app: Application, case: Case) -> Box | None:
+    """Return the voxels of the slice that is looked at; None in 3D."""
+    if app.view.three_d:
+        return None
+    shape = case.volume.geometry.shape
+    axis = AXES[app.view.plane]
+    index = (app.view.index or [n // 2 for n in shape])[axis]
+    start, stop = [0, 0, 0], list(shape)
+    start[axis], stop[axis] = index, index + 1
+    return Box.of(start, stop)
 
 
 def _take(app: Application, case: Case, outcome: Outcome) -> None:

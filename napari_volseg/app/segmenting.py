@@ -84,21 +84,19 @@ def predict(
     progress: ProgressCallback,
     cancel: CancelToken,
     bands: Callable[[ModelCard, Band], None] = lambda card, band: None,
+    look_at: Box | None = None,
 ) -> tuple[ModelCard, Prediction]:
     """Run a model, given by name or folder, over a volume; ``bands`` hears of parts of its labels that are final.
 
-    ``further`` are the images of its further channels; ``trusted`` says which programs among models may run.
+    ``further`` are the images of its further channels; ``trusted`` says which programs among models may run;
+    ``look_at`` is the part of the volume whose bands should come first.
 
     Raises
     ------
     RefusedError
         For colours and other values that are for viewing only, and for a program that is not trusted.
     """
-    if volume.origin_provenance.details.get("view_only"):
-        raise RefusedError(
-            f"{volume.name} holds colours or complex numbers, which no model understands: open a grey image",
-            "view_only",
-        )
+    require_grey(volume)
     loaded = load_model(model, trusted=trusted)
     card = loaded.card
     prediction = loaded.predict(
@@ -109,8 +107,18 @@ def predict(
         progress=progress,
         cancel=cancel,
         bands=partial(bands, card),
+        look_at=look_at,
     )
     return card, prediction
+
+
+def require_grey(volume: Volume) -> None:
+    """Refuse values that are for viewing only."""
+    if volume.origin_provenance.details.get("view_only"):
+        raise RefusedError(
+            f"{volume.name} holds colours or complex numbers, which no model understands: open a grey image",
+            "view_only",
+        )
 
 
 def plan_prediction(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_volseg.core import CancelToken, ModelCard, ProgressCallback, Volume, no_progress
+from napari_volseg.core import Box, CancelToken, ModelCard, ProgressCallback, Volume, no_progress
 from napari_volseg.inference.engine import LoadedNetwork, Run, run_network
 from napari_volseg.inference.folders import read_json
 from napari_volseg.inference.model import BandCallback, Prediction, no_bands
@@ -75,9 +75,10 @@ class FileModel:
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
         bands: BandCallback = no_bands,
+        look_at: Box | None = None,
     ) -> Prediction:
         """Label a volume; see `SegmentationModel.predict`."""
-        run = Run(device, backend, progress, cancel or CancelToken(), bands)
+        run = Run(device, backend, progress, cancel or CancelToken(), bands, look_at)
         return run_network(self.plan, self.card, self.open_network, (volume, *further), run)
 
     def open_network(self, device: torch.device, backend: str = "auto") -> LoadedNetwork:

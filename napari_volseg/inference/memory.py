@@ -53,7 +53,7 @@ class MemoryNeed:
 
 
 def memory_need(
-    grid: WindowGrid, source_shape: Sequence[int], channels: int, outputs: int, label_bytes: int = 1
+    grid: WindowGrid, source_shape: Sequence[int], channels: int, outputs: int, label_bytes: int = 1, seams: int = 0
 ) -> MemoryNeed:
     """Return the memory that a run needs.
 
@@ -67,6 +67,8 @@ def memory_need(
         Of the network.
     label_bytes
         Bytes of a label.
+    seams
+        Places where two passes over the image meet; a plane of logits waits at each.
     """
     across = grid.open_voxels // grid.patch[grid.axis]
     copies = 1 if grid.padded_shape == grid.shape else 2
@@ -74,7 +76,7 @@ def memory_need(
     return MemoryNeed(
         image=_FLOAT * channels * prod(grid.padded_shape) * copies,
         planes=_FLOAT * planes,
-        band=_FLOAT * outputs * (grid.open_voxels + across),
+        band=_FLOAT * outputs * (grid.open_voxels + (1 + seams) * across),
         window=_FLOAT * (channels + outputs) * prod(grid.patch),
         labels=label_bytes * prod(source_shape),
     )

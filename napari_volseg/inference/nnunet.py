@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_volseg.core import (
     ANATOMICAL_STRUCTURE,
     TISSUE,
+    Box,
     CancelToken,
     CardStep,
     Code,
@@ -31,7 +32,7 @@ from napari_volseg.inference.folders import find_weights, read_json, sha256_of
 from napari_volseg.inference.model import BandCallback, Prediction, no_bands
 from napari_volseg.inference.networks import build_unet
 from napari_volseg.inference.plans import NORMALIZATIONS, Plan, parse_plan
-from napari_volseg.inference.postprocessing import NNUNET_FILE, card_steps, nnunet_steps
+from napari_volseg.inference.postprocessing import card_steps, nnunet_steps, require_known
 from napari_volseg.inference.preprocessing import SharedImage
 from napari_volseg.inference.refusals import MISSTATED, plan_refused
 from napari_volseg.inference.sliding import Network
@@ -80,10 +81,11 @@ class NnunetModel:
         self.plan = parse_plan(plans, dataset, configuration)
         try:
             folds = [path.parent.name.removeprefix("fold_") for path in self._weights_paths]
-            self._card = make_card(self.folder, self.plan, self._facts, nnunet_steps(self.folder, folds))
+            steps = nnunet_steps(self.folder, folds, self.plan.outputs.segments)
+            self._card = make_card(self.folder, self.plan, self._facts, steps)
         except MISSTATED as problem:
             raise plan_refused(
-                f"{card_path} or {NNUNET_FILE} is not of a model ({problem}): copy it again from the training",
+                f"{card_path} is not a card of a model ({problem}): copy it again from where the model was trained",
                 "card",
             ) from problem
 
@@ -102,13 +104,14 @@ class NnunetModel:
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
         bands: BandCallback = no_bands,
+        look_at: Box | None = None,
         shared: SharedImage | None = None,
     ) -> Prediction:
         """Label a volume; see `SegmentationModel.predict`.
 
         ``shared`` keeps the prepared image for the next of several networks over the same volumes.
         """
-        run = Run(device, backend, progress, cancel or CancelToken(), bands, shared)
+        run = Run(device, backend, progress, cancel or CancelToken(), bands, look_at, shared)
         return run_network(self.plan, self.card, self.open_network, (volume, *further), run)
 
     def open_network(self, device: torch.device, backend: str = "auto") -> LoadedNetwork:
@@ -173,8 +176,7 @@ def make_card(folder: Path, plan: Plan, facts: Mapping[str, Any], steps: tuple[C
     ``steps`` are what other files ask to be done afterwards; the card.json has the last word on it.
     """
     steps = card_steps(facts, plan.outputs.segments) if "postprocessing" in facts else steps
-    if unknown := {value for step in steps for value in step.values} - set(plan.outputs.segments):
-        raise ValueError(f"a postprocessing of label {min(unknown)}, which the model does not have")
+    require_known(steps, plan.outputs.segments)
     title, labels = str(facts.get("title", folder.resolve().name)), sorted(plan.outputs.segments.items())
     return ModelCard(
         id=str(facts.get("id", folder.resolve().name)),

@@ -5,13 +5,13 @@ nnU-Net v2 writes what it found to help in ``postprocessing.json`` and, once mor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from napari_volseg.core import CardStep, CheckSides, KeepLargest, RemoveSmall
 from napari_volseg.inference.folders import read_json
-from napari_volseg.inference.refusals import plan_refused
+from napari_volseg.inference.refusals import MISSTATED, plan_refused
 
 NNUNET_FILE = "postprocessing.json"
 _NNUNET_STEP = "remove_all_but_largest_component_from_segmentation"
@@ -59,7 +59,7 @@ def _of_card(entry: Mapping[str, Any], values: Mapping[str, int]) -> Iterator[Ca
                 raise ValueError(f"the step {kind!r}, where keep_largest, remove_small and check_sides are known")
 
 
-def nnunet_steps(folder: Path, folds: Sequence[str]) -> tuple[CardStep, ...]:
+def nnunet_steps(folder: Path, folds: Sequence[str], segments: Mapping[int, str]) -> tuple[CardStep, ...]:
     """Return the steps that nnU-Net's own file asks for, which lies in the folder or beside its cross-validation.
 
     Parameters
@@ -68,21 +68,34 @@ def nnunet_steps(folder: Path, folds: Sequence[str]) -> tuple[CardStep, ...]:
         Of the trained model.
     folds
         Numbers of the folds that are averaged.
+    segments
+        Names of the model's labels by value.
 
     Raises
     ------
     RefusedError
-        For a step that is unknown.
+        For a step that is unknown, and where the file is not what nnU-Net writes.
     """
     places = (folder, folder / f"crossval_results_folds_{'_'.join(folds)}")
     found = next((place / NNUNET_FILE for place in places if (place / NNUNET_FILE).is_file()), None)
     if found is None:
         return ()
     facts = read_json(found)
-    return _bounded(
-        _of_nnunet(name, arguments, found)
-        for name, arguments in zip(facts["postprocessing_fns"], facts["postprocessing_kwargs"], strict=True)
-    )
+    try:
+        called = zip(facts["postprocessing_fns"], facts["postprocessing_kwargs"], strict=True)
+        steps = _bounded(_of_nnunet(name, arguments, found) for name, arguments in called)
+        require_known(steps, segments)
+    except MISSTATED as problem:
+        raise plan_refused(
+            f"{found} is not what nnU-Net writes ({problem}): copy it again, or move it out of the model", "plans"
+        ) from problem
+    return steps
+
+
+def require_known(steps: Iterable[CardStep], segments: Mapping[int, str]) -> None:
+    """Raise ValueError for steps over labels that a model does not have."""
+    if unknown := {value for step in steps for value in step.values} - set(segments):
+        raise ValueError(f"a postprocessing of label {min(unknown)}, which the model does not have")
 
 
 def _of_nnunet(name: str, arguments: Mapping[str, Any], found: Path) -> CardStep:

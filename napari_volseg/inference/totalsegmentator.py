@@ -104,10 +104,11 @@ class TotalSegmentatorModel:
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
         bands: BandCallback = no_bands,
+        look_at: Box | None = None,
     ) -> Prediction:
         """Label a volume; see `SegmentationModel.predict`. Bands are told where one network sees the whole image."""
         require_3d(volume)
-        run = Run(device, backend, progress, cancel or CancelToken(), bands, SharedImage())
+        run = Run(device, backend, progress, cancel or CancelToken(), bands, look_at, SharedImage())
         with memory_told(device):
             return self._label(volume, run)
 
@@ -126,6 +127,7 @@ class TotalSegmentatorModel:
                 progress=told,
                 cancel=run.cancel,
                 bands=tells,
+                look_at=None if tells is no_bands else run.look_at,
                 shared=run.shared,
             )
             reports.append(found.report)

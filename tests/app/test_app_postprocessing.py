@@ -49,7 +49,8 @@ class Model:
 @pytest.fixture
 def model(monkeypatch):
     model = Model()
-    monkeypatch.setattr(segmenting, "load_model", lambda *_, **__: model)
+    for place in (segmenting, headless):
+        monkeypatch.setattr(place, "load_model", lambda *_, **__: model)
     return model
 
 

@@ -69,7 +69,7 @@ def test_the_card_has_the_last_word(trained_folder):
 @pytest.mark.parametrize("values", [[7], [0], ["liver"], [{"a": 1}]])
 def test_labels_that_the_model_does_not_have_are_refused(trained_folder, values):
     write(trained_folder / "postprocessing.json", [FUNCTION], [{"labels_or_regions": values}])
-    with pytest.raises(RefusedError):
+    with pytest.raises(RefusedError, match=r"postprocessing\.json"):
         load_model(trained_folder)
 
 
@@ -89,7 +89,7 @@ def test_the_pickle_beside_it_is_not_read(trained_folder, tmp_path, monkeypatch)
     (trained_folder / "postprocessing.pkl").write_bytes(pickle.dumps(Canary()))
     assert load_model(trained_folder).card.postprocessing == ()
     assert not (tmp_path / "canary").exists()
-    assert nnunet_steps(trained_folder, ["0"]) == ()
+    assert nnunet_steps(trained_folder, ["0"], NAMES) == ()
 
 
 def test_a_bundle_keeps_the_largest_island_of_each_label_or_of_all():

@@ -19,6 +19,7 @@ from napari_volseg.app.drawing import Drawing
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.keeping import Keeper
 from napari_volseg.app.live import LivePrediction
+from napari_volseg.app.measuring import Measuring
 from napari_volseg.app.opening import Decided, Question, load_decided, look_into, refusal_sentence
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.preview import READING, Preview
@@ -136,6 +137,7 @@ class Application:
         self.volumes: SegmentVolumes | None = None
         self.surfaces: SegmentSurfaces | None = None
         self.drawing = Drawing(self)
+        self.measuring = Measuring(self)
         self.models = ModelShelf(self.jobs, self.tools)
         self.scan_result: Scan | None = None
         self.tool_preview = ToolPreview(self)
@@ -262,9 +264,10 @@ class Application:
         case = self.need_case()
         now = case.segmentation
         snapshot = Segmentation(now.labels.copy(), now.geometry, now.table)
+        measurements = case.session.measurements
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Path:
-            return exporting.export(kind, path, snapshot, case.volume)
+            return exporting.export(kind, path, snapshot, case.volume, measurements)
 
         return self.jobs.submit(f"Exporting {path.name}", work, self._tell_saved)
 

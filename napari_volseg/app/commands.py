@@ -353,9 +353,76 @@ def _tools() -> list[Command]:
             "Tools of the hand act on the slice, on a slab about it, or in 3D",
         ),
         *_outlines(),
+        *_measures(),
         Command("tool.sign", "Add or remove", toggle_sign, "X", _always, "Clicks add to the segment or take from it"),
         Command("tool.larger", "Larger brush", partial(scale_radius, factor=RADIUS_STEP), "]"),
         Command("tool.smaller", "Smaller brush", partial(scale_radius, factor=1 / RADIUS_STEP), "["),
+    ]
+
+
+def _needs_measurement(app: Application) -> str | None:
+    return _needs_case(app) or (None if app.measuring.measurements else "nothing was measured yet")
+
+
+def _needs_chosen_measurement(app: Application) -> str | None:
+    return _needs_measurement(app) or (None if app.measuring.chosen is not None else "choose a measurement first")
+
+
+def _needs_segment(app: Application) -> str | None:
+    return _needs_case(app) or (None if app.case is not None and app.case.active else "there is no segment")
+
+
+def _needs_drawn(app: Application) -> str | None:
+    return None if app.measuring.drawing else "no measurement is being drawn"
+
+
+def delete_measurements(app: Application) -> None:
+    """Remove all measurements, as one undoable step."""
+    app.need_case().session.measure((), name="Remove all measurements")
+
+
+def _measures() -> list[Command]:
+    return [
+        Command(
+            "measure.diameters",
+            "Diameters of the segment",
+            lambda app: app.measuring.measure_diameters(),
+            "",
+            _needs_segment,
+            "Measure the active segment on its axial slices: the longest diameter, and at right angles (RECIST)",
+        ),
+        Command(
+            "measure.longest",
+            "Longest diameter in 3D",
+            lambda app: app.measuring.measure_longest(),
+            "",
+            _needs_segment,
+            "Measure the longest diameter of the active segment in space",
+        ),
+        Command(
+            "measure.delete",
+            "Delete measurement",
+            lambda app: app.measuring.remove_chosen(),
+            "Delete",
+            _needs_chosen_measurement,
+            "Delete the chosen measurement",
+        ),
+        Command(
+            "measure.delete-all",
+            "Delete all measurements",
+            delete_measurements,
+            "",
+            _needs_measurement,
+            "Delete all measurements, as one step that can be undone",
+        ),
+        Command(
+            "measure.abandon",
+            "Abandon measurement",
+            lambda app: app.measuring.abandon(),
+            "Escape",
+            _needs_drawn,
+            "Forget the measurement that is being drawn",
+        ),
     ]
 
 

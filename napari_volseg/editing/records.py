@@ -62,9 +62,7 @@ def decode_step(record: StepRecord) -> Delta:
         ) from error
 
 
-def encode_state(
-    table: SegmentTable, prompts: tuple[Prompt, ...], measurements: tuple[Measurement, ...] = ()
-) -> str:
+def encode_state(table: SegmentTable, prompts: tuple[Prompt, ...], measurements: tuple[Measurement, ...] = ()) -> str:
     """Return segments, prompts and measurements as text."""
     state = {
         "table": _table_out(table),

@@ -100,7 +100,9 @@ def test_few_voxels(shape) -> None:
     mask[tuple(slice(1, 1 + n) for n in shape)] = True
     found = slice_diameters(BoxMask.of(mask), geometry)
     assert 2.0 <= found.lengths[0] <= np.hypot(2.0, shape[2])
-    assert 0 < longest_diameter(BoxMask.of(mask), geometry).lengths[0] <= np.hypot(2.0, np.hypot(3 * shape[0], shape[2]))
+    assert (
+        0 < longest_diameter(BoxMask.of(mask), geometry).lengths[0] <= np.hypot(2.0, np.hypot(3 * shape[0], shape[2]))
+    )
 
 
 def test_nothing_has_no_diameter_and_work_stops_when_asked() -> None:

@@ -35,6 +35,7 @@ def take_pictures() -> None:
     from napari_volseg.widgets import create_window
 
     viewer, app, panel = create_window()
+    app.view.layout = "one"
     window = panel.window()
     window.resize(*SIZE)
 

@@ -37,8 +37,8 @@ def restore_view(state: Mapping[str, Any], case: Case, view: ViewWishes, tools: 
     for wishes, names in ((view, VIEW_KEPT), (tools, TOOLS_KEPT)):
         for name in names:
             if name in state:
-                with suppress(ValueError):
-                    setattr(wishes, name, state[name])
+                with suppress(ValueError):  # assigning alone does not look at the value
+                    setattr(wishes, name, getattr(type(wishes)(**{name: state[name]}), name))
     with suppress(KeyError, TypeError, ValueError, VolsegError):
         z, y, x = (min(max(int(i), 0), n - 1) for i, n in zip(state["index"], shape, strict=True))
         view.index = (z, y, x)

@@ -61,6 +61,10 @@ class Fit:
         self._fitted = self._placed = self._here
         self.follow()
 
+    def forget(self) -> None:
+        """Leave the camera to itself until something is shown again."""
+        self._layers = ()
+
     def follow(self) -> None:
         """Show what is wished."""
         if self._flat and self._layers and self._app.shown_volume is not None:

@@ -131,7 +131,7 @@ class Mouse:
 
     @property
     def double_click_means_more(self) -> bool:
-        """Whether a double click is more than two clicks: it closes an outline, or maximizes where no tool is in hand."""
+        """Whether a double click is more than two clicks: it closes an outline, or maximizes the view."""
         return not self.tool_in_hand or self._app.tools.tool in VERTEX_TOOLS
 
     def pause(self, paused: bool) -> None:
@@ -190,7 +190,7 @@ class Mouse:
             self._app.attempt(self._app.drawing.close)
 
     def hover(self, _: ViewerModel, event: Any) -> None:
-        """Show where the outline in hand would go on, or what a click would take; with Shift, go there in all planes."""
+        """Show where the outline would go on, or what a click would take; with Shift, go there in all planes."""
         drawing = self._app.drawing
         if "Shift" in event.modifiers and not event.is_dragging and not self._ground.three_d and self._is_open:
             self._ground.point_at(event.position)

@@ -188,6 +188,7 @@ class Pane:
         self._case_links.clear()
         shown, self.shown = self.shown, None
         self._missed, self._window_missed = None, False
+        self.fit.forget()
         with self._turn():
             for layer in shown.layers if shown else ():
                 if layer in self.viewer.layers:
@@ -215,7 +216,8 @@ class Pane:
         for layer in layers:
             if layer not in self.viewer.layers:
                 keys.bind(layer, self._actions)
-                self.viewer.add_layer(layer)
+                with self.fit.still():  # napari fits the first one
+                    self.viewer.add_layer(layer)
                 layer.help = ""  # napari's, set when a layer is added, names keys that mean something else here
         if self.image in self.viewer.layers:
             self.viewer.layers.selection.active = self.image
@@ -363,7 +365,7 @@ class Pane:
             markers.opacity = opacity
 
     def show_draft(self, draft: Draft | None, ready: bool) -> None:
-        """Draw what the segment tool would do: over the slice, once colours are ready, or in 3D."""
+        """Draw what the segment tool would do, over the slice once colours are ready, or among segments in 3D."""
         shown, three_d = self.shown, self.three_d
         if shown is None:
             return
@@ -479,8 +481,8 @@ class Pane:
     def _follow_ndisplay(self) -> None:
         if self.preview is not None:
             self.viewer.dims.ndisplay = 2  # a whole volume is not there yet
-        elif self.shown is not None and not self._turning:
-            self._ask_for("3d" if self.viewer.dims.ndisplay == 3 else self.app.view.plane)
+        elif self.shown is not None and not self._turning and self.three_d != (self.viewer.dims.ndisplay == 3):
+            self._ask_for(self.app.view.plane if self.three_d else "3d")
 
     def _follow_order(self) -> None:
         """Take a plane that was chosen with napari's own buttons; undo an order that is no plane of ours."""
@@ -489,7 +491,7 @@ class Pane:
         plane = plane_of(self.viewer.dims.order)
         if plane is None:
             self._show_plane(self.image)
-        else:
+        elif plane != self.name:
             self._ask_for(plane)
 
     def _ask_for(self, name: ViewName) -> None:

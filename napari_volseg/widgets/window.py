@@ -15,7 +15,7 @@ from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QMainWindow
+from qtpy.QtWidgets import QApplication, QMainWindow
 
 from napari_volseg.app import Application, ScanStore, SessionStore
 from napari_volseg.app.wishes import LayoutName
@@ -70,6 +70,18 @@ def create_window(
     if path is not None:
         panel.app.attempt(panel.app.open_path, path)
     return viewer, panel.app, panel
+
+
+def delete_closed_windows() -> None:
+    """Delete the windows that were closed, now that no event loop runs that would.
+
+    What waits for the exit is deleted in no order, and a window with OpenGL may then end the process with a crash.
+    """
+    for window in QApplication.topLevelWidgets():
+        if isinstance(window, QMainWindow) and not window.isVisible():
+            window.close()  # one that never showed still has napari's threads
+            window.deleteLater()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 class ViewerPanel(MainPanel):

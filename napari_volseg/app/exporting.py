@@ -90,7 +90,7 @@ EXPORTS: dict[str, ExportKind] = {
         ExportKind("seg-nrrd", "NRRD segmentation", ".seg.nrrd", _labels(save_seg_nrrd)),
         ExportKind("metaimage", "MetaImage labels", ".mha", _labels(save_labels_metaimage)),
         ExportKind("report-csv", "Report (CSV)", ".csv", _labels(write_report)),
-        ExportKind("measurements-csv", "Measured (CSV)", ".csv", _write_measurements, needs="measurements"),
+        ExportKind("measurements-csv", "Measurements (CSV)", ".csv", _write_measurements, needs="measurements"),
         ExportKind("report-json", "Report (JSON)", ".json", _write_json_report),
     )
 }

@@ -16,6 +16,7 @@ from napari_volseg.app import exporting, segmenting
 from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.drawing import Drawing
+from napari_volseg.app.figures import SegmentFigures
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.keeping import Keeper
 from napari_volseg.app.live import LivePrediction
@@ -28,7 +29,6 @@ from napari_volseg.app.shelf import ModelShelf
 from napari_volseg.app.surfaces import SegmentSurfaces
 from napari_volseg.app.tool_preview import ToolPreview
 from napari_volseg.app.view_state import ViewKeeper, restore_view
-from napari_volseg.app.volumes import SegmentVolumes
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import (
     Box,
@@ -134,7 +134,7 @@ class Application:
         self.report: ImportReport | None = None
         self.clicks: Clicks | None = None
         self.painter: Painter | None = None
-        self.volumes: SegmentVolumes | None = None
+        self.figures: SegmentFigures | None = None
         self.surfaces: SegmentSurfaces | None = None
         self.drawing = Drawing(self)
         self.measuring = Measuring(self)
@@ -385,7 +385,7 @@ class Application:
         self._journal = work.journal if work else None
         self.clicks = Clicks(case, self.jobs, self.tools)
         self.painter = Painter(case, self.tools)
-        self.volumes = SegmentVolumes(case, self.jobs)
+        self.figures = SegmentFigures(case, self.jobs)
         self.surfaces = SegmentSurfaces(case, self.jobs)
         self.tools.tool = "navigate"
         chosen = self.preview.give_way()
@@ -413,9 +413,10 @@ class Application:
     def _leave_case(self) -> None:
         """Write what is left of the open case; its file is closed on the way."""
         self._view_keeper.leave()
-        if self.surfaces is not None:
-            self.surfaces.close()
-        self.surfaces = None
+        for follower in (self.surfaces, self.figures):
+            if follower is not None:
+                follower.close()
+        self.surfaces = self.figures = None
         if self._journal is not None:
             self._journal.close()
         self._journal = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import get_args
 
 from napari_volseg.app.application import Application, Opened
 from napari_volseg.app.correcting import apply_tool, suggest_settings, why_not
@@ -14,10 +15,12 @@ from napari_volseg.app.layouts import bring_forward, lay_out, maximize
 from napari_volseg.app.preview import READING
 from napari_volseg.app.tool_table import SEGMENT_TOOLS
 from napari_volseg.app.wishes import RADIUS_LIMITS, LayoutName, Plane, Reach, Tool
-from napari_volseg.core import CT_WINDOWS, CancelToken, ProgressCallback, UsageError
+from napari_volseg.core import CT_WINDOWS, CancelToken, ProgressCallback, Status, UsageError
 
 #: One press of "larger" multiplies the brush radius by this, "smaller" divides by it.
 RADIUS_STEP = 1.25
+
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 def _always(_: Application) -> str | None:
@@ -354,6 +357,7 @@ def _tools() -> list[Command]:
         ),
         *_outlines(),
         *_measures(),
+        *_segments(),
         Command("tool.sign", "Add or remove", toggle_sign, "X", _always, "Clicks add to the segment or take from it"),
         Command("tool.larger", "Larger brush", partial(scale_radius, factor=RADIUS_STEP), "]"),
         Command("tool.smaller", "Smaller brush", partial(scale_radius, factor=1 / RADIUS_STEP), "["),
@@ -370,6 +374,68 @@ def _needs_chosen_measurement(app: Application) -> str | None:
 
 def _needs_segment(app: Application) -> str | None:
     return _needs_case(app) or (None if app.case is not None and app.case.active else "there is no segment")
+
+
+def show_alone(app: Application) -> None:
+    """Show the active segment alone, and then all of them again."""
+    case = app.need_case()
+    case.show_alone(case.active)
+
+
+def go_to_segment(app: Application) -> object:
+    """Show the slices through the middle of the active segment."""
+    case = app.need_case()
+    value, name = case.active, case.table[case.active].name
+
+    def work(progress: ProgressCallback, cancel: CancelToken) -> tuple[int, int, int] | None:
+        return case.middle_of(value)
+
+    def go(middle: tuple[int, int, int] | None) -> None:
+        if middle is None:
+            app.notice(f"{name} has no voxels yet")
+        elif case is app.case:
+            app.view.index = middle
+
+    return app.jobs.submit(f"Looking for {name}", work, go, lane="tools", quiet=True)
+
+
+def set_status(app: Application, status: Status) -> None:
+    """Tell where the work on the active segment stands."""
+    case = app.need_case()
+    case.edit_segment(case.active, status=status)
+
+
+def _segments() -> list[Command]:
+    stands = [
+        Command(
+            f"segment.status-{status.replace(' ', '-')}",
+            f"Segment: {status}",
+            partial(set_status, status=status),
+            "",
+            _needs_segment,
+            f"Mark the active segment as {status}",
+        )
+        for status in STATUSES
+    ]
+    return [
+        Command(
+            "segment.go-to",
+            "Go to segment",
+            go_to_segment,
+            "Shift-G",
+            _needs_segment,
+            "Show the slices through the middle of the active segment",
+        ),
+        Command(
+            "segment.solo",
+            "Show segment alone",
+            show_alone,
+            "Shift-H",
+            _needs_segment,
+            "Hide all segments but the active one; once more shows all",
+        ),
+        *stands,
+    ]
 
 
 def _needs_drawn(app: Application) -> str | None:

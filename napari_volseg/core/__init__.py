@@ -27,6 +27,7 @@ from napari_volseg.core.segments import (
     Segment,
     Segmentation,
     SegmentTable,
+    Status,
     color_for,
 )
 from napari_volseg.core.volume import Provenance, Reorientation, TimeAxis, Volume
@@ -76,6 +77,7 @@ __all__ = [
     "SegmentTable",
     "Segmentation",
     "Severity",
+    "Status",
     "TimeAxis",
     "UsageError",
     "VolsegError",

@@ -62,6 +62,8 @@ class AppEvents(QObject):
         for signal in signals:
             signal.connect(self._mark)
         case.session.changed.connect(self._mark_voxels)
+        if self._app.figures is not None:
+            self._app.figures.changed.connect(self._mark)
         self._mark_voxels()
 
     def _mark(self) -> None:

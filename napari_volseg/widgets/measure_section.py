@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QListWidget
 from napari_volseg.widgets.buttons import CommandButton
 from napari_volseg.widgets.click_section import tool_button
 from napari_volseg.widgets.section import Section, muted_label
+from napari_volseg.widgets.segment_model import format_mean, format_volume
 
 #: Rows that are shown without scrolling, at most.
 ROWS_SHOWN = 6
@@ -32,6 +33,8 @@ class MeasureSection(Section):
             CommandButton(self.app, "measure.longest", "Longest in 3D"),
         ]
         self.add_row(*of_segment)
+        self.figures = muted_label()
+        self.rows.addWidget(self.figures)
         self.list = QListWidget()
         self.list.setObjectName("measurements")
         self.list.setToolTip("Click a measurement to go to it; Delete removes it")
@@ -53,6 +56,9 @@ class MeasureSection(Section):
         """Show what was measured."""
         for button in self._buttons:
             button.refresh()
+        text = self._figures_text()
+        self.figures.setText(text)
+        self.figures.setVisible(bool(text))
         measuring = self.app.measuring
         count = len(measuring.measurements)
         rows = tuple(measuring.row(number) for number in range(count))
@@ -67,6 +73,16 @@ class MeasureSection(Section):
             button.setVisible(count > 0)
         self.nothing.setVisible(count == 0)
         self.set_detail(str(count) if count else "")
+
+    def _figures_text(self) -> str:
+        """Return volume and mean value of the active segment in words."""
+        case, figures = self.app.case, self.app.figures
+        known = figures.of(case.active) if case is not None and figures is not None and case.active else None
+        if case is None or known is None:
+            return ""
+        parts = [] if known.millilitres is None else [f"{format_volume(known.millilitres)} mL"]
+        parts.append(f"{format_mean(known)} {case.volume.unit}".strip())
+        return f"{case.table[case.active].name}: {', '.join(parts)}, {known.voxels:,} voxels"
 
     def _fit_list(self, count: int) -> None:
         height = self.list.sizeHintForRow(0) if count else 0

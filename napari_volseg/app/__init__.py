@@ -6,6 +6,7 @@ from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.commands import COMMANDS, Command, run_command
 from napari_volseg.app.engines import EngineShelf, terms_of
 from napari_volseg.app.exporting import EXPORTS, ExportKind, suggest_path
+from napari_volseg.app.figures import SegmentFigures
 from napari_volseg.app.hand_tools import HAND_TOOLS
 from napari_volseg.app.history_list import HistoryRow, HistoryRows, go_to_step
 from napari_volseg.app.jobs import Inbox, Job, JobRunner, error_sentence
@@ -19,7 +20,6 @@ from napari_volseg.app.shelf import ModelShelf, ShelvedModel
 from napari_volseg.app.sniff import looks_medical
 from napari_volseg.app.tool_table import SEGMENT_TOOLS
 from napari_volseg.app.tool_types import SegmentTool
-from napari_volseg.app.volumes import SegmentVolumes
 from napari_volseg.app.wishes import DISTANCE_LIMITS, RADIUS_LIMITS, ToolWishes, ViewWishes
 
 __all__ = [
@@ -47,8 +47,8 @@ __all__ = [
     "Painter",
     "Question",
     "ScanStore",
+    "SegmentFigures",
     "SegmentTool",
-    "SegmentVolumes",
     "SessionStore",
     "ShelvedModel",
     "ToolWishes",

@@ -16,9 +16,11 @@ from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.drawing import Drawing
 from napari_volseg.app.engines import EngineShelf
+from napari_volseg.app.figures import SegmentFigures
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.keeping import Keeper
 from napari_volseg.app.live import LivePrediction
+from napari_volseg.app.measuring import Measuring
 from napari_volseg.app.model_places import ModelPlaces
 from napari_volseg.app.opening import Decided, Question, load_decided, look_into, refusal_sentence
 from napari_volseg.app.painting import Painter
@@ -28,7 +30,6 @@ from napari_volseg.app.shelf import ModelShelf
 from napari_volseg.app.surfaces import SegmentSurfaces
 from napari_volseg.app.tool_preview import ToolPreview
 from napari_volseg.app.view_state import ViewKeeper, restore_view
-from napari_volseg.app.volumes import SegmentVolumes
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import (
     Box,
@@ -138,9 +139,10 @@ class Application:
         self.report: ImportReport | None = None
         self.clicks: Clicks | None = None
         self.painter: Painter | None = None
-        self.volumes: SegmentVolumes | None = None
+        self.figures: SegmentFigures | None = None
         self.surfaces: SegmentSurfaces | None = None
         self.drawing = Drawing(self)
+        self.measuring = Measuring(self)
         self.engines = EngineShelf(self.jobs, self.tools)
         self.models = ModelShelf(self.jobs, self.tools, places, self.asked.emit)
         self.scan_result: Scan | None = None
@@ -267,9 +269,10 @@ class Application:
         case = self.need_case()
         now = case.segmentation
         snapshot = Segmentation(now.labels.copy(), now.geometry, now.table)
+        measurements = case.session.measurements
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Path:
-            return exporting.export(kind, path, snapshot, case.volume)
+            return exporting.export(kind, path, snapshot, case.volume, measurements)
 
         return self.jobs.submit(f"Exporting {path.name}", work, self._tell_saved)
 
@@ -387,7 +390,7 @@ class Application:
         self._journal = work.journal if work else None
         self.clicks = Clicks(case, self.jobs, self.tools, self.engines)
         self.painter = Painter(case, self.tools)
-        self.volumes = SegmentVolumes(case, self.jobs)
+        self.figures = SegmentFigures(case, self.jobs)
         self.surfaces = SegmentSurfaces(case, self.jobs)
         self.tools.tool, self.tools.further = "navigate", ()
         chosen = self.preview.give_way()
@@ -415,9 +418,10 @@ class Application:
     def _leave_case(self) -> None:
         """Write what is left of the open case; its file is closed on the way."""
         self._view_keeper.leave()
-        if self.surfaces is not None:
-            self.surfaces.close()
-        self.surfaces = None
+        for follower in (self.surfaces, self.figures):
+            if follower is not None:
+                follower.close()
+        self.surfaces = self.figures = None
         if self._journal is not None:
             self._journal.close()
         self._journal = None

@@ -44,4 +44,9 @@ HAND_TOOLS: dict[Tool, HandTool] = {
     "grow": HandTool("Grow region", "M", f"Fill the connected region of a tissue {_OR_TAKE}"),
     "keep-island": HandTool("Keep island", "Shift-K", "Click one island of the active segment to remove its others"),
     "remove-island": HandTool("Remove island", "Shift-E", "Click an island of the active segment to remove it"),
+    "distance": HandTool("Distance", "Shift-M", "Measure a distance: drag from point to point"),
+    "angle": HandTool("Angle", "Shift-A", "Measure an angle: drag the first arm, then click where the other ends"),
+    "diameters": HandTool(
+        "Diameters", "Shift-R", "Measure two diameters: drag the longest, then the one at right angles to it (RECIST)"
+    ),
 }

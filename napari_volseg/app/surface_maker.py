@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_volseg.core import Box, BoxMask, CancelToken, Geometry, Progress, ProgressCallback, SegmentTable
+from napari_volseg.core import Box, BoxMask, CancelToken, Geometry, Progress, ProgressCallback, Segment, SegmentTable
 from napari_volseg.spatial import Surface, normals, surface_of, vertex_count
 
 #: Vertices of one surface, and of all together, at most: so many reach the screen within 0.05 s.
@@ -125,6 +125,7 @@ class SurfaceMaker:
     def scene(self, table: SegmentTable) -> Scene:
         """Return the surfaces that there are of visible segments, in their colours."""
         shown = [(s, self._kept[s.value]) for s in table if s.visible and s.value in self._kept]
+        shown.sort(key=lambda item: -item[0].opacity)  # what lies behind what can be seen through is drawn first
         starts = np.cumsum([0, *(len(k.light) for _, k in shown)])
         nothing = Scene(np.empty((0, 3), np.float32), np.empty((0, 3), np.int32), np.empty((0, 4), np.float32))
         return Scene(
@@ -135,7 +136,7 @@ class SurfaceMaker:
                     *(k.surface.faces + np.int32(n) for (_, k), n in zip(shown, starts[:-1], strict=True)),
                 ]
             ),
-            np.concatenate([nothing.colors, *(_lit(s.color, k.light) for s, k in shown)]),
+            np.concatenate([nothing.colors, *(_lit(s, k.light) for s, k in shown)]),
         )
 
     def _forget(self, table: SegmentTable) -> None:
@@ -205,8 +206,8 @@ class SurfaceMaker:
         return Kept(mask.box, np.packbits(mask.mask, axis=2), self._share, surface, light.astype(np.float32))
 
 
-def _lit(color: tuple[int, int, int], light: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a colour, RGB 0-255, in the light of each vertex, (n, 4)."""
-    colors = np.ones((len(light), 4), np.float32)
-    colors[:, :3] = light[:, None] * (np.asarray(color, np.float32) / 255)
+def _lit(segment: Segment, light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the colour of a segment in the light of each vertex, and its opacity, (n, 4)."""
+    colors = np.full((len(light), 4), segment.opacity, np.float32)
+    colors[:, :3] = light[:, None] * (np.asarray(segment.color, np.float32) / 255)
     return colors

@@ -26,6 +26,9 @@ Tool = Literal[
     "grow",
     "keep-island",
     "remove-island",
+    "distance",
+    "angle",
+    "diameters",
 ]
 Plane = Literal["axial", "coronal", "sagittal"]
 #: What a view shows: slices of a plane, or the volume.

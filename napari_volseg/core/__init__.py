@@ -28,6 +28,7 @@ from napari_volseg.core.segments import (
     Segment,
     Segmentation,
     SegmentTable,
+    Status,
     color_for,
 )
 from napari_volseg.core.volume import Provenance, Reorientation, TimeAxis, Volume
@@ -82,6 +83,7 @@ __all__ = [
     "SegmentTable",
     "Segmentation",
     "Severity",
+    "Status",
     "TimeAxis",
     "UsageError",
     "VolsegError",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_volseg.app import Application
 from napari_volseg.app.drawing import VERTEX_TOOLS
 from napari_volseg.app.layouts import maximize, take_in_hand
+from napari_volseg.app.measuring import MEASURING_TOOLS
 from napari_volseg.app.outlines import Ray
 from napari_volseg.app.wishes import Plane, ViewName
 from napari_volseg.core import PointPrompt, Window
@@ -50,6 +51,9 @@ CURSORS = {
     "grow": "crosshair",
     "keep-island": "pointing",
     "remove-island": "pointing",
+    "distance": "crosshair",
+    "angle": "crosshair",
+    "diameters": "crosshair",
 }
 
 #: Tools that show something under the cursor before the button is pressed.
@@ -196,6 +200,8 @@ class Mouse:
         if not self.tool_in_hand or self._ground.three_d:
             if drawing.sketch is not None:
                 drawing.leave()
+        elif self._app.tools.tool in MEASURING_TOOLS and not event.is_dragging:
+            self._stretch(event)
         elif self._app.tools.tool in HOVERING and not event.is_dragging:
             drawing.hover(self._ground.to_index(event.position), self._ground.axis)
 
@@ -225,6 +231,9 @@ class Mouse:
             case "scribble":
                 app.attempt(painter.press, index, self._ground.axis)
                 yield from self._follow(event, self._paint, lambda: app.finish_scribble(sign))
+            case "distance" | "angle" | "diameters":
+                app.attempt(app.measuring.press, index, self._ground.axis)
+                yield from self._follow(event, self._stretch, app.measuring.release)
             case "brush" | "eraser":
                 app.attempt(painter.press, index, self._ground.axis)
                 yield from self._follow(event, self._paint, painter.release)
@@ -258,6 +267,9 @@ class Mouse:
 
     def _draw(self, event: Any) -> None:
         self._app.drawing.move(self._ground.to_index(event.position))
+
+    def _stretch(self, event: Any) -> None:
+        self._app.measuring.move(self._ground.to_index(event.position))
 
     def _look(self, event: Any) -> None:
         if self._app.drawing.cutting:  # it may have been abandoned

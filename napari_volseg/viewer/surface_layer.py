@@ -59,6 +59,7 @@ class SurfaceLayer:
         layer.visible = False  # else napari draws vertices of now in colours of before
         layer.data = scene.vertices, scene.faces, _ones(len(scene.vertices))
         layer.vertex_colors = scene.colors
+        layer.blending = "translucent" if len(scene.colors) and scene.colors[-1, 3] < 1 else "opaque"
         layer.visible = seen
 
 

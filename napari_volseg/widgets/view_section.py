@@ -48,7 +48,7 @@ class ViewSection(Section):
         crosshair = CommandButton(self.app, "view.crosshair", "Crosshair", lambda app: app.view.crosshair)
         self.add_row(*layouts, crosshair, fit)
         self.image_3d = CommandButton(self.app, "view.image-3d", checked=lambda app: app.view.image_in_3d)
-        self.image_note = muted_label("left out where there are surfaces: they turn faster")
+        self.image_note = muted_label("left out beside surfaces, which turn faster")
         self.row_3d = joined(self.image_3d, self.image_note)
         self.rows.addWidget(self.row_3d)
         self.opacity = QSlider(Qt.Orientation.Horizontal)

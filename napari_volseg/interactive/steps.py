@@ -131,7 +131,7 @@ def corrected(
     proposal = _cut(view, odds, _STIFFNESS, cancel)
     if not local:
         proposal = connected_to(proposal, view.positive)
-    return _bounded(view, believed, proposal, count, local)
+    return bounded(view, believed, proposal, count, local)
 
 
 def _look(view: View, distance: FloatArray) -> Look:
@@ -248,7 +248,7 @@ def _balanced(groups: list[Samples]) -> Samples:
     return Samples(where, inside, weight)
 
 
-def _bounded(view: View, believed: BoolArray, proposal: BoolArray, count: int, local: bool) -> BoolArray:
+def bounded(view: View, believed: BoolArray, proposal: BoolArray, count: int, local: bool = False) -> BoolArray:
     """Return the proposal without changes that the newest prompt did not ask for."""
     adding = view.clues.newest_positive
     lost = int((believed & ~proposal).sum())

@@ -21,7 +21,10 @@ from napari_volseg.core import (
     Volume,
 )
 from napari_volseg.interactive import available_engines, load_engine, next_click, prompt_voxels
+from napari_volseg.interactive.grids import WorkingGrid
 from napari_volseg.interactive.seeds import seeds_of
+from napari_volseg.interactive.steps import bounded
+from napari_volseg.interactive.views import Clues, View
 
 SHAPE = (24, 60, 70)
 SPACING = (3.0, 1.2, 1.2)
@@ -329,20 +332,27 @@ def test_from_the_third_click_on_no_voxel_changes_against_the_click_even_on_coar
         assert (after >= before).all() if prompt.positive else (after <= before).all()
 
 
-def test_a_click_just_inside_the_surface_does_not_eat_into_the_depth(volume, geometry, organs):
-    _, left = organs
-    session = load_engine("regions").open(volume)
-    middle = np.round(np.argwhere(left).mean(0)).astype(int)
-    session.add(point(geometry, tuple(middle)))
-    before = session.result().expand(SHAPE)
-    edge = middle.copy()
-    while before[tuple(np.add(edge, (0, 0, 2)))]:
-        edge[2] += 1
-    session.add(point(geometry, tuple(edge), positive=False))
-    after = session.result().expand(SHAPE)
-    depth = ndimage.distance_transform_edt(before, sampling=SPACING)
-    assert not after[tuple(edge)]
-    assert depth[before & ~after].max() <= 2 * depth[tuple(edge)] + 1e-6
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_change_is_no_deeper_than_a_click_just_beyond_the_surface_can_mean(positive):
+    geometry = Geometry.from_spacing((24, 30, 30), (2.0, 2.0, 2.0))
+    believed = np.zeros(geometry.shape, bool)
+    believed[4:20, 5:25, 5:20] = True
+    at = (12, 15, 21) if positive else (12, 15, 18)
+    clues = Clues.of(
+        [point(geometry, (12, 15, 10)), point(geometry, (1, 1, 1), False), point(geometry, at, positive)], geometry
+    )
+    grid = WorkingGrid(Box.whole(geometry.shape), (1, 1, 1), (2.0, 2.0, 2.0))
+    view = View(body_with(geometry, (believed, 60)), grid, clues)
+    proposal = np.full(geometry.shape, positive)
+    change = bounded(view, believed, proposal, 9) ^ believed
+    wrong = ~believed if positive else believed
+    depth = ndimage.distance_transform_edt(wrong, sampling=geometry.spacing)
+    assert depth[at] == 4
+    assert change[at]
+    assert depth[change].max() <= 2 * depth[at]
+    assert depth[change].max() > depth[at]
+    # A plate of that thickness may be wide, but not without end.
+    assert change.sum() < 0.35 * believed.sum() + 100
 
 
 def test_a_box_finds_the_organ_and_keeps_within_its_frame(volume, geometry, organs):

@@ -208,7 +208,7 @@ def save_labels(path: Path, segmented: Segmented) -> Path:
     """Write labels in the format that the ending names, read back and compared."""
     kind = label_export(path)
     kind.refuse(segmented.volume, segmented.segmentation)
-    return kind.write(path, segmented.segmentation, segmented.volume)
+    return kind.write(path, segmented.segmentation, segmented.volume, ())
 
 
 def save_run_report(path: Path, done: Segmented) -> Path:

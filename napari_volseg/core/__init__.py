@@ -16,7 +16,8 @@ from napari_volseg.core.errors import (
 from napari_volseg.core.findings import KINDS, Finding, Kind, Severity
 from napari_volseg.core.geometry import SAME_GRID_MM, Geometry, opposite
 from napari_volseg.core.jobs import NEVER, CancelToken, Progress, ProgressCallback, in_words, no_progress
-from napari_volseg.core.prompts import Point, PointPrompt, Prompt, ScribblePrompt
+from napari_volseg.core.measurements import Angle, Diameters, Distance, Measurement
+from napari_volseg.core.prompts import BoxPrompt, Point, PointPrompt, Prompt, ScribblePrompt
 from napari_volseg.core.segments import (
     ANATOMICAL_STRUCTURE,
     LESION_CATEGORY,
@@ -27,6 +28,7 @@ from napari_volseg.core.segments import (
     Segment,
     Segmentation,
     SegmentTable,
+    Status,
     color_for,
 )
 from napari_volseg.core.volume import Provenance, Reorientation, TimeAxis, Volume
@@ -42,10 +44,12 @@ __all__ = [
     "NEVER",
     "SAME_GRID_MM",
     "TISSUE",
+    "Angle",
     "Answers",
     "Arriving",
     "Box",
     "BoxMask",
+    "BoxPrompt",
     "CancelToken",
     "CancelledError",
     "CardStep",
@@ -54,12 +58,15 @@ __all__ = [
     "Color",
     "Decision",
     "DecisionNeededError",
+    "Diameters",
+    "Distance",
     "Finding",
     "Geometry",
     "GeometryError",
     "Inquiry",
     "KeepLargest",
     "Kind",
+    "Measurement",
     "ModelCard",
     "Point",
     "PointPrompt",
@@ -76,6 +83,7 @@ __all__ = [
     "SegmentTable",
     "Segmentation",
     "Severity",
+    "Status",
     "TimeAxis",
     "UsageError",
     "VolsegError",

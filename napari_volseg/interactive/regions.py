@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_volseg.core import (
     Box,
@@ -31,7 +32,14 @@ from napari_volseg.interactive.neighbours import BoolArray
 from napari_volseg.interactive.protocol import Capabilities
 from napari_volseg.interactive.refine import refined
 from napari_volseg.interactive.seeds import box_indices, prompt_voxels
-from napari_volseg.interactive.steps import corrected, crispness, fallback_guess, first_guess, is_collapsed
+from napari_volseg.interactive.steps import (
+    MONOTONE_FROM,
+    corrected,
+    crispness,
+    fallback_guess,
+    first_guess,
+    is_collapsed,
+)
 from napari_volseg.interactive.views import Clues, View
 
 Guess = tuple[View, BoolArray]
@@ -49,7 +57,7 @@ _CRISP = 0.85
 _MOST_GROWTH = 5.0
 #: Blocks that a first guess and a correction may cost; between the bounds, so many blocks across the segment.
 _FIRST_BUDGET = 60_000
-_LEAST_BUDGET = 20_000
+_LEAST_BUDGET = 120_000
 _BUDGET = 200_000
 _BLOCKS_ACROSS = 16
 #: Share of a face of the region that the segment may cover before the region grows.
@@ -119,7 +127,8 @@ def advance(scene: Scene, prompts: Sequence[Prompt], before: BoxMask, cancel: Ca
         view, inside = _begin(scene, clues, cancel)
     else:
         return before
-    return _finished(scene, view, inside)
+    one_way = len(prompts) >= MONOTONE_FROM or scene.initial is not None
+    return _finished(scene, view, inside, before if one_way else None)
 
 
 def _begin(scene: Scene, clues: Clues, cancel: CancelToken | None) -> Guess:
@@ -211,11 +220,23 @@ def _size_mm(view: View, inside: BoolArray) -> float:
     return float(max(np.multiply(box.shape, view.grid.spacing))) if box else 0.0
 
 
-def _finished(scene: Scene, view: View, inside: BoolArray) -> BoxMask:
+def _updated(view: View, inside: BoolArray, before: BoolArray) -> BoolArray:
+    """Return voxels (z, y, x): ``before``, with what changed between blocks in the sense of the newest prompt."""
+    believed = view.blocks_mask(before)
+    changed = ndimage.binary_dilation(inside ^ believed, structure=np.ones((3, 3, 3), bool))
+    now = inside if view.grid.is_native else refined(view, inside)
+    allowed = view.grid.expand(changed)
+    return before | (now & allowed) if view.clues.newest_positive else before & (now | ~allowed)
+
+
+def _finished(scene: Scene, view: View, inside: BoolArray, before: BoxMask | None = None) -> BoxMask:
     """Return the mask in voxels: sharp, without holes or stray parts, prompts obeyed, off forbidden voxels."""
     box = view.grid.box
     seeds = view.clues.seeds
-    mask = inside.copy() if view.grid.is_native else refined(view, inside)
+    if before is not None and before.mask.any():
+        mask = _updated(view, inside, before.within(box))
+    else:
+        mask = inside.copy() if view.grid.is_native else refined(view, inside)
     positive, negative = box_indices(seeds.positive, box), box_indices(seeds.negative, box)
     mask[tuple(positive.T)] = True
     mask = fill_holes(mask, negative)

@@ -156,6 +156,7 @@ def measure(source: Path) -> list[dict[str, float]]:
 
     (found,), (other,) = scan(source).found, scan(OTHER).found
     _, app, panel = create_window(sessions=SessionStore(Path(tempfile.mkdtemp())))
+    app.view.layout = "one"
     gc.freeze()
     canvas = panel.window().findChild(QtViewer).canvas.native
 

@@ -55,6 +55,7 @@ class Stage:
         from napari_volseg.widgets import create_window
 
         self.viewer, self.app, self.panel = create_window()
+        self.app.view.layout = "one"
         self.panel.window().resize(*SIZE)
         self.app.open_path(sample_path("torso-ct-dicom"))
         wait(lambda: self.app.case is not None and not self.app.jobs.active)

@@ -35,6 +35,7 @@ def take_pictures() -> None:
     from napari_volseg.widgets import create_window
 
     viewer, app, panel = create_window()
+    app.view.layout = "one"
     window = panel.window()
     window.resize(*SIZE)
 
@@ -60,6 +61,9 @@ def take_pictures() -> None:
     app.tools.tool = "navigate"
     go_to(viewer, app, center(truth.labels == named["Liver"]))
     picture("segmented")
+    run_command(app, "view.layout-four")
+    picture("views")
+    run_command(app, "view.layout-one")
     run_command(app, "view.coronal")
     picture("coronal")
     run_command(app, "view.3d")

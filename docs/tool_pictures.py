@@ -185,6 +185,7 @@ class Studio:
         from napari_volseg.widgets import create_window
 
         self.viewer, self.app, self.panel = create_window()
+        self.app.view.layout = "one"
         self.window = self.panel.window()
         self.window.resize(1366, 768)
         self.canvas = self.window.findChild(QtViewer).canvas.native

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 #: Wishes that are kept as they are.
-VIEW_KEPT = ("plane", "three_d")
+VIEW_KEPT = ("layout", "layout_before", "large", "plane", "three_d", "zoom", "center", "crosshair")
 TOOLS_KEPT = ("tool", "radius_mm", "hand_reach", "hand_slab_mm")
 
 
 def view_state(case: Case, view: ViewWishes, tools: ToolWishes) -> dict[str, Any]:
-    """Return plane, slice, window, tool and active segment in types that JSON knows."""
+    """Return layout, planes, slices, camera, window, tool and active segment in types that JSON knows."""
     return {
         **{name: getattr(view, name) for name in VIEW_KEPT},
         **{name: getattr(tools, name) for name in TOOLS_KEPT},
@@ -37,8 +37,8 @@ def restore_view(state: Mapping[str, Any], case: Case, view: ViewWishes, tools: 
     for wishes, names in ((view, VIEW_KEPT), (tools, TOOLS_KEPT)):
         for name in names:
             if name in state:
-                with suppress(ValueError):
-                    setattr(wishes, name, state[name])
+                with suppress(ValueError):  # assigning alone does not look at the value
+                    setattr(wishes, name, getattr(type(wishes)(**{name: state[name]}), name))
     with suppress(KeyError, TypeError, ValueError, VolsegError):
         z, y, x = (min(max(int(i), 0), n - 1) for i, n in zip(state["index"], shape, strict=True))
         view.index = (z, y, x)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from psygnal import EventedModel
 
-from napari_volseg.core import Window
+from napari_volseg.core import Point, Window
 from napari_volseg.editing import Level, Part
 
 Tool = Literal[
@@ -16,6 +17,7 @@ Tool = Literal[
     "fill",
     "click",
     "scribble",
+    "box",
     "polygon",
     "lasso",
     "livewire",
@@ -24,8 +26,15 @@ Tool = Literal[
     "grow",
     "keep-island",
     "remove-island",
+    "distance",
+    "angle",
+    "diameters",
 ]
 Plane = Literal["axial", "coronal", "sagittal"]
+#: What a view shows: slices of a plane, or the volume.
+ViewName = Literal["axial", "coronal", "sagittal", "3d"]
+#: One view alone, a large one beside three small ones, or four of the same size.
+LayoutName = Literal["one", "one-three", "four"]
 RuleName = Literal["everywhere", "background", "inside"]
 Reach = Literal["slice", "slab", "volume"]
 
@@ -41,10 +50,24 @@ class ViewWishes(EventedModel):
 
     Attributes
     ----------
+    layout
+        How many views are shown, and how they are laid out.
+    layout_before
+        The layout to go back to from one view alone.
+    large
+        The large view beside three small ones.
     plane
-        The plane that is shown in 2D.
+        The plane in hand: that of the one view, or of the view that was used last.
     three_d
-        Whether the 3D view is shown instead.
+        Whether the 3D view is the one in hand.
+    zoom
+        Pixels a mm in every plane; None where each of them is fitted into its view.
+    center
+        What every plane has in its middle, patient mm (x, y, z), LPS; None for the middle of the image.
+    crosshair
+        Whether each plane shows where the others cut it.
+    image_in_3d
+        Whether 3D views show the image beside the surfaces of segments; without surfaces they always do.
     window
         Grey-level window, in the volume's unit.
     labels_opacity
@@ -62,11 +85,18 @@ class ViewWishes(EventedModel):
     cursor
         The voxel (z, y, x) under the cursor, None where there is none.
     index
-        The voxel (z, y, x) whose slices are shown, None for the middle.
+        The voxel (z, y, x) in which the shown slices meet, None for the middle.
     """
 
+    layout: LayoutName = "one"
+    layout_before: LayoutName = "four"
+    large: ViewName = "axial"
     plane: Plane = "axial"
     three_d: bool = False
+    zoom: float | None = None
+    center: Point | None = None
+    crosshair: bool = True
+    image_in_3d: bool = True
     window: Window = Window(40, 400, "Soft tissue")
     labels_opacity: float = 0.5
     labels_visible: bool = True
@@ -119,7 +149,13 @@ class ToolWishes(EventedModel):
     previewing
         Whether it is shown what the segment tool would do.
     model, device
-        Automatic model chosen in the panel and where it runs.
+        Automatic model chosen in the panel and where networks run.
+    engine
+        Id of the engine that answers clicks.
+    postprocess
+        Whether what the model's card asks to be done to its labels is done.
+    further
+        Files of the further images that a model of several channels needs, in their order.
     """
 
     tool: Tool = "navigate"
@@ -144,3 +180,6 @@ class ToolWishes(EventedModel):
     previewing: bool = False
     model: str = "ct-tissues"
     device: str = "auto"
+    engine: str = "regions"
+    postprocess: bool = True
+    further: tuple[Path, ...] = ()

@@ -174,6 +174,7 @@ class SegmentationModel(Protocol):
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
         bands: BandCallback = no_bands,
+        look_at: Box | None = None,
     ) -> Prediction:
         """Label a volume.
 
@@ -194,6 +195,9 @@ class SegmentationModel(Protocol):
         bands
             Told of labels as soon as they are final, from the thread that calls, each voxel at most once; not told
             where the image had to be straightened.
+        look_at
+            The part of the volume that somebody looks at, such as a slice: a model that tells bands begins there,
+            where it can. Labels don't depend on it.
 
         Raises
         ------

@@ -96,6 +96,7 @@ class CtTissues:
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
         bands: BandCallback = no_bands,
+        look_at: Box | None = None,
     ) -> Prediction:
         """Label a CT; see `SegmentationModel.predict`. It runs on the CPU whatever ``device`` is asked for.
 

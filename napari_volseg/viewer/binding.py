@@ -1,49 +1,39 @@
-"""The open case in a napari viewer: layers, planes, mouse and keys follow the application."""
+"""The open case in napari viewers: as many views as the layout asks for follow the application."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer, Points
-from numpy.typing import NDArray
+from napari.layers import Image, Labels, Points
+from psygnal import Signal
 
-from napari_volseg.app import Application
-from napari_volseg.app.outlines import Ray
-from napari_volseg.app.preview import Sight
-from napari_volseg.core import Box, SegmentTable, Window
+from napari_volseg.app import Application, Case
+from napari_volseg.app.layouts import in_hand, views_shown
+from napari_volseg.app.tool_drafts import Draft
+from napari_volseg.app.wishes import ViewName
+from napari_volseg.core import Box, SegmentTable
 from napari_volseg.viewer import keys
 from napari_volseg.viewer.drafts import DRAFT_TYPE
-from napari_volseg.viewer.fitting import Fit
-from napari_volseg.viewer.layers import (
-    build_units,
-    colors_of,
-    compile_colours,
-    draw_box,
-    segment_colormap,
-    show_window,
-)
-from napari_volseg.viewer.live import live_layer
-from napari_volseg.viewer.markers import markers_of, show_markers
-from napari_volseg.viewer.mouse import Mouse
-from napari_volseg.viewer.planes import plane_of, show_plane, show_volume
-from napari_volseg.viewer.preview import PreviewLayer
-from napari_volseg.viewer.readout import readout
-from napari_volseg.viewer.shown import Shown
-from napari_volseg.viewer.sketches import line_of_sight
+from napari_volseg.viewer.layers import build_units, compile_colours
+from napari_volseg.viewer.links import Links
+from napari_volseg.viewer.markers import Markers, markers_of
+from napari_volseg.viewer.pane import Pane
 
-#: A signal of psygnal or napari and what it calls.
-Link = tuple[Any, Callable[..., None]]
+
+def _now(call: Callable[[], None]) -> None:
+    call()
 
 
 class ViewerBinding:
-    """Keeps a napari viewer and an application in step.
+    """Keeps napari viewers and an application in step.
 
-    Refreshes are gathered: however many changes arrive, the shown slice is drawn once, when the application's
-    inbox is pumped.
+    The first viewer is the one given; the others are made when a layout first asks for them, and share its memory of
+    voxels and labels. A view that is not shown is left as it is until it is shown again. Refreshes are gathered:
+    however many changes arrive, the shown slices are drawn once, when the application's inbox is pumped.
 
     Parameters
     ----------
@@ -51,136 +41,223 @@ class ViewerBinding:
         Whose open case is shown.
     viewer
         Where.
+    later
+        Calls a function when there is time: further views are made ready one by one, the first one at once.
+
+    Attributes
+    ----------
+    arranged
+        Emitted when other views are shown than before, or elsewhere.
+    fell_behind
+        Emitted when a 3D view lacks changes until it is looked at again, or has caught up.
     """
 
-    def __init__(self, app: Application, viewer: ViewerModel) -> None:
+    arranged = Signal()
+    fell_behind = Signal()
+
+    def __init__(
+        self, app: Application, viewer: ViewerModel, later: Callable[[Callable[[], None]], None] = _now
+    ) -> None:
         self._app = app
-        self._viewer = viewer
-        self._shown: Shown | None = None
-        self._preview: PreviewLayer | None = None
+        self._later = later
+        self._wanted: dict[ViewName, Pane] = {}
+        self._thrifty = False
+        self._case: Case | None = None
         self._dirty: Box | None = None
-        self._fit = Fit(viewer)
-        self._mouse = Mouse(app, viewer, self._to_index, self._to_ray, self._show_prompts)
-        self._keys = {**keys.command_keys(app), "Space": self._mouse.hold, "Control-R": self._reset_view}
         self._drafts_ready: bool | None = None
-        self._links: list[Link] = []
-        self._case_links: list[Link] = []
-        self._preview_links: list[Link] = []
-        keys.bind(viewer, self._keys)
-        viewer.scene.camera.synced = False
+        self._links, self._case_links = Links(), Links()
+        self._keys: Mapping[str, keys.KeyAction] = {**keys.command_keys(app), "Space": self._hold}
         build_units()
         threading.Thread(target=compile_colours, name="volseg-colours").start()
-        self._link(self._links, self._wish_links())
-        # ahead of napari, which slices all layers for two dimensions at once
-        viewer.dims.events.ndisplay.connect(self._leave_3d, position="first")
-        self._links.append((viewer.dims.events.ndisplay, self._leave_3d))
+        self._panes = [Pane(app, viewer, self._keys, self._show_prompts)]
+        self._shown: dict[ViewName, Pane] = {self.main.name: self.main}
+        self._links.add(*self._app_links())
         self._show_case()
 
     @property
+    def main(self) -> Pane:
+        """The view in the viewer that was given."""
+        return self._panes[0]
+
+    @property
+    def panes(self) -> tuple[Pane, ...]:
+        """All views that were made, shown or not."""
+        return tuple(self._panes)
+
+    @property
+    def shown(self) -> Mapping[ViewName, Pane]:
+        """The views that are shown, the large one first where they differ in size."""
+        return self._shown
+
+    @property
     def image(self) -> Image | None:
-        """The layer of the image in 2D: that of the open case, or of one that is being read."""
-        if self._preview is not None:
-            return self._preview.image
-        return self._shown.image if self._shown else None
+        """The layer of the image in the first viewer."""
+        return self.main.image
 
     @property
     def labels(self) -> Labels | None:
-        """The layer of the open case's segments in 2D; it shares the memory of the label array."""
-        return self._shown.labels if self._shown else None
-
-    @property
-    def tool_in_hand(self) -> bool:
-        """Whether the left button works on the case instead of moving the view."""
-        return self._mouse.tool_in_hand
-
-    @property
-    def double_click_means_more(self) -> bool:
-        """Whether a double click on the canvas is more than two clicks."""
-        return self._mouse.double_click_means_more
+        """The layer of segments in the first viewer; it shares the memory of the label array."""
+        return self.main.shown.labels if self.main.shown else None
 
     @property
     def prompts(self) -> Points | None:
-        """The layer of prompt markers."""
-        return self._shown.prompts if self._shown else None
+        """The layer of prompt markers in the first viewer."""
+        return self.main.shown.prompts if self.main.shown else None
+
+    @property
+    def tool_in_hand(self) -> bool:
+        """Whether the left button works on the case in the first viewer instead of moving the view."""
+        return self.main.mouse.tool_in_hand
+
+    @property
+    def double_click_means_more(self) -> bool:
+        """Whether a double click on the canvas of the first viewer is more than two clicks."""
+        return self.main.mouse.double_click_means_more
 
     def close(self) -> None:
         """Take the layers away and give keys and mouse back to napari."""
-        self._unlink(self._links)
-        self._drop_preview()
-        self._drop_case()
-        self._mouse.close()
-        self._fit.close()
-        keys.unbind(self._viewer, self._keys)
+        self._links.clear()
+        self._case_links.clear()
+        for pane in self._panes:
+            pane.close()
 
-    # -- connecting -----------------------------------------------------------------------------------------
-
-    def _wish_links(self) -> list[Link]:
-        view, tools, viewer = self._app.view.events, self._app.tools.events, self._viewer
+    def _app_links(self) -> list[tuple[Any, Callable[..., None]]]:
+        app, view, tools = self._app, self._app.view.events, self._app.tools.events
         return [
-            (self._app.case_changed, self._show_case),
-            (self._app.preview.changed, self._show_preview),
-            (self._app.live.changed, self._show_live),
-            (self._app.tool_preview.changed, self._show_draft),
-            (view.plane, self._show_view),
-            (view.three_d, self._show_view),
+            (app.case_changed, self._show_case),
+            (app.view_reset, self._reset),
+            (app.preview.changed, self._show_preview),
+            (app.live.changed, self._show_live),
+            (app.tool_preview.changed, self._show_draft),
+            *((signal, self._arrange) for signal in (view.layout, view.large, view.plane, view.three_d)),
+            (view.index, self._go_to),
+            (view.zoom, self._place_cameras),
+            (view.center, self._place_cameras),
             (view.window, self._show_window),
+            (view.image_in_3d, self._show_layers),
             (view.labels_opacity, self._show_layers),
             (view.labels_visible, self._show_layers),
             (tools.previewing, self._make_drafts_ready),
-            (tools.tool, self._mouse.follow_tool),
-            (tools.radius_mm, self._mouse.follow_tool),
-            (viewer.dims.events.ndisplay, self._follow_ndisplay),
-            (viewer.dims.events.order, self._follow_order),
-            (viewer.dims.events.current_step, self._clear_empty_markers),
-            (viewer.dims.events.current_step, self._follow_step),
-            (viewer.layers.selection.events.active, self._mouse.follow_tool),
-            (viewer.cursor.events.position, self._read_cursor),
+            (tools.tool, self._follow_tool),
+            (tools.radius_mm, self._follow_tool),
         ]
 
-    def _link_case(self, shown: Shown) -> None:
-        session, clicks = shown.case.session, self._app.clicks
-        links: list[Link] = [
-            (session.changed, self._take_box),
-            (session.table_changed, self._show_table),
-            (shown.image.events.contrast_limits, self._follow_contrast),
-        ]
-        if clicks is not None:
-            links.append((clicks.changed, self._show_prompts))
-        self._link(self._case_links, links)
+    # -- the layout ---------------------------------------------------------------------------------------------
 
-    def _link(self, kept: list[Link], links: list[Link]) -> None:
-        for signal, slot in links:
-            signal.connect(slot)
-            kept.append((signal, slot))
+    def _arrange(self) -> None:
+        """Show the views of the layout; without a case there is one."""
+        if self._app.case is not self._case:
+            return  # its wishes come before it is shown
+        names = views_shown(self._app.view)
+        before, waited = list(self._shown.items()), [pane for pane in self._panes if pane.waits]
+        self._wanted = self._placed(names if self._app.case is not None else names[:1])
+        self._shown = {}
+        for name, pane in self._wanted.items():
+            if pane is not self.main and pane.shown is None and name != "3d":
+                self._later(partial(self._arrive, pane, name))
+            else:
+                self._show_in(pane, name, (name, pane) in before)
+        if list(self._shown.items()) != before or any(not pane.waits for pane in waited):
+            self.arranged.emit()
+        for pane in self._shown.values():
+            pane.mouse.finish()
+        if self._app.surfaces is not None:
+            self._app.surfaces.wanted = any(pane.wants_surfaces for pane in self._shown.values())
+        self._show_draft()
+        self._show_live()
+        self.fell_behind.emit()
 
-    def _unlink(self, kept: list[Link]) -> None:
-        while kept:
-            signal, slot = kept.pop()
-            signal.disconnect(slot)
+    def _show_in(self, pane: Pane, name: ViewName, known: bool) -> None:
+        """Have a pane show something, where it doesn't yet."""
+        if not known or (pane.waits and in_hand(self._app.view) == name):
+            self._bring_up(pane, name)
+        if pane.in_hand:
+            pane.look()
+        self._shown[name] = pane
 
-    # -- the application changed ----------------------------------------------------------------------------
+    def _arrive(self, pane: Pane, name: ViewName) -> None:
+        """Show a view that was made ready later, if it is wanted still."""
+        if self._wanted.get(name) is not pane or name in self._shown or self._app.case is None:
+            return
+        self._show_in(pane, name, known=False)
+        self._shown = {name: pane for name, pane in self._wanted.items() if name in self._shown}
+        pane.show_draft(self._draft, bool(self._drafts_ready))
+        pane.show_live(self._app.live.sighting)
+        self.arranged.emit()
+
+    def _placed(self, names: tuple[ViewName, ...]) -> dict[ViewName, Pane]:
+        """Return which pane is to show what: the first viewer comes first, others go on with what they showed."""
+        others = self._panes[1:]
+        free = [pane for pane in others if pane.name not in names[1:]]
+        placed = {names[0]: self.main}
+        for name in names[1:]:
+            known = next((pane for pane in others if pane.name == name), None)
+            placed[name] = known or (free.pop() if free else self._new_pane(name))
+        return placed
+
+    def _new_pane(self, name: ViewName) -> Pane:
+        pane = Pane(self._app, ViewerModel(), self._keys, self._show_prompts)
+        pane.name, pane.thrifty = name, self._thrifty
+        self._panes.append(pane)
+        return pane
+
+    def _bring_up(self, pane: Pane, name: ViewName) -> None:
+        """Have a pane show what it is to show from now on, as the case is now; 3D waits until it is looked at."""
+        case = self._app.case
+        pane.name = name
+        if case is None or (pane.shown is not None and pane.shown.case is case):
+            pane.show(name)
+        elif pane.in_hand or name != "3d":
+            pane.show_case(case)
+        if case is not None and pane.shown is not None and pane is not self.main:
+            pane.catch_up()
+            pane.show_markers(self._markers)
+
+    def be_thrifty(self) -> None:
+        """Let 3D views wait with what changes until they are looked at, where drawing them takes a second.
+
+        They leave the image out where there are surfaces, which are drawn four times as fast.
+        """
+        self._thrifty = True
+        self._app.view.image_in_3d = False
+        for pane in self._panes:
+            pane.thrifty = True
+
+    def _hold(self, _: object) -> Iterator[None]:
+        """Put the tool aside while a key is held, so that the left button moves the view."""
+        for pane in self._panes:
+            pane.mouse.pause(True)
+        yield
+        for pane in self._panes:
+            pane.mouse.pause(False)
+
+    # -- the case -----------------------------------------------------------------------------------------------
 
     def _show_case(self) -> None:
-        """Show the open case; the layer of its image may be there from when it was read."""
-        case = self._app.case
-        seen = self._preview.image if self._preview and case and self._preview.shows(case.volume) else None
-        self._drop_preview(keep_layer=seen is not None)
-        self._drop_case()
+        """Show the open case in every view of the layout."""
+        app = self._app
+        self._case = case = app.case
+        self._case_links.clear()
+        self._dirty = None
+        for pane in self._panes[1:]:
+            pane.drop_case()
         if case is None:
+            self.main.drop_preview()
+            self.main.drop_case()
+            self._arrange()
             return
-        self._shown = shown = Shown(self._app, case, seen)
-        self._link_case(shown)
-        kept, plane = self._app.view.index, self._app.view.plane
-        self._add(shown.flat)
-        self._app.view.plane = plane  # without layers, napari forgot it
-        if seen is None or kept is not None:
-            self._viewer.dims.set_current_step(range(3), kept or [n // 2 for n in case.volume.geometry.shape])
-        self._show_view()
-        if seen is None:
-            self._fit.show(shown.image)
-        else:
-            self._show_window()
-            seen.refresh(extent=False)
+        if app.view.index is None:
+            app.view.index = self.main.begin_at(case)
+        session = case.session
+        self._case_links.add((session.changed, self._take_box), (session.table_changed, self._show_table))
+        if app.clicks is not None:
+            self._case_links.add((app.clicks.changed, self._show_prompts))
+        if app.surfaces is not None:
+            self._case_links.add((app.surfaces.changed, self._show_surfaces))
+        self.main.name = views_shown(app.view)[0]
+        self.main.show_case(case)
+        self._shown = {self.main.name: self.main}
+        self._arrange()
         self._show_prompts()
 
     def _show_preview(self) -> None:
@@ -188,74 +265,77 @@ class ViewerBinding:
 
         The layers of an open case stay, and in 3D there is nothing to see of a part: ``widgets`` paints over these.
         """
-        self._read_cursor()
-        sight = self._app.preview.sight
-        if self._shown is not None or self._app.view.three_d:
+        main, sight = self.main, self._app.preview.sight
+        main.read_cursor()
+        if main.shown is not None or main.three_d:
             return
-        if sight is not None and (self._preview is None or not self._preview.shows(sight.arriving.volume)):
-            self._begin_preview(sight)
-        if sight is not None and self._preview is not None:
-            self._preview.go_on(self._viewer)
-        elif self._preview is not None:
-            self._drop_preview()
+        if sight is not None and (main.preview is None or not main.preview.shows(sight.arriving.volume)):
+            main.begin_preview(sight)
+        if sight is not None and main.preview is not None:
+            main.preview.go_on(main.viewer)
+        elif main.preview is not None:
+            main.drop_preview()
 
-    def _begin_preview(self, sight: Sight) -> None:
-        again = self._preview is not None
-        self._drop_preview()
-        self._preview = PreviewLayer(sight, self._app.view.window)
-        self._link(self._preview_links, [(self._preview.image.events.contrast_limits, self._follow_contrast)])
-        self._add((self._preview.image,))
-        self._show_view()
-        if not again:
-            self._fit.show(self._preview.image)
+    # -- the application changed --------------------------------------------------------------------------------
 
-    def _drop_preview(self, keep_layer: bool = False) -> None:
-        self._unlink(self._preview_links)
-        preview, self._preview = self._preview, None
-        if preview is not None and not keep_layer and preview.image in self._viewer.layers:
-            self._viewer.layers.remove(preview.image)
+    def _go_to(self) -> None:
+        index = self._app.view.index
+        if index is not None and self._app.case is self._case:
+            for pane in self._shown.values():
+                pane.go_to(index)
 
-    def _drop_case(self) -> None:
-        self._unlink(self._case_links)
-        shown, self._shown, self._dirty = self._shown, None, None
-        for layer in shown.layers if shown else ():
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
-
-    def _add(self, layers: tuple[Layer, ...]) -> None:
-        for layer in layers:
-            if layer not in self._viewer.layers:
-                keys.bind(layer, self._keys)
-                self._viewer.add_layer(layer)
-                layer.help = ""  # napari's, set when a layer is added, names keys that mean something else here
-        if self.image in self._viewer.layers:
-            self._viewer.layers.selection.active = self.image
-
-    def _show_view(self) -> None:
-        shown = self._shown
-        if self._preview is not None:
-            self._show_plane(self._preview.image)
-            self._mouse.follow_tool()
-        if shown is None:
+    def _place_cameras(self) -> None:
+        if self._app.case is not self._case:
             return
-        if self._app.view.three_d:
-            self._add(shown.make_proxies(self._app.view.window))
-            self._hide(shown.flat)
-            show_volume(self._viewer)
-            shown.place(in_3d=True)
-            self._fit.show(*shown.deep[:1])
-        else:
-            self._hide(shown.deep)
-            self._show_plane(shown.image)
-        self._show_layers()
-        self._show_draft()
-        self._show_live()
-        self._clear_empty_markers()
-        self._mouse.finish()
+        for pane in self._shown.values():
+            pane.fit.follow()
 
-    def _show_plane(self, image: Layer) -> None:
-        if show_plane(self._viewer, self._app.view.plane):
-            self._fit.show(image)
+    def _reset(self) -> None:
+        self._app.view.zoom = self._app.view.center = None
+        for pane in self._shown.values():
+            pane.reset()
+
+    def _follow_tool(self) -> None:
+        for pane in self._shown.values():
+            pane.mouse.follow_tool()
+
+    def _show_window(self) -> None:
+        for pane in self._shown.values():
+            pane.show_window()
+        self.fell_behind.emit()
+
+    def _show_layers(self) -> None:
+        for pane in self._shown.values():
+            pane.show_layers()
+
+    def _show_surfaces(self) -> None:
+        for pane in self._shown.values():
+            pane.show_surfaces()
+
+    @property
+    def _markers(self) -> Markers:
+        """The prompts of the case, and the scribble in hand."""
+        app, case = self._app, self._app.case
+        assert case is not None
+        assert app.clicks is not None
+        drawn = app.painter.path if app.painter is not None and app.tools.tool == "scribble" else ()
+        return markers_of(app.clicks.wanted, case.volume.geometry, drawn, app.tools.positive)
+
+    def _show_prompts(self) -> None:
+        if self._app.case is None or self._app.clicks is None:
+            return
+        markers = self._markers
+        for pane in self._shown.values():
+            pane.show_markers(markers)
+
+    def _show_table(self, table: SegmentTable) -> None:
+        for pane in self._shown.values():
+            if pane.shown is not None:
+                pane.shown.show_table(table)
+
+    def _show_live(self, box: Box | None = None) -> None:
+        for pane in self._shown.values():
+            pane.show_live(self._app.live.sighting, box)
 
     def _make_drafts_ready(self) -> None:
         """Have the colours of previews compiled in the background, ahead of the first draft."""
@@ -274,97 +354,16 @@ class ViewerBinding:
         self._show_draft()
 
     def _show_draft(self) -> None:
-        """Draw what the segment tool would do: over the slice, or among the segments of the 3D view."""
-        shown, draft, three_d = self._shown, self._app.tool_preview.draft, self._app.view.three_d
-        if shown is None:
-            return
-        if draft is not None and (draft.new is None or draft.request.case is not shown.case):
-            draft = None
-        if shown.segments_3d is not None:
-            shown.segments_3d.show_draft(draft if three_d else None)
-        if draft is not None and not three_d and self._drafts_ready:
-            self._add((shown.draft_layer(),))
-        if shown.draft is not None:
-            shown.draft.show(None if three_d else draft)
+        """Draw what the segment tool would do."""
+        for pane in self._shown.values():
+            pane.show_draft(self._draft, bool(self._drafts_ready))
 
-    def _show_live(self, box: Box | None = None) -> None:
-        """Draw what a model that runs has labelled so far over the slice, where that changed in a box."""
-        shown, sighting = self._shown, self._app.live.sighting
-        if shown is None:
-            return
-        if sighting is None or self._app.view.three_d:
-            if shown.live is not None and shown.live in self._viewer.layers:
-                self._viewer.layers.remove(shown.live)
-            shown.live = None
-        elif shown.live is None:
-            shown.live = live_layer(sighting)
-            self._add((shown.live,))
-        elif box is not None and self._meets_slice(box):
-            shown.live.refresh(thumbnail=False, highlight=False, extent=False)
-
-    def _reset_view(self, _: object) -> None:
-        """Go back to where a view begins, in the place of napari's reset, which would turn 3D to the feet."""
-        self._show_view()
-        if self.image is not None and (self._shown is None or not self._app.view.three_d):
-            self._fit.show(self.image)
-
-    def _hide(self, layers: tuple[Layer, ...]) -> None:
-        """Hide the layers of the view that is left, lest napari slices full volumes for the other one."""
-        for layer in layers:
-            layer.visible = False
-
-    def _show_layers(self) -> None:
-        shown, view = self._shown, self._app.view
-        if shown is None:
-            return
-        shown.labels.opacity = view.labels_opacity
-        visible = {shown.image: not view.three_d, shown.labels: view.labels_visible and not view.three_d}
-        visible[shown.prompts] = True
-        if shown.volume_3d is not None and shown.segments_3d is not None:
-            visible[shown.volume_3d.layer] = view.three_d
-            visible[shown.segments_3d.layer] = view.labels_visible and view.three_d
-        for layer, wanted in visible.items():
-            if layer.visible != wanted:
-                layer.visible = wanted
-
-    def _show_window(self) -> None:
-        image, shown = self.image, self._shown
-        if image is None or (shown is not None and self._app.preview.arriving is not None):
-            return
-        # napari's slider answers a new range with limits of its own
-        with image.events.contrast_limits.blocker(self._follow_contrast):
-            show_window(image, self._app.view.window, shown.case.values if shown else None)
-        if shown is not None and shown.volume_3d is not None:
-            shown.volume_3d.show_window(self._app.view.window)
-
-    def _show_prompts(self) -> None:
-        app, shown = self._app, self._shown
-        if shown is None or app.clicks is None or app.painter is None:
-            return
-        drawn = app.painter.path if app.tools.tool == "scribble" else ()
-        geometry = shown.case.volume.geometry
-        show_markers(shown.prompts, markers_of(app.clicks.wanted, geometry, drawn, app.tools.positive))
-        self._clear_empty_markers()
-
-    def _clear_empty_markers(self) -> None:
-        """Hide the dot that napari draws at the origin where no marker lies on the shown slice."""
-        if self._shown is None:
-            return
-        markers = self._shown.prompts
-        axis = self._viewer.dims.order[0]
-        shown = self._app.view.three_d or np.round(markers.data[:, axis]) == self._slice_index(axis)
-        opacity = float(len(markers.data) > 0 and np.any(shown))
-        if markers.opacity != opacity:
-            markers.opacity = opacity
-
-    def _show_table(self, table: SegmentTable) -> None:
-        shown = self._shown
-        if shown is None or shown.colors == colors_of(table):
-            return
-        shown.colors = colors_of(table)
-        shown.labels.colormap = segment_colormap(table)
-        if shown.segments_3d is not None:
-            shown.segments_3d.show_table(table)
+    @property
+    def _draft(self) -> Draft | None:
+        """What the segment tool would do to the open case."""
+        draft = self._app.tool_preview.draft
+        known = draft is not None and draft.new is not None and draft.request.case is self._app.case
+        return draft if known else None
 
     def _take_box(self, box: Box) -> None:
         if self._dirty is None:
@@ -372,73 +371,9 @@ class ViewerBinding:
         self._dirty = box if self._dirty is None else self._dirty.union(box)
 
     def _refresh(self) -> None:
-        """Draw what changed since the last time, where it can be seen."""
+        """Draw what changed since the last time, where it can be seen; what is not shown is drawn when it is."""
         box, self._dirty = self._dirty, None
-        if box is None or self._shown is None:
-            return
-        if self._shown.segments_3d is not None:
-            self._shown.segments_3d.update(box)
-        if not self._app.view.three_d and self._meets_slice(box):
-            axis = self._viewer.dims.order[0]
-            draw_box(self._shown.labels, box, axis, self._slice_index(axis))
-
-    def _meets_slice(self, box: Box) -> bool:
-        axis = self._viewer.dims.order[0]
-        return box.start[axis] <= self._slice_index(axis) < box.stop[axis]
-
-    def _slice_index(self, axis: int) -> int:
-        """Return which slice along an axis is shown; ``_to_index`` for one axis, in a tenth of the time."""
-        assert self._shown is not None
-        return round(self._viewer.dims.point[axis] / float(self._shown.image.scale[axis]))
-
-    # -- the viewer changed ---------------------------------------------------------------------------------
-
-    def _to_index(self, position: Any) -> NDArray[np.float64]:
-        assert self._shown is not None
-        return np.asarray(self._shown.image.world_to_data(position), float)
-
-    def _to_ray(self, event: Any) -> Ray:
-        assert self._shown is not None
-        return line_of_sight(self._shown.case.volume.geometry, event.position, event.view_direction, event.pos)
-
-    def _read_cursor(self) -> None:
-        shown, view, position = self._shown, self._app.view, self._viewer.cursor.position
-        covered = view.three_d or self._app.preview.arriving is not None
-        seen = shown is not None and not covered and len(position) >= len(shown.image.scale)
-        view.cursor_text = readout(shown.case, self._to_index(position)) if shown and seen else ""
-        view.cursor = self._voxel(position) if view.cursor_text else None
-
-    def _leave_3d(self) -> None:
-        if self._shown is not None and self._viewer.dims.ndisplay == 2:
-            self._shown.place(in_3d=False)
-
-    def _follow_ndisplay(self) -> None:
-        if self._preview is not None:
-            self._viewer.dims.ndisplay = 2  # a whole volume is not there yet
-        elif self._shown is not None:
-            self._app.view.three_d = self._viewer.dims.ndisplay == 3
-
-    def _follow_order(self) -> None:
-        """Take a plane that was chosen with napari's own buttons; undo an order that is no plane of ours."""
-        if self._app.view.three_d or self._viewer.dims.ndisplay == 3 or self.image not in self._viewer.layers:
-            return
-        plane = plane_of(self._viewer.dims.order)
-        if plane is None:
-            self._show_plane(self.image)
-        else:
-            self._app.view.plane = plane
-
-    def _follow_step(self) -> None:
-        if self._shown is not None and self.image in self._viewer.layers:
-            self._app.view.index = self._voxel(self._viewer.dims.point)
-
-    def _voxel(self, position: Any) -> tuple[int, int, int]:
-        z, y, x = (int(i) for i in np.round(self._to_index(position)))
-        return z, y, x
-
-    def _follow_contrast(self) -> None:
-        if self.image is None:
-            return
-        limits = self.image.contrast_limits
-        if not np.allclose(limits, self._app.view.window.limits):
-            self._app.view.window = Window.between(*limits)
+        if box is not None:
+            for pane in self._panes:
+                pane.take_box(box, seen=pane in self._shown.values())
+            self.fell_behind.emit()

@@ -74,7 +74,16 @@ def _rows(prompt: Prompt, geometry: Geometry) -> tuple[NDArray[np.float64], bool
         case ScribblePrompt(positions, _, positive):
             return geometry.to_index(positions), positive, False
         case BoxPrompt(corners, positive):
-            return geometry.to_index(corners), positive, False
+            return _edges(geometry.to_index(corners)), positive, False
+
+
+def _edges(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points (n, 3) a voxel apart along the edges between corners (4, 3), voxel indices."""
+    edges = [
+        start + (stop - start) * np.linspace(0, 1, 1 + int(np.abs(stop - start).max()), endpoint=False)[:, None]
+        for start, stop in zip(corners, np.roll(corners, -1, axis=0), strict=True)
+    ]
+    return np.concatenate(edges)
 
 
 def _symbol(positive: bool, click: bool) -> str:

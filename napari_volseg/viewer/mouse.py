@@ -7,7 +7,7 @@ radiologist expects to scroll.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from napari.components import ViewerModel
@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from napari_volseg.app import Application
 from napari_volseg.app.drawing import VERTEX_TOOLS
+from napari_volseg.app.layouts import maximize, take_in_hand
+from napari_volseg.app.measuring import MEASURING_TOOLS
 from napari_volseg.app.outlines import Ray
-from napari_volseg.core import Window
+from napari_volseg.app.wishes import Plane, ViewName
+from napari_volseg.core import PointPrompt, Window
 from napari_volseg.viewer.planes import LAYOUTS
 
 LEFT, RIGHT, MIDDLE = 1, 2, 3
@@ -26,6 +29,8 @@ LEFT, RIGHT, MIDDLE = 1, 2, 3
 WINDOW_DRAG_PIXELS = 250
 #: Factor of one notch of the wheel when it zooms.
 ZOOM_STEP = 1.2
+#: A mark is taken hold of within this many pixels.
+GRIP_PIXELS = 9
 #: A window is never dragged narrower than this share of what it was.
 NARROWEST = 0.01
 
@@ -37,6 +42,7 @@ CURSORS = {
     "scribble": "circle",
     "fill": "pointing",
     "click": "crosshair",
+    "box": "crosshair",
     "polygon": "crosshair",
     "lasso": "crosshair",
     "livewire": "crosshair",
@@ -45,49 +51,64 @@ CURSORS = {
     "grow": "crosshair",
     "keep-island": "pointing",
     "remove-island": "pointing",
+    "distance": "crosshair",
+    "angle": "crosshair",
+    "diameters": "crosshair",
 }
 
 #: Tools that show something under the cursor before the button is pressed.
 HOVERING = (*VERTEX_TOOLS, "level")
 
-ToIndex = Callable[[Any], NDArray[np.float64]]
-ToRay = Callable[[Any], Ray]
+
+class Ground(Protocol):
+    """The view over which a mouse is moved."""
+
+    viewer: ViewerModel
+    name: ViewName
+
+    @property
+    def three_d(self) -> bool:
+        """Whether it shows the volume instead of slices."""
+
+    @property
+    def plane(self) -> Plane:
+        """The plane of its slices."""
+
+    @property
+    def axis(self) -> int:
+        """Index axis normal to its plane."""
+
+    def to_index(self, position: Any) -> NDArray[np.float64]:
+        """Return the fractional voxel index of a napari position (z, y, x)."""
+
+    def to_ray(self, event: Any) -> Ray:
+        """Return the line of sight of an event over the 3D view."""
+
+    def point_at(self, position: Any) -> None:
+        """Let the slices of all planes meet at a napari position (z, y, x)."""
 
 
 class Mouse:
-    """What mouse events on the canvas do.
+    """What mouse events on a canvas do.
 
     Parameters
     ----------
     app
         What is asked.
-    viewer
+    ground
         Where events come from.
-    to_index
-        From a napari position (z, y, x) to the fractional voxel index of the open case.
-    to_ray
-        From a mouse event over the 3D view to its line of sight.
     scribbled
         Called when the scribble in hand grew.
     """
 
-    def __init__(
-        self,
-        app: Application,
-        viewer: ViewerModel,
-        to_index: ToIndex,
-        to_ray: ToRay,
-        scribbled: Callable[[], None],
-    ) -> None:
+    def __init__(self, app: Application, ground: Ground, scribbled: Callable[[], None]) -> None:
         self._app = app
-        self._viewer = viewer
-        self._to_index = to_index
-        self._to_ray = to_ray
+        self._ground = ground
+        self._viewer = viewer = ground.viewer
         self._scribbled = scribbled
         self._paused = False
         self._wheel = 0.0
         self._unfinished: Callable[[], object] | None = None
-        self._zoom_in = list(viewer.mouse_double_click_callbacks)
         taken = (
             (viewer.mouse_drag_callbacks, self.drag),
             (viewer.mouse_wheel_callbacks, self.wheel),
@@ -108,25 +129,22 @@ class Mouse:
     def tool_in_hand(self) -> bool:
         """Whether the left button works on the case instead of moving the view."""
         app = self._app
-        works = app.case is not None and app.preview.arriving is None and not self._paused
-        return works and (app.tools.tool == "scissors" if app.view.three_d else app.tools.tool != "navigate")
+        works = self._is_open and not self._paused
+        return works and (app.tools.tool == "scissors" if self._ground.three_d else app.tools.tool != "navigate")
 
     @property
     def double_click_means_more(self) -> bool:
-        """Whether a double click is more than two clicks: it closes an outline, or zooms where no tool is in hand."""
+        """Whether a double click is more than two clicks: it closes an outline, or maximizes the view."""
         return not self.tool_in_hand or self._app.tools.tool in VERTEX_TOOLS
 
-    def hold(self, _: object) -> Iterator[None]:
-        """Put the tool aside while a key is held, so that the left button moves the view."""
-        self._paused = True
-        self.follow_tool()
-        yield
-        self._paused = False
+    def pause(self, paused: bool) -> None:
+        """Put the tool aside, so that the left button moves the view, or take it up again."""
+        self._paused = paused
         self.follow_tool()
 
     def follow_tool(self) -> None:
         """Set napari's mouse and cursor to what is in hand."""
-        flat = self._app.shown_volume is not None and not self._app.view.three_d
+        flat = self._app.shown_volume is not None and not self._ground.three_d
         self._set_camera(pan=not self.tool_in_hand, zoom=not flat)
         cursor = self._viewer.cursor
         cursor.scaled = True
@@ -138,7 +156,8 @@ class Mouse:
         self.finish()
         if self._app.shown_volume is None:
             return
-        if self._app.view.three_d:
+        take_in_hand(self._app.view, self._ground.name)
+        if self._ground.three_d:
             if event.button == LEFT and self.tool_in_hand:
                 yield from self._cut_in_3d(event)
         elif event.button == RIGHT:
@@ -146,13 +165,13 @@ class Mouse:
         elif event.button == MIDDLE:
             yield from self._drag_view(event)
         elif event.button == LEFT:
-            viewer.dims.set_point(range(3), [float(p) for p in event.position[-3:]])
+            self._ground.point_at(event.position)
             if self.tool_in_hand:
                 yield from self._use_tool(event)
 
     def wheel(self, viewer: ViewerModel, event: Any) -> None:
         """Scroll through slices; zoom about the cursor with Control. In 3D napari's camera zooms."""
-        if self._app.shown_volume is None or self._app.view.three_d:
+        if self._app.shown_volume is None or self._ground.three_d:
             return
         turn = float(event.delta[1])
         if "Control" in event.modifiers:
@@ -162,34 +181,36 @@ class Mouse:
         notches = int(self._wheel)
         self._wheel -= notches
         if notches:
-            layout = LAYOUTS[self._app.view.plane]
+            layout = LAYOUTS[self._ground.plane]
             step = viewer.dims.current_step[layout.normal] - notches * layout.wheel_down
             viewer.dims.set_current_step(layout.normal, step)
 
     def double_click(self, viewer: ViewerModel, event: Any) -> None:
-        """Close the outline in hand, or zoom as napari does where no tool is in hand."""
+        """Close the outline in hand; where no tool is, show this view alone, or all of them again."""
         if not self.tool_in_hand:
-            for callback in self._zoom_in:
-                callback(viewer, event)
+            maximize(self._app.view)
         elif self._app.drawing.outline is not None:
             self._app.attempt(self._app.drawing.close)
 
     def hover(self, _: ViewerModel, event: Any) -> None:
-        """Show where the outline in hand would go on, or what a click would take."""
+        """Show where the outline would go on, or what a click would take; with Shift, go there in all planes."""
         drawing = self._app.drawing
-        if not self.tool_in_hand or self._app.view.three_d:
+        if "Shift" in event.modifiers and not event.is_dragging and not self._ground.three_d and self._is_open:
+            self._ground.point_at(event.position)
+        if not self.tool_in_hand or self._ground.three_d:
             if drawing.sketch is not None:
                 drawing.leave()
+        elif self._app.tools.tool in MEASURING_TOOLS and not event.is_dragging:
+            self._stretch(event)
         elif self._app.tools.tool in HOVERING and not event.is_dragging:
-            drawing.hover(self._to_index(event.position), self._axis)
+            drawing.hover(self._ground.to_index(event.position), self._ground.axis)
 
     @property
-    def _axis(self) -> int:
-        """Index axis normal to the plane that is shown."""
-        return LAYOUTS[self._app.view.plane].normal
+    def _is_open(self) -> bool:
+        return self._app.case is not None and self._app.preview.arriving is None
 
     def _use_tool(self, event: Any) -> Iterator[None]:
-        app, index = self._app, self._to_index(event.position)
+        app, index = self._app, self._ground.to_index(event.position)
         painter, drawing = app.painter, app.drawing
         assert painter is not None
         minus = "Shift" in event.modifiers or "Alt" in event.modifiers
@@ -197,25 +218,32 @@ class Mouse:
         event.handled = True
         match app.tools.tool:
             case "click":
-                self._click(index, sign)
+                held = self._prompt_at(event.position)
+                if held is None:
+                    self._click(index, sign)
+                else:
+                    yield from self._follow(event, lambda _: None, lambda: self._put_down(held, event))
             case "polygon" | "livewire":
-                app.attempt(drawing.press, index, self._axis, minus)
-            case "lasso" | "scissors":
-                app.attempt(drawing.press, index, self._axis, minus)
+                app.attempt(drawing.press, index, self._ground.axis, minus)
+            case "lasso" | "scissors" | "box":
+                app.attempt(drawing.press, index, self._ground.axis, minus)
                 yield from self._follow(event, self._draw, drawing.close)
             case "scribble":
-                app.attempt(painter.press, index, self._axis)
+                app.attempt(painter.press, index, self._ground.axis)
                 yield from self._follow(event, self._paint, lambda: app.finish_scribble(sign))
+            case "distance" | "angle" | "diameters":
+                app.attempt(app.measuring.press, index, self._ground.axis)
+                yield from self._follow(event, self._stretch, app.measuring.release)
             case "brush" | "eraser":
-                app.attempt(painter.press, index, self._axis)
+                app.attempt(painter.press, index, self._ground.axis)
                 yield from self._follow(event, self._paint, painter.release)
             case _:
-                app.attempt(drawing.click, index, self._axis, minus)
+                app.attempt(drawing.click, index, self._ground.axis, minus)
 
     def _cut_in_3d(self, event: Any) -> Iterator[None]:
         event.handled = True
         drawing = self._app.drawing
-        self._app.attempt(drawing.look, self._to_ray(event))
+        self._app.attempt(drawing.look, self._ground.to_ray(event))
         if drawing.cutting:  # else it was refused, once and for all of the drag
             yield from self._follow(event, self._look, drawing.cut)
 
@@ -234,15 +262,18 @@ class Mouse:
     def _paint(self, event: Any) -> None:
         painter = self._app.painter
         if painter is not None and painter.painting:
-            self._app.attempt(painter.move, self._to_index(event.position))
+            self._app.attempt(painter.move, self._ground.to_index(event.position))
             self._scribbled()
 
     def _draw(self, event: Any) -> None:
-        self._app.drawing.move(self._to_index(event.position))
+        self._app.drawing.move(self._ground.to_index(event.position))
+
+    def _stretch(self, event: Any) -> None:
+        self._app.measuring.move(self._ground.to_index(event.position))
 
     def _look(self, event: Any) -> None:
         if self._app.drawing.cutting:  # it may have been abandoned
-            self._app.drawing.look(self._to_ray(event))
+            self._app.drawing.look(self._ground.to_ray(event))
 
     def finish(self) -> None:
         """End the drag in hand, as where another view is shown.
@@ -261,6 +292,32 @@ class Mouse:
         if geometry.contains(index):
             x, y, z = (float(c) for c in geometry.to_patient(index))
             app.attempt(app.click, (x, y, z), sign)
+
+    def _prompt_at(self, position: Any) -> PointPrompt | None:
+        """Return the click whose mark is under the cursor."""
+        app, geometry = self._app, self._app.need_case().volume.geometry
+        here = self._ground.to_index(position)
+        for prompt in reversed(app.clicks.prompts if app.clicks is not None else ()):
+            if not isinstance(prompt, PointPrompt):
+                continue
+            away = (geometry.to_index(prompt.position) - here) * geometry.spacing
+            on_slice = abs(away[self._ground.axis]) < geometry.spacing[self._ground.axis]
+            if on_slice and np.linalg.norm(away) * self._viewer.scene.camera.zoom < GRIP_PIXELS:
+                return prompt
+        return None
+
+    def _put_down(self, held: PointPrompt, event: Any) -> None:
+        """Move a click to where its mark was dragged."""
+        app, index = self._app, self._ground.to_index(event.position)
+        geometry = app.need_case().volume.geometry
+        away = (geometry.to_index(held.position) - index) * geometry.spacing
+        if app.clicks is None or np.linalg.norm(away) * self._viewer.scene.camera.zoom < GRIP_PIXELS:
+            return
+        if not geometry.contains(index):
+            app.notice("the click was not moved: it would lie outside the image", "warning")
+            return
+        x, y, z = (float(c) for c in geometry.to_patient(index))
+        app.attempt(app.clicks.replace, held, PointPrompt((x, y, z), held.positive))
 
     def _drag_window(self, event: Any) -> Iterator[None]:
         start, origin = self._app.view.window, np.array(event.pos, float)

@@ -13,7 +13,8 @@ from napari.components import ViewerModel
 from numpy.typing import NDArray
 
 from napari_volseg.app import Application
-from napari_volseg.app.wishes import Plane
+from napari_volseg.app.layouts import in_hand
+from napari_volseg.app.wishes import Plane, ViewName
 from napari_volseg.core import Geometry
 from napari_volseg.spatial import Letters, edge_letters, upright_frame
 
@@ -100,12 +101,14 @@ def plane_of(order: tuple[int, ...]) -> Plane | None:
     return next((plane for plane, layout in LAYOUTS.items() if layout.order == order), None)
 
 
-def letters(app: Application) -> Letters | None:
-    """Return the letters at the edges of what is shown now; None in 3D and where no letter is known.
+def letters(app: Application, name: ViewName | None = None) -> Letters | None:
+    """Return the letters at the edges of a view, or of the one in hand; None in 3D and where no letter is known.
 
     Of an image that is being read a slice is shown, in 3D too.
     """
-    volume, flat = app.shown_volume, app.preview.arriving is not None or not app.view.three_d
-    if volume is None or not flat or not volume.is_calibrated:
+    volume, shown = app.shown_volume, name or in_hand(app.view)
+    if volume is None or not volume.is_calibrated:
         return None
-    return edge_letters(volume.geometry, app.view.plane)
+    if shown != "3d":
+        return edge_letters(volume.geometry, shown)
+    return edge_letters(volume.geometry, app.view.plane) if app.preview.arriving is not None else None

@@ -1,4 +1,4 @@
-"""The layers of one case, and what passes over them."""
+"""The layers of one case on one canvas, and what is written into them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import numpy as np
 from napari.layers import Image, Labels, Layer, Points
 
 from napari_volseg.app import Application, Case
-from napari_volseg.core import Window
+from napari_volseg.app.surface_maker import Scene
+from napari_volseg.app.wishes import ViewWishes
+from napari_volseg.core import SegmentTable, Window
 from napari_volseg.viewer.drafts import DraftLayer
 from napari_volseg.viewer.layers import (
     colors_of,
     image_layer,
     labels_layer,
     prompts_layer,
+    segment_colormap,
+    show_window,
 )
 from napari_volseg.viewer.planes import true_shape
 from napari_volseg.viewer.proxies import SegmentsProxy, VolumeProxy
+from napari_volseg.viewer.surface_layer import SurfaceLayer
 
 
 class Shown:
@@ -38,9 +43,27 @@ class Shown:
         self.prompts: Points = prompts_layer(case.volume.geometry.spacing)
         self.volume_3d: VolumeProxy | None = None
         self.segments_3d: SegmentsProxy | None = None
+        self.surfaces_3d: SurfaceLayer | None = None
+        self.drafting_3d = False
         self.draft: DraftLayer | None = None
         self.live: Labels | None = None
-        self.colors = colors_of(case.table)
+        self._colors = colors_of(case.table)
+
+    @property
+    def flat(self) -> tuple[Layer, ...]:
+        """The layers of the 2D view, lowest first."""
+        return self.image, self.labels, self.prompts
+
+    @property
+    def deep(self) -> tuple[Layer, ...]:
+        """The stand-ins of the 3D view, none before it was first entered."""
+        return tuple(p.layer for p in (self.volume_3d, self.segments_3d, self.surfaces_3d) if p is not None)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All of them."""
+        passing = (self.draft.layer if self.draft else None, self.live)
+        return *self.flat, *self.deep, *(layer for layer in passing if layer is not None)
 
     def make_proxies(self, window: Window) -> tuple[Layer, ...]:
         """Make the stand-ins of the 3D view; return those that are new."""
@@ -61,23 +84,48 @@ class Shown:
         for layer in (*self.deep, self.prompts):
             layer.affine = matrix
 
-    @property
-    def flat(self) -> tuple[Layer, ...]:
-        """The layers of the 2D view, lowest first."""
-        return self.image, self.labels, self.prompts
-
-    @property
-    def deep(self) -> tuple[Layer, ...]:
-        """The stand-ins of the 3D view, none before it was first entered."""
-        return tuple(p.layer for p in (self.volume_3d, self.segments_3d) if p is not None)
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """All of them."""
-        passing = (self.draft.layer if self.draft else None, self.live)
-        return *self.flat, *self.deep, *(layer for layer in passing if layer is not None)
-
     def draft_layer(self) -> Layer:
         """Return the layer of the 2D view that shows what a tool would do, made when it is first needed."""
         self.draft = self.draft or DraftLayer(self.case.segmentation)
         return self.draft.layer
+
+    def show_layers(self, view: ViewWishes, *, in_3d: bool) -> None:
+        """Show the layers that are wished in 2D or in 3D, and no others.
+
+        In 3D segments are surfaces once these are made, unless a tool shows what it would change.
+        """
+        self.labels.opacity = view.labels_opacity
+        visible: dict[Layer, bool] = {self.image: not in_3d, self.labels: view.labels_visible and not in_3d}
+        if self.volume_3d is not None and self.segments_3d is not None:
+            segments = view.labels_visible and in_3d
+            smooth = self.surfaces_3d is not None and not self.drafting_3d
+            surfaces = segments and smooth and self.surfaces_3d is not None and not self.surfaces_3d.is_empty
+            visible[self.volume_3d.layer] = in_3d and (view.image_in_3d or not surfaces)
+            visible[self.segments_3d.layer] = segments and not smooth
+            if self.surfaces_3d is not None:
+                visible[self.surfaces_3d.layer] = surfaces
+        for layer, wanted in visible.items():
+            if layer.visible != wanted:
+                layer.visible = wanted
+
+    def show_surfaces(self, scene: Scene | None) -> tuple[Layer, ...]:
+        """Take over the surfaces of the segments; return their layer, which is new where they are the first."""
+        if self.surfaces_3d is None and scene is not None and len(scene.faces):
+            self.surfaces_3d = SurfaceLayer(self.case.volume.geometry)
+        if self.surfaces_3d is None:
+            return ()
+        self.surfaces_3d.show(scene)
+        return (self.surfaces_3d.layer,)
+
+    def show_window(self, window: Window) -> None:
+        """Show the slices through a window."""
+        show_window(self.image, window, self.case.values)
+
+    def show_table(self, table: SegmentTable) -> None:
+        """Take over colours and visibility of segments, where they are others than before."""
+        if self._colors == colors_of(table):
+            return
+        self._colors = colors_of(table)
+        self.labels.colormap = segment_colormap(table)
+        if self.segments_3d is not None:
+            self.segments_3d.show_table(table)

@@ -7,7 +7,9 @@ from napari.components import ViewerModel
 from numpy.typing import ArrayLike, NDArray
 
 from napari_volseg.app import Application
+from napari_volseg.app.layouts import in_hand
 from napari_volseg.app.outlines import Ray, Sketch
+from napari_volseg.app.wishes import Plane, ViewName
 from napari_volseg.core import Geometry
 from napari_volseg.viewer.planes import LAYOUTS, true_shape
 
@@ -15,7 +17,7 @@ Pixels = NDArray[np.float64]
 
 
 def canvas_lines(
-    app: Application, viewer: ViewerModel, sketch: Sketch, size: tuple[int, int]
+    app: Application, viewer: ViewerModel, sketch: Sketch, size: tuple[int, int], name: ViewName | None = None
 ) -> tuple[list[Pixels], Pixels]:
     """Return where a sketch is seen: its lines and its vertices, (n, 2) each, canvas pixels (x, y) from top left.
 
@@ -29,11 +31,13 @@ def canvas_lines(
         What was drawn; nothing is seen of it on another slice.
     size
         Width and height of the canvas, pixels.
+    name
+        What is shown there; the view in hand where absent.
     """
-    nothing = np.empty((0, 2))
+    nothing, name = np.empty((0, 2)), name or in_hand(app.view)
     if sketch.on is None:
-        return list(sketch.lines) if app.view.three_d else [], nothing
-    if app.case is None or not _is_shown(app, sketch):
+        return list(sketch.lines) if name == "3d" else [], nothing
+    if app.case is None or not _is_shown(app, sketch, name):
         return [], nothing
     geometry = app.case.volume.geometry
 
@@ -42,6 +46,37 @@ def canvas_lines(
 
     vertices = nothing if sketch.vertices is None else seen(sketch.vertices)
     return [seen(line) for line in sketch.lines if len(line)], vertices
+
+
+def crosshair(
+    app: Application, viewer: ViewerModel, name: ViewName, size: tuple[int, int]
+) -> tuple[tuple[Plane, float], tuple[Plane, float]] | None:
+    """Return where the two other planes cut a plane, each with its name; None where nothing is to be seen of it.
+
+    Parameters
+    ----------
+    app
+        Whose open case is shown.
+    viewer
+        Where.
+    name
+        What is shown there.
+    size
+        Width and height of the canvas, pixels.
+
+    Returns
+    -------
+    tuple
+        The plane that is seen as a horizontal line and its pixel from the top, and the one that is seen as a vertical
+        line and its pixel from the left.
+    """
+    case, index = app.case, app.view.index
+    if name == "3d" or case is None or index is None or app.preview.arriving is not None or not app.view.crosshair:
+        return None
+    x, y = on_canvas(viewer, np.multiply(index, case.volume.geometry.spacing)[None], size)[0]
+    _, down, across = LAYOUTS[name].order
+    by_normal: dict[int, Plane] = {layout.normal: plane for plane, layout in LAYOUTS.items()}
+    return (by_normal[down], float(y)), (by_normal[across], float(x))
 
 
 def on_canvas(viewer: ViewerModel, positions: NDArray[np.float64], size: tuple[int, int]) -> Pixels:
@@ -74,9 +109,9 @@ def line_of_sight(geometry: Geometry, position: ArrayLike, direction: ArrayLike,
     return Ray((x, y, z), (u, v, w), (across, down))
 
 
-def _is_shown(app: Application, sketch: Sketch) -> bool:
-    """Whether the slice of a sketch is the one that is looked at."""
-    on, view = sketch.on, app.view
-    if on is None or view.three_d or view.index is None:
+def _is_shown(app: Application, sketch: Sketch, name: ViewName) -> bool:
+    """Whether the slice of a sketch is the one that a view shows."""
+    on, index = sketch.on, app.view.index
+    if on is None or name == "3d" or index is None:
         return False
-    return LAYOUTS[view.plane].normal == on.axis and view.index[on.axis] == on.index
+    return LAYOUTS[name].normal == on.axis and index[on.axis] == on.index

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_volseg.app import Application
 from napari_volseg.core import Arriving
-from napari_volseg.viewer import LAYOUTS, ViewerBinding
+from napari_volseg.viewer import LAYOUTS, Pane
 from napari_volseg.viewer.picture import picture, picture_size
 
 #: Share of the canvas that the image takes, as where napari fits one.
@@ -29,19 +29,19 @@ class Curtain(QWidget):
     ----------
     app
         Whose ``preview`` is shown.
-    binding
+    pane
         Through which napari draws.
     canvas
         The widget that is covered.
     """
 
-    def __init__(self, app: Application, binding: ViewerBinding, canvas: QWidget) -> None:
+    def __init__(self, app: Application, pane: Pane, canvas: QWidget) -> None:
         super().__init__(canvas)
         self.setObjectName("curtain")
-        self._app, self._binding, self._canvas = app, binding, canvas
+        self._app, self._pane, self._canvas = app, pane, canvas
         self._arriving: Arriving | None = None
         self._index: int | None = None
-        self._plane = app.view.plane
+        self._plane = pane.plane
         self.hide()
         canvas.installEventFilter(self)
         # ahead of napari's layer, which takes a while to make
@@ -55,7 +55,7 @@ class Curtain(QWidget):
     def index(self) -> int:
         """Number of the slice along the plane's normal: the nearest one to the middle, or where the wheel has led."""
         assert self._arriving is not None
-        axis = LAYOUTS[self._app.view.plane].normal
+        axis = LAYOUTS[self._pane.plane].normal
         return self._arriving.best[axis] if self._index is None else self._index
 
     def remove(self) -> None:
@@ -89,7 +89,7 @@ class Curtain(QWidget):
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Go through the slices; those that are not there yet are plain."""
         if self._arriving is not None:
-            layout = LAYOUTS[self._app.view.plane]
+            layout = LAYOUTS[self._pane.plane]
             steps = round(-event.angleDelta().y() / WHEEL_CLICK) * layout.wheel_down
             last = self._arriving.volume.geometry.shape[layout.normal] - 1
             self._index = min(max(self.index + steps, 0), last)
@@ -120,13 +120,13 @@ class Curtain(QWidget):
         self.repaint()
 
     def _redraw(self) -> None:
-        self._index = self._index if self._plane == self._app.view.plane else None
-        self._plane = self._app.view.plane
+        self._index = self._index if self._plane == self._pane.plane else None
+        self._plane = self._pane.plane
         self.update()
 
     def _give_way(self) -> None:
         """Go once the canvas shows the image itself, be it still arriving."""
-        shown, waiting = self._binding.image, self._arriving
+        shown, waiting = self._pane.image, self._arriving
         if waiting is not None and shown is not None and waiting.is_filled_for(shown.data):
             self.hide()
         if self._app.preview.arriving is None:
@@ -136,7 +136,7 @@ class Curtain(QWidget):
     def _frame(self) -> QRectF:
         """Return where the slice is painted: in its true proportions, in the middle."""
         assert self._arriving is not None
-        height, width = picture_size(self._arriving.volume, self._app.view.plane)
+        height, width = picture_size(self._arriving.volume, self._pane.plane)
         scale = FILLED * min(self.height() / height, self.width() / width)
         frame = QRectF(0, 0, width * scale, height * scale)
         frame.moveCenter(QRectF(self.rect()).center())
@@ -144,6 +144,6 @@ class Curtain(QWidget):
 
     def _image(self) -> QImage:
         assert self._arriving is not None
-        grey = picture(self._arriving.volume, self._app.view.plane, self.index, self._app.view.window)
+        grey = picture(self._arriving.volume, self._pane.plane, self.index, self._app.view.window)
         rows, columns = grey.shape
         return QImage(grey.data, columns, rows, columns, QImage.Format.Format_Grayscale8).copy()

@@ -6,11 +6,12 @@ from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
 from qtpy.QtWidgets import QLabel, QMainWindow, QWidget
 
 from napari_volseg.app import Application
-from napari_volseg.viewer import letters
+from napari_volseg.viewer import Pane, letters
 
 EDGES = ("top", "bottom", "left", "right")
 MARGIN = 6
 INVITATION = "Drop a DICOM folder or a NIfTI file here,\nor open one in the panel"
+INVITATION_3D = "Click here to see\nthe volume in 3D"
 INVITATION_STYLE = "color: #9aa0a6; background: transparent; font-size: 13pt;"
 #: Yellow with a dark ground reads on lung and on bone alike.
 LETTER_STYLE = (
@@ -24,42 +25,54 @@ class LettersOverlay(QObject):
     Parameters
     ----------
     app
-        Whose plane is shown.
+        Whose case is shown.
+    pane
+        Where.
     canvas
         The widget that draws the image.
 
     Attributes
     ----------
     labels
-        One label for each edge, and one in the middle that invites as long as nothing is open.
+        One label for each edge.
+    invitation
+        What to do where nothing is to be seen: open an image, or look at the 3D view for the first time.
     """
 
-    def __init__(self, app: Application, canvas: QWidget) -> None:
+    def __init__(self, app: Application, pane: Pane, canvas: QWidget) -> None:
         super().__init__(canvas)
         self._app = app
+        self._pane = pane
         self._canvas = canvas
         self.labels = {edge: _letter_label(canvas, edge) for edge in EDGES}
         self.invitation = _letter_label(canvas, "middle")
         self.invitation.setStyleSheet(INVITATION_STYLE)
-        self.invitation.setText(INVITATION)
+        self.invitation.setAlignment(Qt.AlignmentFlag.AlignCenter)
         canvas.installEventFilter(self)
-        for signal in (app.case_changed, app.preview.changed, app.view.events.plane, app.view.events.three_d):
+        view = app.view.events
+        self._signals = (app.case_changed, app.preview.changed, view.plane, view.three_d, view.large, view.layout)
+        for signal in self._signals:
             signal.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Show the letters of the plane that is shown."""
-        shown = letters(self._app)
+        shown = letters(self._app, self._pane.name)
         for edge, label in self.labels.items():
             label.setVisible(shown is not None)
             label.setText(getattr(shown, edge) if shown else "")
             label.adjustSize()
-        self.invitation.setVisible(self._app.shown_volume is None)
+        nothing = self._app.shown_volume is None
+        self.invitation.setVisible(nothing or self._pane.waits)
+        self.invitation.setText(INVITATION if nothing else INVITATION_3D)
         self.invitation.adjustSize()
         self._place()
 
     def remove(self) -> None:
         """Take the letters off the canvas."""
+        for signal in self._signals:
+            signal.disconnect(self.refresh)
+        self._canvas.removeEventFilter(self)
         for label in (*self.labels.values(), self.invitation):
             label.deleteLater()
         self.deleteLater()

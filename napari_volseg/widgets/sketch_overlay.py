@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from napari.components import ViewerModel
-from qtpy.QtCore import QEvent, QObject, QPointF, Qt
+from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QWidget
 
 from napari_volseg.app import Application
-from napari_volseg.viewer import canvas_lines
+from napari_volseg.viewer import Pane, canvas_lines
+from napari_volseg.widgets.glass import Glass
 
 #: Widths of the line and of the dark one below it, which keeps it visible on bone, pixels.
 WIDTH, GROUND_WIDTH = 1.6, 3.4
@@ -19,29 +19,23 @@ DOT = 3.0
 NO_SEGMENT = (255, 255, 255)
 
 
-class SketchOverlay(QWidget):
-    """A layer of glass over the canvas, on which the outline in hand is drawn.
+class SketchOverlay(Glass):
+    """The glass on which the outline in hand is drawn.
 
     Parameters
     ----------
     app
         Whose sketch is shown.
-    viewer
+    pane
         Where its slice is shown.
     canvas
-        The widget that draws the image; it keeps the mouse.
+        The widget that draws the image.
     """
 
-    def __init__(self, app: Application, viewer: ViewerModel, canvas: QWidget) -> None:
-        super().__init__(canvas)
-        self._app, self._viewer, self._canvas = app, viewer, canvas
-        self.setObjectName("sketch")
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.setAttribute(Qt.WidgetAttribute.WA_NoSystemBackground)
-        self.setGeometry(canvas.rect())
-        self.hide()
-        canvas.installEventFilter(self)
-        camera = viewer.scene.camera.events
+    def __init__(self, app: Application, pane: Pane, canvas: QWidget) -> None:
+        super().__init__(canvas, "sketch")
+        self._app, self._pane = app, pane
+        camera = pane.viewer.scene.camera.events
         self._signals = (
             app.drawing.changed,
             app.view.events.index,
@@ -66,21 +60,15 @@ class SketchOverlay(QWidget):
         """Take the glass off the canvas."""
         for signal in self._signals:
             signal.disconnect(self.follow)
-        self._canvas.removeEventFilter(self)
-        self.deleteLater()
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Follow the canvas when it is resized."""
-        if event.type() == QEvent.Type.Resize:
-            self.setGeometry(self._canvas.rect())
-        return False
+        super().remove()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the lines of the sketch and its vertices."""
         sketch = self._app.drawing.sketch
         if sketch is None:
             return
-        lines, vertices = canvas_lines(self._app, self._viewer, sketch, (self.width(), self.height()))
+        size = self.width(), self.height()
+        lines, vertices = canvas_lines(self._app, self._pane.viewer, sketch, size, self._pane.name)
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         shapes = [QPolygonF([QPointF(x, y) for x, y in line]) for line in lines]

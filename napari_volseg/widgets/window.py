@@ -15,22 +15,23 @@ from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QMainWindow
+from qtpy.QtWidgets import QApplication, QMainWindow
 
-from napari_volseg.app import Application, ScanStore, SessionStore
+from napari_volseg.app import Application, ModelPlaces, ScanStore, SessionStore
+from napari_volseg.app.wishes import LayoutName
 from napari_volseg.viewer import ViewerBinding
 from napari_volseg.viewer.handover import describe_labels
 from napari_volseg.widgets.adoption import Adopter, prefer_our_readers
 from napari_volseg.widgets.curtain import Curtain
-from napari_volseg.widgets.drops import DropFilter
 from napari_volseg.widgets.events import Waker
 from napari_volseg.widgets.main_panel import MainPanel
 from napari_volseg.widgets.menu import CommandMenu
 from napari_volseg.widgets.overlay import CursorReadout, LettersOverlay
-from napari_volseg.widgets.presses import PressFilter
-from napari_volseg.widgets.sketch_overlay import SketchOverlay
+from napari_volseg.widgets.view_grid import ViewGrid
 
 TITLE = "napari-volseg"
+#: Width and height of the views' part of the window from which on it begins with four of them, pixels.
+ROOM_FOR_FOUR = (600, 500)
 #: Share of the screen's width and height that the window takes the first time.
 FIRST_SHARE = 0.9
 #: Name that napari gives to the dock of our widget contribution: its Plugins menu then finds the panel that is there.
@@ -65,9 +66,22 @@ def create_window(
         with _without_greetings():
             viewer.show()
         _fit_screen(panel.window())
+        panel.app.view.layout = _first_layout(panel)
     if path is not None:
         panel.app.attempt(panel.app.open_path, path)
     return viewer, panel.app, panel
+
+
+def delete_closed_windows() -> None:
+    """Delete the windows that were closed, now that no event loop runs that would.
+
+    What waits for the exit is deleted in no order, and a window with OpenGL may then end the process with a crash.
+    """
+    for window in QApplication.topLevelWidgets():
+        if isinstance(window, QMainWindow) and not window.isVisible():
+            window.close()  # one that never showed still has napari's threads
+            window.deleteLater()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 class ViewerPanel(MainPanel):
@@ -82,16 +96,14 @@ class ViewerPanel(MainPanel):
     """
 
     def __init__(self, viewer: ViewerModel, sessions: SessionStore | None = None) -> None:
-        app = Application(sessions=sessions or SessionStore(), scans=ScanStore())
+        sessions = sessions or SessionStore()
+        places = ModelPlaces(sessions.folder.parent / "models.json")
+        app = Application(sessions=sessions, scans=ScanStore(), places=places)
         super().__init__(app, viewer)
-        self.binding = ViewerBinding(app, viewer)
-        self.letters: LettersOverlay | None = None
-        self.curtain: Curtain | None = None
-        self.sketch: SketchOverlay | None = None
+        self.binding = ViewerBinding(app, viewer, partial(QTimer.singleShot, 0))
+        self.views: ViewGrid | None = None
         self.readout: CursorReadout | None = None
         self.menu: CommandMenu | None = None
-        self._drops: DropFilter | None = None
-        self._presses: PressFilter | None = None
         self._adopter = Adopter(app, viewer)
         self._waker = waker = Waker(app, self)
         self.destroyed.connect(lambda: _end(app, waker))
@@ -100,20 +112,25 @@ class ViewerPanel(MainPanel):
         app.models.look()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Furnish the window when the panel first appears in it: letters, curtain, readout, menu, and drops."""
+        """Furnish the window when the panel first appears in it: views, readout and menu."""
         super().showEvent(event)
         window = self.window()
-        if self.letters is not None or not isinstance(window, QMainWindow):
+        if self.views is not None or not isinstance(window, QMainWindow):
             return
         window.installEventFilter(self)
-        qt_viewer = window.findChild(QtViewer)
-        self.letters = LettersOverlay(self.app, qt_viewer.canvas.native)
-        self.curtain = Curtain(self.app, self.binding, qt_viewer.canvas.native)
+        self.views = ViewGrid(self.app, self.binding, window)
         self.readout = CursorReadout(self.app, window)
         self.menu = CommandMenu(self.app, window)
-        self.sketch = SketchOverlay(self.app, self._viewer, qt_viewer.canvas.native)
-        self._drops = DropFilter(self.app, qt_viewer)
-        self._presses = PressFilter(qt_viewer.canvas.native, lambda: not self.binding.double_click_means_more)
+
+    @property
+    def letters(self) -> LettersOverlay | None:
+        """The letters over napari's own canvas."""
+        return self.views.furniture[self.binding.main].letters if self.views is not None else None
+
+    @property
+    def curtain(self) -> Curtain | None:
+        """The curtain before napari's own canvas."""
+        return self.views.furniture[self.binding.main].curtain if self.views is not None else None
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Stop all work once the window is closed; napari may still ask the user, who may refuse."""
@@ -123,7 +140,7 @@ class ViewerPanel(MainPanel):
 
     def event(self, event: QEvent) -> bool:
         """Let go of the viewer when napari takes the panel out of its dock for good."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self.letters is not None:
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self.views is not None:
             self._release()
         return super().event(event)
 
@@ -136,11 +153,17 @@ class ViewerPanel(MainPanel):
         _end(self.app, self._waker)
         self._adopter.stop()
         self.binding.close()
-        for extra in (self.letters, self.curtain, self.sketch, self.readout, self.menu, self._drops, self._presses):
+        for extra in (self.views, self.readout, self.menu):
             extra.remove()
-        self.letters = None
+        self.views = None
         super().release()
         self.deleteLater()
+
+
+def _first_layout(panel: ViewerPanel) -> LayoutName:
+    """Return the layout to begin with: four views, where each of them is large enough to work in."""
+    room = panel.window().centralWidget().size()
+    return "four" if room.width() >= ROOM_FOR_FOUR[0] and room.height() >= ROOM_FOR_FOUR[1] else "one"
 
 
 def _fit_screen(window: QMainWindow) -> None:

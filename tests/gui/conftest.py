@@ -6,6 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from napari_volseg.widgets import delete_closed_windows, window
+
 SHAPE = (24, 30, 20)
 
 
@@ -18,6 +20,21 @@ def own_surroundings(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.setenv("NAPARI_CONFIG", str(folder / "settings.yaml"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_view():
+    """Let windows begin with one view, for most tests look at one canvas; those of further views ask for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(window, "ROOM_FOR_FOUR", (10**6, 10**6))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def windows_gone_before_the_exit(qapp):
+    """Delete every window while Python, Qt and OpenGL are whole: at the exit they go in any order, or crash it."""
+    yield
+    delete_closed_windows()
 
 
 @pytest.fixture

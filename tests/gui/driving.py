@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from napari.qt import QtViewer
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QPushButton, QScrollArea, QWidget
+
+from napari_volseg.app.layouts import in_hand
 
 #: Milliseconds to wait for work in the background.
 PATIENCE = 120_000
 
 
 class Hand:
-    """A user's hand at one window.
+    """A user's hand at one window, which shows one view.
 
     Parameters
     ----------
@@ -26,7 +27,8 @@ class Hand:
 
     def __init__(self, viewer, app, panel, qtbot) -> None:
         self.viewer, self.app, self.panel, self.qtbot = viewer, app, panel, qtbot
-        self.canvas: QWidget = panel.window().findChild(QtViewer).canvas.native
+        app.view.layout = "one"
+        self.canvas: QWidget = panel.views.canvas(in_hand(app.view))
 
     def wait(self, condition) -> None:
         """Let the program run until something is true."""

@@ -85,7 +85,7 @@ def test_in_3d_the_segments_themselves_show_it(drawn, viewer, binding):
     before, after = would(drawn, "hollow")
     drawn.view.three_d = True
     preview(drawn, "hollow")
-    small = np.asarray(binding._shown.segments_3d.layer.data)
+    small = np.asarray(binding.main.shown.segments_3d.layer.data)
     steps = [-(-n // m) for n, m in zip(before.shape, small.shape, strict=True)]
     old, new = (a[tuple(slice(None, None, s) for s in steps)] for a in (before, after))
     _, lost, liver, spleen = free_values((1, 2), 4, small.dtype)
@@ -95,7 +95,7 @@ def test_in_3d_the_segments_themselves_show_it(drawn, viewer, binding):
     assert np.array_equal(small[old == new], old[old == new])
     assert layer_of(viewer) is None
     drawn.view.three_d = False
-    assert np.array_equal(np.asarray(binding._shown.segments_3d.layer.data), old)
+    assert np.array_equal(np.asarray(binding.main.shown.segments_3d.layer.data), old)
     settle(drawn)
     assert layer_of(viewer) is not None
 
@@ -136,7 +136,7 @@ def test_an_array_that_is_computed_where_it_is_looked_at(drawn):
 def test_the_segment_that_would_be_made_is_seen_in_3d(drawn, binding):
     drawn.view.three_d = True
     preview(drawn, "mirror", use="new")
-    small = np.asarray(binding._shown.segments_3d.layer.data)
+    small = np.asarray(binding.main.shown.segments_3d.layer.data)
     assert (small == 65535).any()
     run_command(drawn, "segment.cancel")
     settle(drawn)

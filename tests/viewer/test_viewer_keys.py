@@ -29,7 +29,7 @@ def press(binding, viewer):
 def test_no_two_commands_share_a_key() -> None:
     bound = [coerce_keybinding(c.key) for c in KEYED]
     assert not {coerce_keybinding(c.key) for c in OUTLINE} & {coerce_keybinding(k) for k in keys.BLOCKED}
-    others = {coerce_keybinding(k) for k in (*keys.BLOCKED, "Space", "Control-R")}
+    others = {coerce_keybinding(k) for k in (*keys.BLOCKED, "Space")}
     assert len(set(bound)) == len(bound)
     assert not others & set(bound)
 

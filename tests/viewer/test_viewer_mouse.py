@@ -161,7 +161,10 @@ def test_middle_drag_moves_the_image_with_the_hand(plane, app, viewer, hand, pla
 def test_a_press_sets_where_other_planes_cut(app, viewer, hand, place) -> None:
     viewer.dims.set_current_step(range(3), START)
     hand.drag([place(6, 4, 25.2)])
-    assert viewer.dims.current_step == (6, 4, 25)
+    assert app.view.index == (6, 4, 25)
+    for plane in ("coronal", "sagittal", "axial"):
+        app.view.plane = plane
+        assert viewer.dims.current_step == (6, 4, 25)
     app.view.plane = "sagittal"
     assert viewer.dims.current_step == (6, 4, 25)
 

@@ -120,7 +120,7 @@ class Bench:
         assert np.array_equal(layer.data, labels)
         shown = np.take(labels, self.viewer.dims.current_step[axis], axis)
         assert np.array_equal(np.asarray(layer._slice.image.raw), shown)
-        assert np.array_equal(self.binding._shown.segments_3d.layer.data, labels)
+        assert np.array_equal(self.binding.main.shown.segments_3d.layer.data, labels)
 
 
 def random_settings(tool_id: str, rng: np.random.Generator, app: Application) -> dict[str, object]:

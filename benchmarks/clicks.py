@@ -43,9 +43,7 @@ def structures(group: str, data: Path, part: str, least: int) -> Iterator[Struct
     for name, volume, labels in GROUPS[group](data):
         for value in np.unique(labels[labels > 0]):
             reference = labels == value
-            if reference.sum() < least:
-                continue
-            if number % 2 in PARTS[part]:
+            if number % 2 in PARTS[part] and reference.sum() >= least:
                 yield Structure(volume, reference, f"{name}: {value}")
             number += 1
 

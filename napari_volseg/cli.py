@@ -213,6 +213,7 @@ def _segment(arguments: argparse.Namespace) -> int:
         further=[_existing(path) for path in arguments.further],
         trusted=arguments.trust,
         postprocess=not arguments.no_postprocessing,
+        skip_air=arguments.skip_air,
         targets=targets,
         room=arguments.room,
         progress=_progress_bar(),
@@ -250,8 +251,8 @@ def _segment_each(arguments: argparse.Namespace) -> int:
             return headless.at_time(volume, arguments.time)
 
         options = {"device": arguments.device, "backend": arguments.backend, "progress": _progress_bar()}
-        postprocess = not arguments.no_postprocessing
-        for done in batch.segment_cases(cases, model, read, postprocess=postprocess, **options):
+        wishes = {"postprocess": not arguments.no_postprocessing, "skip_air": arguments.skip_air}
+        for done in batch.segment_cases(cases, model, read, **wishes, **options):
             name = done.case.source.name
             if done.segmented is None:
                 assert done.error is not None
@@ -423,6 +424,9 @@ def _add_segment(add: Add) -> None:
     )
     segment.add_argument(
         "--no-postprocessing", action="store_true", help="leave the labels as the network gave them (see models)"
+    )
+    segment.add_argument(
+        "--skip-air", action="store_true", help="leave out windows outside of the body of a CT: faster, not exact"
     )
     segment.add_argument("--report", type=Path, metavar="R.json", help="how the model ran, as JSON")
 

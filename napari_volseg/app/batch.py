@@ -104,6 +104,7 @@ def segment_cases(
     device: str = "auto",
     backend: str = "auto",
     postprocess: bool = True,
+    skip_air: bool = False,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> Iterator[CaseDone]:
@@ -119,7 +120,7 @@ def segment_cases(
         Loaded once.
     read
         Opens a case.
-    device, backend, postprocess
+    device, backend, postprocess, skip_air
         As in `headless.segment_path`.
     progress
         Told of the network's windows, with the number of the case.
@@ -153,6 +154,7 @@ def segment_cases(
                 device=device,
                 backend=backend,
                 postprocess=postprocess,
+                skip_air=skip_air,
                 progress=told,
                 cancel=token,
             )

@@ -83,6 +83,7 @@ def segment_path(
     further: Sequence[Path] = (),
     trusted: Trust = False,
     postprocess: bool = True,
+    skip_air: bool = False,
     targets: Sequence[Path] = (),
     room: Path | None = None,
     progress: ProgressCallback = no_progress,
@@ -94,6 +95,7 @@ def segment_path(
     is the position (from 0) along the time axis of a 4D image; ``targets`` are the files that will be written: what
     stands in their way is found before the model runs; ``room`` is where zip archives are unpacked;
     ``further`` are files of the model's further channels; ``trusted`` says which programs among models may run;
+    ``skip_air`` leaves out windows outside of the body;
     ``postprocess`` says whether what the model's card asks to be done afterwards is done.
 
     Raises
@@ -117,6 +119,7 @@ def segment_path(
         device=device,
         backend=backend,
         postprocess=postprocess,
+        skip_air=skip_air,
         progress=progress,
         cancel=cancel or CancelToken(),
     )
@@ -130,13 +133,20 @@ def segment_volume(
     device: str = "auto",
     backend: str = "auto",
     postprocess: bool = True,
+    skip_air: bool = False,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken = NEVER,
 ) -> Segmented:
     """Segment a volume that is open with a model that is loaded; see `segment_path`."""
     segmenting.require_grey(volume)
     prediction = model.predict(
-        volume, further=further, device=device, backend=backend, progress=progress, cancel=cancel
+        volume,
+        further=further,
+        device=device,
+        backend=backend,
+        progress=progress,
+        cancel=cancel,
+        skip_air=skip_air,
     )
     card = model.card
     steps = corrections(card, prediction, volume.geometry, cancel) if postprocess else ()

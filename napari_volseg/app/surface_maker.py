@@ -18,9 +18,10 @@ from napari_volseg.spatial import Surface, normals, surface_of, vertex_count
 MOST, MOST_IN_ALL = 40_000, 200_000
 #: A surface has so many vertices even where all together have too many.
 LEAST = 600
-#: Light comes from the front, the left and above, patient (x, y, z), LPS; what faces away is still lit so much.
-LIGHT = np.array((0.5, -0.7, 0.5), np.float32) / np.float32(np.sqrt(0.99))
-DARKEST = 0.3
+#: Light comes from the front, the left and above, and a little weaker from the back, the right and above, patient
+#: (x, y, z), LPS; what faces away from both is still lit so much.
+LIGHTS = np.array([(0.5, -0.7, 0.5), (-0.45, 0.6, 0.4)], np.float32)
+DARKEST = 0.35
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,11 +36,22 @@ class Scene:
         (m, 3) int32.
     colors
         (n, 4) float32, red, green, blue and opacity, 0 to 1, light included.
+    solid
+        How many vertices and faces are opaque; those that can be seen through come behind them.
     """
 
     vertices: NDArray[np.float32]
     faces: NDArray[np.int32]
     colors: NDArray[np.float32]
+    solid: tuple[int, int]
+
+    def part(self, *, glass: bool) -> Scene:
+        """Return what can be seen through, or what is opaque, alone."""
+        vertex, face = self.solid
+        if not glass:
+            return Scene(self.vertices[:vertex], self.faces[:face], self.colors[:vertex], self.solid)
+        faces = self.faces[face:] - np.int32(vertex)
+        return Scene(self.vertices[vertex:], faces, self.colors[vertex:], (0, 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,18 +137,15 @@ class SurfaceMaker:
     def scene(self, table: SegmentTable) -> Scene:
         """Return the surfaces that there are of visible segments, in their colours."""
         shown = [(s, self._kept[s.value]) for s in table if s.visible and s.value in self._kept]
-        shown.sort(key=lambda item: -item[0].opacity)  # what lies behind what can be seen through is drawn first
+        shown.sort(key=lambda item: item[0].opacity < 1)
+        opaque = [k for s, k in shown if s.opacity == 1]
         starts = np.cumsum([0, *(len(k.light) for _, k in shown)])
-        nothing = Scene(np.empty((0, 3), np.float32), np.empty((0, 3), np.int32), np.empty((0, 4), np.float32))
+        faces = [k.surface.faces + np.int32(n) for (_, k), n in zip(shown, starts[:-1], strict=True)]
         return Scene(
-            np.concatenate([nothing.vertices, *(k.surface.vertices for _, k in shown)]),
-            np.concatenate(
-                [
-                    nothing.faces,
-                    *(k.surface.faces + np.int32(n) for (_, k), n in zip(shown, starts[:-1], strict=True)),
-                ]
-            ),
-            np.concatenate([nothing.colors, *(_lit(s, k.light) for s, k in shown)]),
+            np.concatenate([np.empty((0, 3), np.float32), *(k.surface.vertices for _, k in shown)]),
+            np.concatenate([np.empty((0, 3), np.int32), *faces]),
+            np.concatenate([np.empty((0, 4), np.float32), *(_lit(s, k.light) for s, k in shown)]),
+            (sum(len(k.light) for k in opaque), sum(len(k.surface.faces) for k in opaque)),
         )
 
     def _forget(self, table: SegmentTable) -> None:
@@ -198,7 +207,7 @@ class SurfaceMaker:
         mask = self._mask(value)
         most = max(LEAST, int(self._share * min(self._counts[value], MOST)))
         surface = surface_of(mask, self._geometry, most=most, cancel=cancel)
-        facing = normals(surface, self._geometry) @ LIGHT
+        facing = (normals(surface, self._geometry) @ LIGHTS.T).max(1)
         light = DARKEST + (1 - DARKEST) * ((1 + facing) / 2) ** 1.5
         # within the centres of voxels, or napari would count slices where there are none
         last = np.array(self._labels.shape, np.float32) - 1

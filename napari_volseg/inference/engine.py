@@ -23,6 +23,7 @@ from napari_volseg.core import (
     Volume,
     no_progress,
 )
+from napari_volseg.inference.air import windows_in_air
 from napari_volseg.inference.devices import describe_device, import_torch, resolve_device
 from napari_volseg.inference.failures import memory_told, telling
 from napari_volseg.inference.memory import Placement, memory_need, place
@@ -65,6 +66,7 @@ class Run:
     cancel: CancelToken = field(default_factory=CancelToken)
     bands: BandCallback = no_bands
     look_at: Box | None = None
+    skip_air: bool = False
     shared: SharedImage | None = None
 
 
@@ -145,12 +147,25 @@ def _label(plan: Plan, card: ModelCard, source: NetworkSource, volumes: Sequence
         placed = place(need, device)
         prepared = shared.get(key, lambda: prepare(channels, spacing, plan, run.cancel, box))
     labels = np.zeros(volumes[0].geometry.shape, label_type)
+    skip = None
+    if run.skip_air:
+        with watch.phase("before"):
+            run.progress(Progress(0, 0, "looking for the body"))
+            skip = windows_in_air(volumes[0], to_model, plan.transpose, box, grid, run.cancel)
     bands = _bands(labels, places, run.bands)
     windows = sum(grid.windows_of(rows) for rows in passes)
     before_window = window_counter(windows, run.progress, run.cancel)
-    _fill(as_seen(labels), network, prepared, grid, plan, (device, placed), watch, run, passes, before_window, bands)
+    task = _Task(network, prepared, grid, plan, device, placed, passes, skip)
+    _fill(as_seen(labels), task, watch, run, before_window, bands)
+    skipped = 0 if skip is None else sum(grid.count(skip, rows) for rows in passes)
     report = RunReport(
-        card.id, describe_device(run.device), network.backend, windows, watch.seconds(), peak_memory_bytes()
+        card.id,
+        describe_device(run.device),
+        network.backend,
+        windows - skipped,
+        watch.seconds(),
+        peak_memory_bytes(),
+        skipped=skipped,
     )
     return Prediction(labels, card.segments, report)
 
@@ -203,33 +218,44 @@ def _require_channels(volumes: Sequence[Volume], card: ModelCard) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is to be run, where, and in which order."""
+
+    network: LoadedNetwork
+    prepared: PreparedImage
+    grid: WindowGrid
+    plan: Plan
+    device: torch.device
+    placed: Placement
+    passes: Sequence[range]
+    skip: NDArray[np.bool_] | None
+
+
 def _fill(
     target: NDArray[Any],
-    network: LoadedNetwork,
-    prepared: PreparedImage,
-    grid: WindowGrid,
-    plan: Plan,
-    where: tuple[torch.device, Placement],
+    task: _Task,
     watch: Stopwatch,
     run: Run,
-    passes: Sequence[range],
     before_window: Callable[[], None],
     finished: Callable[[int, int], None],
 ) -> None:
     """Fill ``target``, a view of the labels in the axes of the bands, and tell which of its planes are finished."""
-    torch = import_torch()
+    torch, prepared, grid, plan = import_torch(), task.prepared, task.grid, task.plan
     order = [grid.axis, *(axis for axis in range(3) if axis != grid.axis)]
     apart = None if prepared.separate_axis is None else order.index(prepared.separate_axis)
     a, b, c = (grid.shape[axis] for axis in order)
-    device, placed = where
-    forward = telling(lambda window: network.forward(window.to(device)), "the network")
+    device, placed = task.device, task.placed
+    forward = telling(lambda window: task.network.forward(window.to(device)), "the network")
     band_device = device if placed.band else torch.device("cpu")
 
     def stitch(rows: range, seam: tuple[int, Tensor] | None) -> tuple[int, Tensor] | None:
         """Run some rows of windows up to a seam; return the plane with which they began in the midst."""
         begin = grid.starts[grid.axis][rows.start]
         stitcher = LabelStitcher((a, b, c), target, plan.outputs, apart, begin=begin)
-        logits = stream_logits(forward, image, grid, len(plan.outputs.names), before_window, band_device, rows)
+        logits = stream_logits(
+            forward, image, grid, len(plan.outputs.names), before_window, band_device, rows, task.skip
+        )
         head: Tensor | None = None
         for first, planes in watch.timed("network", logits):
             run.cancel.check()  # no band is told after that
@@ -243,7 +269,7 @@ def _fill(
     with torch.inference_mode():
         image = torch.from_numpy(prepared.voxels).to(device if placed.image else "cpu")
         seam = None
-        for rows in passes:
+        for rows in task.passes:
             seam = stitch(rows, seam)
 
 

@@ -76,9 +76,10 @@ class FileModel:
         cancel: CancelToken | None = None,
         bands: BandCallback = no_bands,
         look_at: Box | None = None,
+        skip_air: bool = False,
     ) -> Prediction:
         """Label a volume; see `SegmentationModel.predict`."""
-        run = Run(device, backend, progress, cancel or CancelToken(), bands, look_at)
+        run = Run(device, backend, progress, cancel or CancelToken(), bands, look_at, skip_air)
         return run_network(self.plan, self.card, self.open_network, (volume, *further), run)
 
     def open_network(self, device: torch.device, backend: str = "auto") -> LoadedNetwork:

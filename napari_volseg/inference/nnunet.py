@@ -105,13 +105,14 @@ class NnunetModel:
         cancel: CancelToken | None = None,
         bands: BandCallback = no_bands,
         look_at: Box | None = None,
+        skip_air: bool = False,
         shared: SharedImage | None = None,
     ) -> Prediction:
         """Label a volume; see `SegmentationModel.predict`.
 
         ``shared`` keeps the prepared image for the next of several networks over the same volumes.
         """
-        run = Run(device, backend, progress, cancel or CancelToken(), bands, look_at, shared)
+        run = Run(device, backend, progress, cancel or CancelToken(), bands, look_at, skip_air, shared)
         return run_network(self.plan, self.card, self.open_network, (volume, *further), run)
 
     def open_network(self, device: torch.device, backend: str = "auto") -> LoadedNetwork:

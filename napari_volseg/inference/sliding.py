@@ -180,6 +180,11 @@ class WindowGrid:
         """Return how many windows run so that the bands of some rows become final."""
         return (rows.stop - self.lead_in(rows.start)) * (self.windows // len(self.rows))
 
+    def count(self, chosen: NDArray[np.bool_], rows: range) -> int:
+        """Return how many of the windows of ``windows_of`` are chosen, by their number along (z, y, x)."""
+        run = range(self.lead_in(rows.start), rows.stop)
+        return int(np.moveaxis(chosen, self.axis, 0)[run.start : run.stop].sum())
+
     def lead_in(self, row: int) -> int:
         """Return the first row whose windows reach the planes that are final after ``row``."""
         tops, depth = self.starts[self.axis], self.patch[self.axis]
@@ -225,6 +230,7 @@ def stream_logits(
     before_window: Callable[[], None],
     band_device: torch.device | None = None,
     rows: range | None = None,
+    skip: NDArray[np.bool_] | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
     """Run a network over an image and yield blended logits as soon as they are final.
 
@@ -245,6 +251,9 @@ def stream_logits(
     rows
         Rows of windows whose bands are wanted, one after the other; all where absent. Windows before them that
         reach into these bands run, too.
+    skip
+        Windows, by their number along (z, y, x), that are not run: as if the network had answered zeros, of which
+        the background wins.
 
     Yields
     ------
@@ -266,6 +275,9 @@ def stream_logits(
         for place in _row_of_windows(grid, row):
             before_window()
             where = [_span(starts[i], n) for starts, i, n in zip(grid.starts, place, grid.patch, strict=True)]
+            if skip is not None and skip[place]:
+                blending.weigh(where)
+                continue
             blending.add(_logits(network, padded[(slice(None), *where)][None], channels), place, where)
         end = tops[row + 1] if row + 1 < len(tops) else top + depth
         if row >= wanted.start:
@@ -311,8 +323,13 @@ class _Blending:
         here = (slice(None), slice(None), *(span for axis, span in enumerate(where) if axis != self._axis))
         weight = _weight(self._profiles, place, self._axis) if self._sums is None else self._whole
         self._slab[here].addcmul_(logits.movedim(self._axis + 1, 1).to(self._slab), weight)
+        self.weigh(where)
+
+    def weigh(self, where: Sequence[slice]) -> None:
+        """Count a window that is at a place, where the sum of weights is not known beforehand."""
         if self._sums is not None:
-            self._sums[here] += weight
+            here = (slice(None), slice(None), *(span for axis, span in enumerate(where) if axis != self._axis))
+            self._sums[here] += self._whole
 
     def finished(self, planes: int) -> Tensor:
         """Return the first planes, which no later window reaches."""

@@ -105,10 +105,11 @@ class TotalSegmentatorModel:
         cancel: CancelToken | None = None,
         bands: BandCallback = no_bands,
         look_at: Box | None = None,
+        skip_air: bool = False,
     ) -> Prediction:
         """Label a volume; see `SegmentationModel.predict`. Bands are told where one network sees the whole image."""
         require_3d(volume)
-        run = Run(device, backend, progress, cancel or CancelToken(), bands, look_at, SharedImage())
+        run = Run(device, backend, progress, cancel or CancelToken(), bands, look_at, skip_air, SharedImage())
         with memory_told(device):
             return self._label(volume, run)
 
@@ -128,6 +129,7 @@ class TotalSegmentatorModel:
                 cancel=run.cancel,
                 bands=tells,
                 look_at=None if tells is no_bands else run.look_at,
+                skip_air=run.skip_air,
                 shared=run.shared,
             )
             reports.append(found.report)
@@ -228,4 +230,5 @@ def _joined(model: str, reports: Sequence[RunReport], watch: Stopwatch) -> RunRe
         Seconds(seconds.total, *spent),
         peak_memory_bytes(),
         first.straightening if first else None,
+        sum(report.skipped for report in reports),
     )

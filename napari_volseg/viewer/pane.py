@@ -93,6 +93,7 @@ class Pane:
         return [
             (viewer.dims.events.ndisplay, self._follow_ndisplay),
             (viewer.dims.events.order, self._follow_order),
+            (viewer.scene.camera.events.angles, self._follow_turn),
             (viewer.dims.events.current_step, self.clear_empty_markers),
             (viewer.dims.events.current_step, self._follow_step),
             (viewer.layers.selection.events.active, self.mouse.follow_tool),
@@ -383,9 +384,13 @@ class Pane:
     def show_surfaces(self) -> None:
         """Show the surfaces that were made of the segments."""
         if self.shown is not None and self.app.surfaces is not None and self.wants_surfaces:
-            self._add(self.shown.show_surfaces(self.app.surfaces.scene))
+            self._add(self.shown.show_surfaces(self.app.surfaces.scene, self.viewer.scene.camera.view_direction))
             self.shown.place(in_3d=True)
             self.show_layers()
+
+    def _follow_turn(self) -> None:
+        if self.three_d and self.shown is not None and True in self.shown.surfaces_3d:
+            self.show_surfaces()
 
     def show_live(self, sighting: Sighting | None, box: Box | None = None) -> None:
         """Draw what a model that runs has labelled so far over the slice, where that changed in a box."""

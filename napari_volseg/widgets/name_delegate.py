@@ -22,21 +22,43 @@ class NameDelegate(QStyledItemDelegate):
         completer = QCompleter(offered, editor)
         completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
         completer.setMaxVisibleItems(ROWS_SHOWN)
-        completer.popup().setMinimumWidth(NARROWEST)
-        completer.popup().setTextElideMode(Qt.TextElideMode.ElideRight)
+        popup = completer.popup()
+        popup.setMinimumWidth(NARROWEST)
+        popup.setTextElideMode(Qt.TextElideMode.ElideRight)
+        popup.setStyleSheet(_style_around(parent))  # a window of its own inherits none
         editor.setCompleter(completer)
         editor.textEdited.connect(lambda text: _offer(completer, offered, text))
         editor.textChanged.connect(lambda text: _leave_code_out(editor, text))
+        completer.activated.connect(lambda text: self._choose(editor, text))
         return editor
+
+    def _choose(self, editor: QLineEdit, text: str) -> None:
+        """Take over a row that was chosen."""
+        editor.setText(text.partition(BETWEEN)[0])
+        self.commitData.emit(editor)
+        self.closeEditor.emit(editor)
+
+
+def _style_around(widget: QWidget) -> str:
+    """Return the style of what a widget lies in, the nearest last."""
+    styles = []
+    around: QWidget | None = widget
+    while around is not None:
+        styles.append(around.styleSheet())
+        around = around.parentWidget()
+    return "\n".join(reversed(styles))
 
 
 def _offer(completer: QCompleter, offered: QStringListModel, text: str) -> None:
     found = search_terms(text) if text.strip() else ()
     offered.setStringList([f"{term.name}{BETWEEN}{term.type.scheme} {term.type.value}" for term in found])
-    completer.complete()
+    if found:
+        completer.complete()
+    else:
+        completer.popup().hide()
 
 
 def _leave_code_out(editor: QLineEdit, text: str) -> None:
-    """Keep the name alone of a row that was chosen, or is walked over with the arrow keys."""
+    """Keep the name alone of a row that is walked over with the arrow keys."""
     if BETWEEN in text:
         editor.setText(text.partition(BETWEEN)[0])

@@ -126,6 +126,23 @@ def test_beginning_in_the_midst_gives_the_same_to_the_last_bit(rule: Any, size: 
     assert turned > shape[0] // 3 or rule == MonaiWindows(0.7)
 
 
+@pytest.mark.parametrize("rule", [Windows(), MonaiWindows(0.5), MonaiWindows(0.5, True)])
+def test_a_window_that_is_skipped_counts_as_zeros(rule: Any) -> None:
+    grid = WindowGrid((16, 12, 8), (8, 8, 8), rule)
+    skip = np.random.default_rng(0).random([len(starts) for starts in grid.starts]) < 0.4
+    numbers = iter(np.flatnonzero(~skip).tolist())
+    image = torch.zeros(1, *grid.shape)
+
+    def answers(window: torch.Tensor) -> torch.Tensor:
+        return window + 1 + next(numbers)
+
+    found = torch.cat([p.clone() for _, p in stream_logits(answers, image, grid, 1, lambda: None, skip=skip)], 1)
+    values = iter(np.where(skip.ravel(), 0, 1 + np.arange(skip.size)).tolist())
+    blocks = stream_logits(lambda window: window + next(values), image, grid, 1, lambda: None)
+    torch.testing.assert_close(found, torch.cat([p.clone() for _, p in blocks], 1))
+    assert grid.count(skip, grid.rows) == skip.sum() > 0
+
+
 def test_a_run_is_turned_only_where_it_helps() -> None:
     grid = WindowGrid((60, 6, 6), (6, 6, 6))
     assert grid.passes(None) == grid.passes(0) == grid.passes(4) == (grid.rows,)

@@ -57,6 +57,28 @@ def test_the_image_is_left_out_beside_surfaces_alone(deep, app, viewer) -> None:
     assert shown(viewer) == {"Volume in 3D"}
 
 
+def test_what_can_be_seen_through_is_drawn_last(deep, app, viewer) -> None:
+    paint(app, (8, 14, 16), (11, 18, 25), 2)
+    app.jobs.wait()
+    solid = viewer.layers["Surfaces in 3D"]
+    both = len(solid.vertices)
+    app.case.edit_segment(1, opacity=0.4)
+    app.jobs.wait()
+    glass = viewer.layers["Glass in 3D"]
+    assert shown(viewer) == {"Volume in 3D", "Surfaces in 3D", "Glass in 3D"}
+    assert len(glass.vertices) + len(solid.vertices) == both
+    assert glass.faces.max() == len(glass.vertices) - 1
+    assert np.allclose(glass.vertex_colors[:, 3], 0.4)
+    assert np.asarray(glass.vertices).max(0)[0] < 8
+    app.case.edit_segment(2, opacity=0.9)
+    app.jobs.wait()
+    assert shown(viewer) == {"Volume in 3D", "Glass in 3D"}
+    app.case.edit_segment(1, opacity=1.0)
+    app.case.edit_segment(2, opacity=1.0)
+    app.jobs.wait()
+    assert shown(viewer) == {"Volume in 3D", "Surfaces in 3D"}
+
+
 def test_slices_know_nothing_of_them(deep, app, viewer) -> None:
     paint(app, (0, 0, 0), app.case.volume.geometry.shape, 2)
     app.jobs.wait()

@@ -16,22 +16,20 @@ from napari_volseg.core import (
     BoxMask,
     CancelToken,
     Geometry,
-    GeometryError,
     ModelCard,
     Progress,
     ProgressCallback,
     Prompt,
-    RefusedError,
-    UsageError,
     Volume,
     no_progress,
 )
 from napari_volseg.interactive.cleanup import connected_to, fill_holes, placed
 from napari_volseg.interactive.grids import WorkingGrid
+from napari_volseg.interactive.listing import PromptList, nothing
 from napari_volseg.interactive.neighbours import BoolArray
 from napari_volseg.interactive.protocol import Capabilities
 from napari_volseg.interactive.refine import refined
-from napari_volseg.interactive.seeds import box_indices, prompt_voxels
+from napari_volseg.interactive.seeds import box_indices
 from napari_volseg.interactive.steps import (
     MONOTONE_FROM,
     corrected,
@@ -73,38 +71,13 @@ class Scene:
     forbidden: NDArray[Any] | None
 
 
-class RegionsSession:
+class RegionsSession(PromptList):
     """One segment in the making; see :class:`napari_volseg.interactive.protocol.InteractiveSession`."""
 
     def __init__(self, scene: Scene) -> None:
+        super().__init__(scene.volume, scene.forbidden)
         self._scene = scene
-        self._prompts: list[Prompt] = []
-        self._results: dict[tuple[Prompt, ...], BoxMask] = {
-            (): scene.initial or BoxMask(Box((0, 0, 0), (0, 0, 0)), np.zeros((0, 0, 0), bool))
-        }
-
-    @property
-    def prompts(self) -> tuple[Prompt, ...]:
-        """The prompts in the order in which they were given."""
-        return tuple(self._prompts)
-
-    def add(self, prompt: Prompt) -> None:
-        """Append a prompt."""
-        voxels = prompt_voxels(prompt, self._scene.volume.geometry)
-        forbidden = self._scene.forbidden
-        if prompt.positive and forbidden is not None and forbidden[tuple(voxels.T)].all():
-            raise RefusedError(
-                "the prompt lies on a locked segment: unlock that segment or point elsewhere", "prompt.locked"
-            )
-        self._prompts.append(prompt)
-
-    def remove(self, prompt: Prompt) -> None:
-        """Take back the last prompt that equals ``prompt``."""
-        for index in reversed(range(len(self._prompts))):
-            if self._prompts[index] == prompt:
-                del self._prompts[index]
-                return
-        raise UsageError(f"there is no such prompt among the {len(self._prompts)} given: nothing was taken back")
+        self._results: dict[tuple[Prompt, ...], BoxMask] = {(): scene.initial or nothing()}
 
     def result(self, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None) -> BoxMask:
         """Return the mask for the present prompts."""
@@ -279,14 +252,4 @@ class RegionsModel:
         self, volume: Volume, *, initial: BoxMask | None = None, forbidden: NDArray[Any] | None = None
     ) -> RegionsSession:
         """Start a segment on a 3D volume."""
-        if volume.voxels.ndim != 3:
-            raise UsageError(
-                f"a volume of shape {volume.voxels.shape} can't be segmented by clicks: choose one time point"
-            )
-        if forbidden is not None and forbidden.shape != volume.geometry.shape:
-            raise GeometryError(
-                f"locked voxels of shape {forbidden.shape} do not match a volume of shape {volume.geometry.shape}: "
-                "pass an array of the volume's shape",
-                "labels.mismatch",
-            )
         return RegionsSession(Scene(volume, initial, forbidden))

@@ -49,13 +49,8 @@ MONOTONE_FROM = 3
 _LARGEST_LOSS = 0.3
 #: An error is no deeper than so many times the depth of its deepest point from where it begins.
 _ERROR_DEPTHS = 2.0
-#: The largest change, in balls of the contradiction's radius, and in volumes of the segment (or of that ball) by
-#: number of the prompt: who clicks at the largest error first has ever smaller ones left.
+#: The largest change from one prompt, in balls of the radius to which it contradicts what is there.
 _MOST_BALLS = 25.0
-_MOST_SHARE = {3: 1.0, 4: 0.5}
-_MOST_SHARE_LATER = 0.35
-#: Blocks that may always change.
-_FREE_BLOCKS = 30
 
 
 def first_guess(view: View, spread: float, cancel: CancelToken | None = None) -> BoolArray:
@@ -256,7 +251,7 @@ def bounded(view: View, believed: BoolArray, proposal: BoolArray, count: int, lo
     if count >= MONOTONE_FROM or local:
         change &= ~believed if adding else believed
         change = connected_to(change & _within_error(view, believed), view.newest)
-        change = _nearest(view, change, _most_change(view, believed, count))
+        change = _nearest(view, change, _most_change(view, believed))
     elif not adding:
         change &= ~believed | _within_error(view, believed)
     elif lost > _LARGEST_LOSS * believed.sum():
@@ -264,12 +259,10 @@ def bounded(view: View, believed: BoolArray, proposal: BoolArray, count: int, lo
     return view.honoured(believed ^ change)
 
 
-def _most_change(view: View, believed: BoolArray, count: int) -> int:
-    """Return how many blocks the newest prompt, number ``count``, may change."""
+def _most_change(view: View, believed: BoolArray) -> int:
+    """Return how many blocks the newest prompt may change."""
     radius = max(_contradiction(view, believed) / view.unit, 1.0)
-    share = _MOST_SHARE.get(count, _MOST_SHARE_LATER) if count >= MONOTONE_FROM else 1.0
-    ball = 4 / 3 * np.pi * radius**3
-    return int(min(_MOST_BALLS * ball, share * max(ball, believed.sum()) + _FREE_BLOCKS))
+    return int(_MOST_BALLS * 4 / 3 * np.pi * radius**3)
 
 
 def _nearest(view: View, change: BoolArray, most: int) -> BoolArray:

@@ -593,7 +593,7 @@ def _work() -> list[Command]:
             "model.trust",
             "Trust…",
             lambda app: app.models.ask_trust(),
-            "",
+            "Shift-T",
             _needs_untrusted,
             "Decide whether the program of the chosen model may run",
         ),

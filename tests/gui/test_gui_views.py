@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from driving import move_pressed
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtGui import QImage, QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QPushButton, QToolButton, QWidget
 
@@ -123,7 +123,7 @@ class Views:
 
     def pixels(self, name: str) -> np.ndarray:
         """What a canvas draws, (rows, columns, RGB)."""
-        image = self.canvas(name).grabFramebuffer().convertToFormat(4)
+        image = self.canvas(name).grabFramebuffer().convertToFormat(QImage.Format.Format_RGB32)
         bits = image.constBits()
         bits.setsize(image.height() * image.bytesPerLine())
         rows = np.frombuffer(bits, np.uint8).reshape(image.height(), image.bytesPerLine())

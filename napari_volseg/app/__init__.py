@@ -4,10 +4,13 @@ from napari_volseg.app.application import Application, Notice
 from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.commands import COMMANDS, Command, run_command
+from napari_volseg.app.engines import EngineShelf, terms_of
 from napari_volseg.app.exporting import EXPORTS, ExportKind, suggest_path
+from napari_volseg.app.figures import SegmentFigures
 from napari_volseg.app.hand_tools import HAND_TOOLS
 from napari_volseg.app.history_list import HistoryRow, HistoryRows, go_to_step
 from napari_volseg.app.jobs import Inbox, Job, JobRunner, error_sentence
+from napari_volseg.app.model_places import ModelPlaces
 from napari_volseg.app.opening import Question
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.samples import SAMPLES, sample_path
@@ -17,7 +20,6 @@ from napari_volseg.app.shelf import ModelShelf, ShelvedModel
 from napari_volseg.app.sniff import looks_medical
 from napari_volseg.app.tool_table import SEGMENT_TOOLS
 from napari_volseg.app.tool_types import SegmentTool
-from napari_volseg.app.volumes import SegmentVolumes
 from napari_volseg.app.wishes import DISTANCE_LIMITS, RADIUS_LIMITS, ToolWishes, ViewWishes
 
 __all__ = [
@@ -32,19 +34,21 @@ __all__ = [
     "Case",
     "Clicks",
     "Command",
+    "EngineShelf",
     "ExportKind",
     "HistoryRow",
     "HistoryRows",
     "Inbox",
     "Job",
     "JobRunner",
+    "ModelPlaces",
     "ModelShelf",
     "Notice",
     "Painter",
     "Question",
     "ScanStore",
+    "SegmentFigures",
     "SegmentTool",
-    "SegmentVolumes",
     "SessionStore",
     "ShelvedModel",
     "ToolWishes",
@@ -55,4 +59,5 @@ __all__ = [
     "run_command",
     "sample_path",
     "suggest_path",
+    "terms_of",
 ]

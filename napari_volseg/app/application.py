@@ -5,31 +5,35 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from psygnal import Signal
 
-from napari_volseg.app import exporting, segmenting
+from napari_volseg.app import exporting, model_run
 from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.drawing import Drawing
+from napari_volseg.app.engines import EngineShelf
+from napari_volseg.app.figures import SegmentFigures
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.keeping import Keeper
 from napari_volseg.app.live import LivePrediction
+from napari_volseg.app.measuring import Measuring
+from napari_volseg.app.model_places import ModelPlaces
 from napari_volseg.app.opening import Decided, Question, load_decided, look_into, refusal_sentence
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.preview import READING, Preview
 from napari_volseg.app.sessions import Listener, SessionStore, Work
 from napari_volseg.app.shelf import ModelShelf
+from napari_volseg.app.surfaces import SegmentSurfaces
 from napari_volseg.app.tool_preview import ToolPreview
 from napari_volseg.app.view_state import ViewKeeper, restore_view
-from napari_volseg.app.volumes import SegmentVolumes
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import (
     Box,
+    BoxPrompt,
     CancelToken,
     DecisionNeededError,
     Finding,
@@ -103,6 +107,8 @@ class Application:
         Where the work on each image is kept; None keeps it in memory.
     scans
         Where it is remembered what scans found; None reads every file anew.
+    places
+        Where it is remembered which models the user brought in; None forgets them at the end.
     """
 
     case_changed = Signal()
@@ -116,6 +122,7 @@ class Application:
         jobs: JobRunner | None = None,
         sessions: SessionStore | None = None,
         scans: ScanMemory | None = None,
+        places: ModelPlaces | None = None,
     ) -> None:
         self.jobs = jobs or JobRunner()
         self._scans = scans
@@ -132,9 +139,12 @@ class Application:
         self.report: ImportReport | None = None
         self.clicks: Clicks | None = None
         self.painter: Painter | None = None
-        self.volumes: SegmentVolumes | None = None
+        self.figures: SegmentFigures | None = None
+        self.surfaces: SegmentSurfaces | None = None
         self.drawing = Drawing(self)
-        self.models = ModelShelf(self.jobs, self.tools)
+        self.measuring = Measuring(self)
+        self.engines = EngineShelf(self.jobs, self.tools)
+        self.models = ModelShelf(self.jobs, self.tools, places, self.asked.emit)
         self.scan_result: Scan | None = None
         self.tool_preview = ToolPreview(self)
         self.live = LivePrediction(self)
@@ -204,20 +214,10 @@ class Application:
     def run_model(self) -> Job:
         """Run the automatic model that is chosen, in the background; its segments arrive as one step.
 
-        What it has finished so far is shown by ``live``.
+        What it has finished so far is shown by ``live``. What its card asks to be done afterwards follows, each as
+        a step of its own.
         """
-        case, model, device = self.need_case(), self.tools.model, self.tools.device
-
-        def work(progress: ProgressCallback, cancel: CancelToken) -> segmenting.Outcome:
-            bands = partial(self.live.take, case, cancel)
-            card, prediction = segmenting.predict(
-                case.volume, model, device=device, progress=progress, cancel=cancel, bands=bands
-            )
-            return segmenting.plan_prediction(case.session, card, prediction)
-
-        return self.jobs.submit(
-            f"Segmenting with {model}", work, lambda outcome: self._take_outcome(case, outcome), lane="network"
-        )
+        return model_run.run_model(self)
 
     def click(self, position: Point, positive: bool | None = None) -> Job:
         """Add a click at a patient position (x, y, z), mm, LPS; its sign is the tool's where not given."""
@@ -232,10 +232,19 @@ class Application:
         prompt = self.painter.finish_scribble(positive)
         return self.clicks.add(prompt) if prompt else None
 
+    def prompt_box(self, box: BoxPrompt) -> Job | None:
+        """Segment what lies in a box on a slice."""
+        return self.clicks.add(box) if self.clicks is not None else None
+
     def accept_clicks(self) -> None:
         """Finish the segment that is being clicked."""
         if self.clicks is not None:
             self.clicks.accept()
+
+    def reset_clicks(self) -> None:
+        """Take all prompts of this segment back."""
+        if self.clicks is not None:
+            self.clicks.reset()
 
     def next_segment(self) -> None:
         """Finish the segment in hand and begin another."""
@@ -260,9 +269,10 @@ class Application:
         case = self.need_case()
         now = case.segmentation
         snapshot = Segmentation(now.labels.copy(), now.geometry, now.table)
+        measurements = case.session.measurements
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Path:
-            return exporting.export(kind, path, snapshot, case.volume)
+            return exporting.export(kind, path, snapshot, case.volume, measurements)
 
         return self.jobs.submit(f"Exporting {path.name}", work, self._tell_saved)
 
@@ -347,7 +357,14 @@ class Application:
         if self._sessions is None:
             return Opened(Case(volume).survey())
         work = self._sessions.open(volume, self._listener, path)
-        case = Case(volume, work.segmentation, work.journal, history=work.history, prompts=work.prompts)
+        case = Case(
+            volume,
+            work.segmentation,
+            work.journal,
+            history=work.history,
+            prompts=work.prompts,
+            measurements=work.measurements,
+        )
         return Opened(case.survey(), work)
 
     def _room_for(self, path: Path) -> Path | None:
@@ -371,10 +388,11 @@ class Application:
         zoomed = self.case is None and self.preview.sight is not None  # while it was read
         self.case, work = (case := opened.case), opened.work
         self._journal = work.journal if work else None
-        self.clicks = Clicks(case, self.jobs, self.tools)
+        self.clicks = Clicks(case, self.jobs, self.tools, self.engines)
         self.painter = Painter(case, self.tools)
-        self.volumes = SegmentVolumes(case, self.jobs)
-        self.tools.tool = "navigate"
+        self.figures = SegmentFigures(case, self.jobs)
+        self.surfaces = SegmentSurfaces(case, self.jobs)
+        self.tools.tool, self.tools.further = "navigate", ()
         chosen = self.preview.give_way()
         self.view.window = case.first_window()
         self.view.index = self.view.marked_step = None
@@ -385,7 +403,7 @@ class Application:
         self.case_changed.emit()
         self._view_keeper.follow(case, self._journal)
         self._begin_spare()
-        self._warn(case.volume.origin_provenance.findings)
+        self.warn(case.volume.origin_provenance.findings)
         if work is not None and work.told:
             self.notice(work.told, "info" if work.history else "warning")
 
@@ -400,6 +418,10 @@ class Application:
     def _leave_case(self) -> None:
         """Write what is left of the open case; its file is closed on the way."""
         self._view_keeper.leave()
+        for follower in (self.surfaces, self.figures):
+            if follower is not None:
+                follower.close()
+        self.surfaces = self.figures = None
         if self._journal is not None:
             self._journal.close()
         self._journal = None
@@ -437,31 +459,13 @@ class Application:
             author=Author("tool", "open labels"),
             table=labels.table,
         )
-        self._warn(labels.findings)
+        self.warn(labels.findings)
 
-    def _warn(self, findings: Iterable[Finding]) -> None:
+    def warn(self, findings: Iterable[Finding]) -> None:
+        """Tell the user of the findings that ask for attention."""
         for finding in findings:
             if finding.severity == "warning":
                 self.notice(finding.message, "warning")
-
-    def _take_outcome(self, case: Case, outcome: segmenting.Outcome) -> None:
-        """Make a model's step; where the labels changed meanwhile, join it with them anew in the background."""
-        if case is not self.case:
-            return
-        if outcome.plan is not None and outcome.plan.revision != case.session.revision:
-
-            def again(progress: ProgressCallback, cancel: CancelToken) -> segmenting.Outcome:
-                return segmenting.plan_prediction(case.session, outcome.card, outcome.prediction)
-
-            self.jobs.submit(
-                "Joining with your changes", again, lambda new: self._take_outcome(case, new), lane="network"
-            )
-            return
-        if outcome.plan is not None:
-            case.session.commit(outcome.plan)
-        report = outcome.prediction.report
-        told = "".join(f"; {finding.message}" for finding in report.findings)
-        self.notice(f"{outcome.card.title} finished in {report.seconds.total:.1f} s on {report.device}{told}")
 
     def _tell_saved(self, path: Path) -> None:
         self.notice(f"Saved and verified: {path}")

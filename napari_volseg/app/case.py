@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
+from scipy import ndimage
 
+from napari_volseg.app.terms import term_of
 from napari_volseg.app.wishes import RuleName, ToolWishes
 from napari_volseg.core import (
+    ANATOMICAL_STRUCTURE,
     CT_WINDOWS,
+    TISSUE,
     Box,
     BoxMask,
+    Measurement,
     Prompt,
     Segment,
     Segmentation,
@@ -58,8 +64,8 @@ class Case:
         Labels to go on with; empty ones are made where absent.
     journal
         Where finished steps are written.
-    history, prompts
-        Steps that led to the labels and prompts in effect, where work goes on.
+    history, prompts, measurements
+        Steps that led to the labels, and prompts and measurements in effect, where work goes on.
     """
 
     active_changed = Signal(int)
@@ -72,10 +78,11 @@ class Case:
         *,
         history: History | None = None,
         prompts: tuple[Prompt, ...] = (),
+        measurements: tuple[Measurement, ...] = (),
     ) -> None:
         self.volume = volume.at_time(0)
         labels = segmentation or Segmentation(np.zeros(volume.geometry.shape, LABEL_TYPE), volume.geometry)
-        self.session = EditSession(labels, journal, history=history, prompts=prompts)
+        self.session = EditSession(labels, journal, history=history, prompts=prompts, measurements=measurements)
         self._chosen = list(self.table.values[:1])
 
     def is_of(self, volume: Volume) -> bool:
@@ -131,6 +138,35 @@ class Case:
     def edit_segment(self, value: int, **fields: Any) -> None:
         """Change some fields of a segment (name, colour, lock, visibility), as an undoable step."""
         self.session.edit_table(self.table.edited(value, **fields), name=f"Edit {self.table[value].name}")
+
+    def name_segment(self, value: int, name: str) -> None:
+        """Name a segment, as an undoable step; a standard name brings its codes with it, and takes them along."""
+        term, before = term_of(name), term_of(self.table[value].name)
+        if term is not None:
+            self.edit_segment(value, name=term.name, category=term.category, type=term.type)
+        elif before is not None and before.type == self.table[value].type:
+            self.edit_segment(value, name=name, category=ANATOMICAL_STRUCTURE, type=TISSUE)
+        else:
+            self.edit_segment(value, name=name)
+
+    def show_alone(self, value: int) -> None:
+        """Show one segment and hide all others, as an undoable step; where it is alone, show all again."""
+        alone = [s.value for s in self.table if s.visible] == [value]
+        table = SegmentTable(tuple(replace(s, visible=alone or s.value == value) for s in self.table))
+        name = "Show all segments" if alone else f"Show {self.table[value].name} alone"
+        self.session.edit_table(table, name=name)
+
+    def middle_of(self, value: int) -> tuple[int, int, int] | None:
+        """Return the voxel (z, y, x) of a segment that lies deepest in its largest axial slice, else None."""
+        mask = self.mask_of(value)
+        if not mask.box.size:
+            return None
+        number = int(np.argmax(mask.mask.sum((1, 2))))
+        _, dy, dx = self.volume.geometry.spacing
+        deep = ndimage.distance_transform_edt(np.pad(mask.mask[number], 1), (dy, dx))
+        row, column = np.unravel_index(int(np.argmax(deep)), deep.shape)
+        z, y, x = mask.box.start
+        return z + number, y + int(row) - 1, x + int(column) - 1
 
     def remove_segment(self, value: int) -> None:
         """Remove a segment and its voxels, as one undoable step."""

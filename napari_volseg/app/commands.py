@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import get_args
 
 from napari_volseg.app.application import Application, Opened
 from napari_volseg.app.correcting import apply_tool, suggest_settings, why_not
@@ -14,10 +15,12 @@ from napari_volseg.app.layouts import bring_forward, lay_out, maximize
 from napari_volseg.app.preview import READING
 from napari_volseg.app.tool_table import SEGMENT_TOOLS
 from napari_volseg.app.wishes import RADIUS_LIMITS, LayoutName, Plane, Reach, Tool
-from napari_volseg.core import CT_WINDOWS, CancelToken, ProgressCallback, UsageError
+from napari_volseg.core import CT_WINDOWS, CancelToken, ProgressCallback, Status, UsageError
 
 #: One press of "larger" multiplies the brush radius by this, "smaller" divides by it.
 RADIUS_STEP = 1.25
+
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 def _always(_: Application) -> str | None:
@@ -53,13 +56,38 @@ def _needs_model(app: Application) -> str | None:
     chosen, modality = app.models.chosen, app.case.volume.modality
     if chosen is not None and chosen.card.channels == ("CT",) and modality in ("MR", "PT"):
         return f"{chosen.card.title} needs a CT and this is {modality}"
+    if app.models.untrusted is not None:
+        return f"{app.models.untrusted.card.title} is a program that you have not trusted yet: press Trust…"
+    wanted = chosen.card.channels[1:] if chosen is not None else ()
+    if chosen is not None and len(app.tools.further) != len(wanted):
+        return f"{chosen.card.title} also needs an image of {', '.join(wanted)}: press Images…"
     return None
+
+
+def _needs_untrusted(app: Application) -> str | None:
+    return None if app.models.untrusted is not None else "the chosen model is not a program that waits for it"
 
 
 def _needs_other_session(app: Application) -> str | None:
     if app.case is None:
         return "open an image first"
     return None if len(app.kept_sessions()) > 1 else "this is the only session of the image"
+
+
+def _hand_needs(tool: str) -> Callable[[Application], str | None]:
+    """Return what keeps a tool of the hand from being taken: no image, or an engine that can't use it."""
+
+    def why_not(app: Application) -> str | None:
+        takes = app.engines.chosen.capabilities
+        if tool == "scribble" and not takes.scribbles:
+            return f"{app.engines.chosen.card.title} takes no scribbles"
+        if tool == "box" and not takes.boxes:
+            return f"{app.engines.chosen.card.title} takes no boxes"
+        if tool == "click" and not takes.points:
+            return f"{app.engines.chosen.card.title} takes no clicks"
+        return _needs_case(app)
+
+    return why_not
 
 
 def _needs_outline(app: Application) -> str | None:
@@ -148,6 +176,11 @@ def toggle_maximized(app: Application) -> None:
 def toggle_crosshair(app: Application) -> None:
     """Hide the lines at which the planes cut each other, and show them again."""
     app.view.crosshair = not app.view.crosshair
+
+
+def toggle_image_in_3d(app: Application) -> None:
+    """Leave the image out of 3D views, and show it again beside the surfaces of segments."""
+    app.view.image_in_3d = not app.view.image_in_3d
 
 
 def reset_view(app: Application) -> None:
@@ -319,6 +352,14 @@ def _layouts() -> list[Command]:
         ),
         Command("view.crosshair", "Crosshair", toggle_crosshair, "Z", _needs_case, "Show where the planes cut"),
         Command(
+            "view.image-3d",
+            "Image in 3D",
+            toggle_image_in_3d,
+            "Shift-D",
+            _needs_case,
+            "Show the image in 3D beside the segments; without a graphics card this is slow to turn",
+        ),
+        Command(
             "view.reset", "Fit views", reset_view, "Control-R", _needs_case, "Fit the image into every view again"
         ),
     ]
@@ -326,7 +367,7 @@ def _layouts() -> list[Command]:
 
 def _tools() -> list[Command]:
     taken = [
-        Command(f"tool.{tool}", words.name, partial(take_tool, tool=tool), words.key, _needs_case, words.tip)
+        Command(f"tool.{tool}", words.name, partial(take_tool, tool=tool), words.key, _hand_needs(tool), words.tip)
         for tool, words in HAND_TOOLS.items()
     ]
     return [
@@ -340,9 +381,139 @@ def _tools() -> list[Command]:
             "Tools of the hand act on the slice, on a slab about it, or in 3D",
         ),
         *_outlines(),
+        *_measures(),
+        *_segments(),
         Command("tool.sign", "Add or remove", toggle_sign, "X", _always, "Clicks add to the segment or take from it"),
         Command("tool.larger", "Larger brush", partial(scale_radius, factor=RADIUS_STEP), "]"),
         Command("tool.smaller", "Smaller brush", partial(scale_radius, factor=1 / RADIUS_STEP), "["),
+    ]
+
+
+def _needs_measurement(app: Application) -> str | None:
+    return _needs_case(app) or (None if app.measuring.measurements else "nothing was measured yet")
+
+
+def _needs_chosen_measurement(app: Application) -> str | None:
+    return _needs_measurement(app) or (None if app.measuring.chosen is not None else "choose a measurement first")
+
+
+def _needs_segment(app: Application) -> str | None:
+    return _needs_case(app) or (None if app.case is not None and app.case.active else "there is no segment")
+
+
+def show_alone(app: Application) -> None:
+    """Show the active segment alone, and then all of them again."""
+    case = app.need_case()
+    case.show_alone(case.active)
+
+
+def go_to_segment(app: Application) -> object:
+    """Show the slices through the middle of the active segment."""
+    case = app.need_case()
+    value, name = case.active, case.table[case.active].name
+
+    def work(progress: ProgressCallback, cancel: CancelToken) -> tuple[int, int, int] | None:
+        return case.middle_of(value)
+
+    def go(middle: tuple[int, int, int] | None) -> None:
+        if middle is None:
+            app.notice(f"{name} has no voxels yet")
+        elif case is app.case:
+            app.view.index = middle
+
+    return app.jobs.submit(f"Looking for {name}", work, go, lane="tools", quiet=True)
+
+
+def set_status(app: Application, status: Status) -> None:
+    """Tell where the work on the active segment stands."""
+    case = app.need_case()
+    case.edit_segment(case.active, status=status)
+
+
+def _segments() -> list[Command]:
+    stands = [
+        Command(
+            f"segment.status-{status.replace(' ', '-')}",
+            f"Segment: {status}",
+            partial(set_status, status=status),
+            "",
+            _needs_segment,
+            f"Mark the active segment as {status}",
+        )
+        for status in STATUSES
+    ]
+    return [
+        Command(
+            "segment.go-to",
+            "Go to segment",
+            go_to_segment,
+            "Shift-G",
+            _needs_segment,
+            "Show the slices through the middle of the active segment",
+        ),
+        Command(
+            "segment.solo",
+            "Show segment alone",
+            show_alone,
+            "Shift-H",
+            _needs_segment,
+            "Hide all segments but the active one; once more shows all",
+        ),
+        *stands,
+    ]
+
+
+def _needs_drawn(app: Application) -> str | None:
+    return None if app.measuring.drawing else "no measurement is being drawn"
+
+
+def delete_measurements(app: Application) -> None:
+    """Remove all measurements, as one undoable step."""
+    app.need_case().session.measure((), name="Remove all measurements")
+
+
+def _measures() -> list[Command]:
+    return [
+        Command(
+            "measure.diameters",
+            "Diameters of the segment",
+            lambda app: app.measuring.measure_diameters(),
+            "",
+            _needs_segment,
+            "Measure the active segment on its axial slices: the longest diameter, and at right angles (RECIST)",
+        ),
+        Command(
+            "measure.longest",
+            "Longest diameter in 3D",
+            lambda app: app.measuring.measure_longest(),
+            "",
+            _needs_segment,
+            "Measure the longest diameter of the active segment in space",
+        ),
+        Command(
+            "measure.delete",
+            "Delete measurement",
+            lambda app: app.measuring.remove_chosen(),
+            "Delete",
+            _needs_chosen_measurement,
+            "Delete the chosen measurement",
+        ),
+        Command(
+            "measure.delete-all",
+            "Delete all measurements",
+            delete_measurements,
+            "",
+            _needs_measurement,
+            "Delete all measurements, as one step that can be undone",
+        ),
+        Command(
+            "measure.abandon",
+            "Abandon measurement",
+            lambda app: app.measuring.abandon(),
+            "Escape",
+            _needs_drawn,
+            "Forget the measurement that is being drawn",
+        ),
     ]
 
 
@@ -418,6 +589,14 @@ def _work() -> list[Command]:
             _needs_case,
             "Tell which step set the voxel under the cursor last",
         ),
+        Command(
+            "model.trust",
+            "Trust…",
+            lambda app: app.models.ask_trust(),
+            "",
+            _needs_untrusted,
+            "Decide whether the program of the chosen model may run",
+        ),
         Command("segment.run", "Run model", Application.run_model, "R", _needs_model, "Run the chosen model"),
         Command(
             "session.other",
@@ -431,6 +610,14 @@ def _work() -> list[Command]:
             "segment.cancel", "Cancel", cancel_jobs, "Escape", _needs_job, "Take a preview away, else stop what runs"
         ),
         Command("click.accept", "Accept", Application.accept_clicks, "Enter", _needs_clicks, "Finish this segment"),
+        Command(
+            "click.reset",
+            "Reset",
+            Application.reset_clicks,
+            "",
+            _needs_clicks,
+            "Take all prompts back: the segment is what it was before the first",
+        ),
         Command(
             "segment.next",
             "New segment",

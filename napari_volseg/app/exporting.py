@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from napari_volseg.core import Segmentation, UsageError, Volume
+from napari_volseg.core import Measurement, Segmentation, UsageError, Volume
 from napari_volseg.formats import (
     import_report,
     save_dicom_seg,
@@ -14,12 +15,13 @@ from napari_volseg.formats import (
     save_labels_nifti,
     save_seg_nrrd,
 )
-from napari_volseg.measure import write_report
+from napari_volseg.measure import write_measurements, write_report
 
 #: Endings of images, taken off the name of a source before a word and an ending are put on.
 _IMAGE_ENDINGS = (".gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".zip")
 
-Writer = Callable[[Path, Segmentation, Volume], Path]
+Measurements = Sequence[Measurement]
+Writer = Callable[[Path, Segmentation, Volume, Measurements], Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class ExportKind:
         Writes, reads back and compares; returns the path.
     needs_dicom
         Whether the source must be a DICOM series.
+    needs
+        Whether it holds segments, which there must be, or measurements.
     """
 
     id: str
@@ -45,40 +49,56 @@ class ExportKind:
     suffix: str
     write: Writer
     needs_dicom: bool = False
+    needs: Literal["segments", "measurements"] = "segments"
 
-    def why_not(self, volume: Volume, segmentation: Segmentation) -> str | None:
+    def why_not(self, volume: Volume, segmentation: Segmentation, measurements: Measurements = ()) -> str | None:
         """Return why this case can't be exported so, None where it can."""
+        if self.needs == "measurements":
+            return None if measurements else "nothing was measured yet: draw a distance first"
         if not len(segmentation.table):
             return "there is no segment yet: segment something first"
         if self.needs_dicom and volume.origin_provenance.format != "DICOM":
             return f"{self.title} needs an image opened from DICOM: export NIfTI instead"
         return None
 
-    def refuse(self, volume: Volume, segmentation: Segmentation) -> None:
+    def refuse(self, volume: Volume, segmentation: Segmentation, measurements: Measurements = ()) -> None:
         """Raise UsageError where this case can't be exported so."""
-        reason = self.why_not(volume, segmentation)
+        reason = self.why_not(volume, segmentation, measurements)
         if reason:
             raise UsageError(reason)
 
 
-def _write_json_report(path: Path, segmentation: Segmentation, volume: Volume) -> Path:
-    return write_report(path, segmentation, volume, imported=import_report(volume).as_dict())
+def _labels(write: Callable[[Path, Segmentation, Volume], Path]) -> Writer:
+    """Return a writer that leaves measurements out."""
+    return lambda path, segmentation, volume, _: write(path, segmentation, volume)
+
+
+def _write_json_report(path: Path, segmentation: Segmentation, volume: Volume, measurements: Measurements) -> Path:
+    imported = import_report(volume).as_dict()
+    return write_report(path, segmentation, volume, imported=imported, measurements=measurements)
+
+
+def _write_measurements(path: Path, _: Segmentation, volume: Volume, measurements: Measurements) -> Path:
+    return write_measurements(path, measurements, volume)
 
 
 EXPORTS: dict[str, ExportKind] = {
     kind.id: kind
     for kind in (
-        ExportKind("nifti", "NIfTI labels", ".nii.gz", save_labels_nifti),
-        ExportKind("dicom-seg", "DICOM-SEG", ".dcm", save_dicom_seg, needs_dicom=True),
-        ExportKind("seg-nrrd", "NRRD segmentation", ".seg.nrrd", save_seg_nrrd),
-        ExportKind("metaimage", "MetaImage labels", ".mha", save_labels_metaimage),
-        ExportKind("report-csv", "Report (CSV)", ".csv", write_report),
+        ExportKind("nifti", "NIfTI labels", ".nii.gz", _labels(save_labels_nifti)),
+        ExportKind("dicom-seg", "DICOM-SEG", ".dcm", _labels(save_dicom_seg), needs_dicom=True),
+        ExportKind("seg-nrrd", "NRRD segmentation", ".seg.nrrd", _labels(save_seg_nrrd)),
+        ExportKind("metaimage", "MetaImage labels", ".mha", _labels(save_labels_metaimage)),
+        ExportKind("report-csv", "Report (CSV)", ".csv", _labels(write_report)),
+        ExportKind("measurements-csv", "Measurements (CSV)", ".csv", _write_measurements, needs="measurements"),
         ExportKind("report-json", "Report (JSON)", ".json", _write_json_report),
     )
 }
 
 
-def export(kind_id: str, path: Path, segmentation: Segmentation, volume: Volume) -> Path:
+def export(
+    kind_id: str, path: Path, segmentation: Segmentation, volume: Volume, measurements: Measurements = ()
+) -> Path:
     """Write one export and return its path once it has been read back and compared.
 
     Raises
@@ -91,8 +111,8 @@ def export(kind_id: str, path: Path, segmentation: Segmentation, volume: Volume)
     kind = EXPORTS.get(kind_id)
     if kind is None:
         raise UsageError(f'"{kind_id}" is not an export: choose one of {", ".join(EXPORTS)}')
-    kind.refuse(volume, segmentation)
-    return kind.write(with_suffix(path, kind.suffix), segmentation, volume)
+    kind.refuse(volume, segmentation, measurements)
+    return kind.write(with_suffix(path, kind.suffix), segmentation, volume, measurements)
 
 
 def suggest_path(kind_id: str, volume: Volume) -> Path:
@@ -106,7 +126,8 @@ def suggest_path(kind_id: str, volume: Volume) -> Path:
         stem = sources[0].name if one_file else sources[0].parent.name
     for ending in _IMAGE_ENDINGS:
         stem = stem.removesuffix(ending)
-    word = "report" if kind_id.startswith("report") else "labels"
+    first = kind_id.partition("-")[0]
+    word = first if first in ("report", "measurements") else "labels"
     names = (f"{stem}_{word}{n}{kind.suffix}" for n in ("", *(f"_{i}" for i in range(2, 1000))))
     return next(path for name in names if not (path := folder / name).exists())
 

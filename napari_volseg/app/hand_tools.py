@@ -32,6 +32,7 @@ HAND_TOOLS: dict[Tool, HandTool] = {
     "navigate": HandTool("Move", "N", "Move and zoom the view"),
     "click": HandTool("Click", "K", "Click into a structure: the model outlines it"),
     "scribble": HandTool("Scribble", "J", "Draw a line through a structure: the model outlines it"),
+    "box": HandTool("Box", "Shift-B", "Draw a box around a structure on a slice: the model outlines it"),
     "brush": HandTool("Brush", "B", "Paint the active segment"),
     "eraser": HandTool("Eraser", "E", "Erase the active segment"),
     "fill": HandTool("Fill", "F", "Fill the region under the cursor with the active segment"),
@@ -43,4 +44,9 @@ HAND_TOOLS: dict[Tool, HandTool] = {
     "grow": HandTool("Grow region", "M", f"Fill the connected region of a tissue {_OR_TAKE}"),
     "keep-island": HandTool("Keep island", "Shift-K", "Click one island of the active segment to remove its others"),
     "remove-island": HandTool("Remove island", "Shift-E", "Click an island of the active segment to remove it"),
+    "distance": HandTool("Distance", "Shift-M", "Measure a distance: drag from point to point"),
+    "angle": HandTool("Angle", "Shift-A", "Measure an angle: drag the first arm, then click where the other ends"),
+    "diameters": HandTool(
+        "Diameters", "Shift-R", "Measure two diameters: drag the longest, then the one at right angles to it (RECIST)"
+    ),
 }

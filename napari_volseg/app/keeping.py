@@ -157,6 +157,7 @@ class Keeper:
             lambda error: self._trouble(self, error),
             history=session.history,
             prompts=session.prompts,
+            measurements=session.measurements,
         )
 
 

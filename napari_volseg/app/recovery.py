@@ -23,7 +23,7 @@ from napari_volseg.app.session_database import (
     read_steps,
 )
 from napari_volseg.app.session_tiles import grid_of, read_labels
-from napari_volseg.core import Geometry, GeometryError, Prompt, RefusedError, Segmentation, SegmentTable
+from napari_volseg.core import Geometry, GeometryError, Measurement, Prompt, RefusedError, Segmentation, SegmentTable
 from napari_volseg.editing import DEFAULT_BYTE_BUDGET, History, Step
 
 #: A file that another program writes meanwhile is copied so often until a copy is whole, and so long apart, seconds.
@@ -44,8 +44,8 @@ class Recovered:
         The labels (z, y, x) with the steps in effect.
     table
         The segments as they were last.
-    prompts
-        The prompts as they were last.
+    prompts, measurements
+        The prompts and measurements as they were last.
     steps
         The steps that are kept, oldest first.
     position
@@ -63,6 +63,7 @@ class Recovered:
     labels: NDArray[Any]
     table: SegmentTable
     prompts: tuple[Prompt, ...]
+    measurements: tuple[Measurement, ...]
     steps: tuple[Step, ...]
     position: int
     dropped: int
@@ -154,13 +155,16 @@ def _read(connection: sqlite3.Connection) -> Recovered:
         if not dropped <= number <= dropped + len(steps):
             raise ValueError(f"position {number} lies outside {dropped} to {dropped + len(steps)}")
     labels = read_labels(connection, base)
-    table, prompts = replay(labels, base.table, base.prompts, steps, base.number - dropped, position - dropped)
+    here, there = base.number - dropped, position - dropped
+    table, prompts = replay(labels, base.table, base.prompts, steps, here, there)
+    measured = _measured(base.measurements, steps, here, there)
     return Recovered(
         Geometry((shape[0], shape[1], shape[2]), np.array(json.loads(facts["matrix"]))),
         json.loads(facts["source"]),
         labels,
         table,
         prompts,
+        measured,
         tuple(steps),
         position - dropped,
         dropped,
@@ -187,6 +191,17 @@ def replay(
         table = step.table.before if step.table else table
         prompts = step.prompts.before if step.prompts else prompts
     return table, prompts
+
+
+def _measured(
+    measurements: tuple[Measurement, ...], steps: list[Step], here: int, there: int
+) -> tuple[Measurement, ...]:
+    """Return the measurements at one position among steps, where those at another are given."""
+    for step in steps[here:there]:
+        measurements = step.measurements.after if step.measurements else measurements
+    for step in reversed(steps[there:here]):
+        measurements = step.measurements.before if step.measurements else measurements
+    return measurements
 
 
 def _view(text: str) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from napari_volseg.app.filesystems import is_shared
-from napari_volseg.core import Prompt, RefusedError, SegmentTable
+from napari_volseg.core import Measurement, Prompt, RefusedError, SegmentTable
 from napari_volseg.editing import Step
 from napari_volseg.editing.records import StepRecord, decode_state, decode_step, encode_state, encode_step
 
@@ -53,12 +53,15 @@ class Base(NamedTuple):
         Segments and prompts there.
     tiles
         Checksum of all tiles, see ``session_tiles``.
+    measurements
+        Measurements there.
     """
 
     number: int
     table: SegmentTable
     prompts: tuple[Prompt, ...]
     tiles: str
+    measurements: tuple[Measurement, ...] = ()
 
 
 # -- opening ------------------------------------------------------------------------------------------------
@@ -194,13 +197,14 @@ def put_fact(connection: sqlite3.Connection, key: str, value: str) -> None:
 def read_base(connection: sqlite3.Connection) -> Base:
     """Return where the labels are kept whole."""
     stored = json.loads(fact(connection, "base"))
-    table, prompts = decode_state(stored["state"])
-    return Base(int(stored["number"]), table, prompts, str(stored["tiles"]))
+    table, prompts, measurements = decode_state(stored["state"])
+    return Base(int(stored["number"]), table, prompts, str(stored["tiles"]), measurements)
 
 
 def put_base(connection: sqlite3.Connection, base: Base) -> None:
     """Keep where the labels are kept whole."""
-    stored = {"number": base.number, "state": encode_state(base.table, base.prompts), "tiles": base.tiles}
+    state = encode_state(base.table, base.prompts, base.measurements)
+    stored = {"number": base.number, "state": state, "tiles": base.tiles}
     put_fact(connection, "base", json.dumps(stored))
 
 

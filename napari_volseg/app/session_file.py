@@ -22,7 +22,7 @@ from napari_volseg.app.session_database import new_file, sealed_transaction
 from napari_volseg.app.session_start import Start, source_reference, start_from, write_start
 from napari_volseg.app.session_tiles import MOVE_BYTES
 from napari_volseg.app.session_watch import Watch
-from napari_volseg.core import Prompt, RefusedError, Segmentation
+from napari_volseg.core import Measurement, Prompt, RefusedError, Segmentation
 from napari_volseg.editing import History, Step
 
 #: After a failed write the next attempt comes with the next step, or after so many seconds.
@@ -84,6 +84,7 @@ class SessionFile:
         *,
         history: History | None = None,
         prompts: tuple[Prompt, ...] = (),
+        measurements: tuple[Measurement, ...] = (),
     ) -> SessionFile:
         """Begin a new file that starts from the labels and table as they are now.
 
@@ -97,8 +98,8 @@ class SessionFile:
             What recognizes the image again, see ``source_reference``; never a patient's data.
         on_error, on_saved
             See the class.
-        history, prompts
-            The steps that led to the labels, and the prompts in effect, where work was begun elsewhere.
+        history, prompts, measurements
+            The steps that led to the labels, and what is in effect, where work was begun elsewhere.
 
         Raises
         ------
@@ -109,7 +110,7 @@ class SessionFile:
         if path.exists():
             raise RefusedError(f"{path} exists: recover it or choose another name", "session.exists")
         file = cls(path, on_error, on_saved)
-        file._writer.put(start_from(segmentation, source, history or History(), prompts))
+        file._writer.put(start_from(segmentation, source, history or History(), prompts, measurements))
         return file
 
     @classmethod

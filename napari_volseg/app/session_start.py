@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_volseg.app.session_database import Base, insert_step, put_dropped, put_fact
 from napari_volseg.app.session_tiles import NO_TILES, pack_tiles, write_base
-from napari_volseg.core import Prompt, Segmentation, SegmentTable, Volume
+from napari_volseg.core import Measurement, Prompt, Segmentation, SegmentTable, Volume
 from napari_volseg.editing import History
 
 
@@ -28,19 +28,24 @@ class Start:
         Grid, type of the labels, and the reference to the image, as text.
     labels
         Labels (z, y, x) now, an empty array where there are none.
-    table, prompts, history
-        Segments and prompts now, and the steps that led there.
+    table, prompts, measurements, history
+        Segments, prompts and measurements now, and the steps that led there.
     """
 
     facts: Mapping[str, str]
     labels: NDArray[Any]
     table: SegmentTable
     prompts: tuple[Prompt, ...]
+    measurements: tuple[Measurement, ...]
     history: History
 
 
 def start_from(
-    segmentation: Segmentation, source: Mapping[str, str], history: History, prompts: tuple[Prompt, ...]
+    segmentation: Segmentation,
+    source: Mapping[str, str],
+    history: History,
+    prompts: tuple[Prompt, ...],
+    measurements: tuple[Measurement, ...] = (),
 ) -> Start:
     """Return the start of a file from the labels as they are now, of which a copy is taken."""
     labels, geometry = segmentation.labels, segmentation.geometry
@@ -51,7 +56,7 @@ def start_from(
         "source": json.dumps(dict(source)),
     }
     kept = labels.copy() if labels.any() else labels[:0].copy()
-    return Start(facts, kept, segmentation.table, prompts, history)
+    return Start(facts, kept, segmentation.table, prompts, measurements, history)
 
 
 def write_start(connection: sqlite3.Connection, start: Start) -> None:
@@ -63,7 +68,7 @@ def write_start(connection: sqlite3.Connection, start: Start) -> None:
     for number, step in enumerate(history.steps, history.dropped + 1):
         insert_step(connection, number, step)
     put_fact(connection, "position", str(history.total_position))
-    base = Base(history.total_position, start.table, start.prompts, NO_TILES)
+    base = Base(history.total_position, start.table, start.prompts, NO_TILES, start.measurements)
     write_base(connection, base, pack_tiles(start.labels) if start.labels.size else {})
 
 

@@ -160,12 +160,15 @@ def _after(base: Base, steps: list[Step], number: int) -> Base:
     backwards = number < base.number
     table: SegmentTable = base.table
     prompts: tuple[Prompt, ...] = base.prompts
+    measurements = base.measurements
     for step in steps:
         if step.table is not None:
             table = step.table.before if backwards else step.table.after
         if step.prompts is not None:
             prompts = step.prompts.before if backwards else step.prompts.after
-    return Base(number, table, prompts, base.tiles)
+        if step.measurements is not None:
+            measurements = step.measurements.before if backwards else step.measurements.after
+    return Base(number, table, prompts, base.tiles, measurements)
 
 
 def _read_tile(connection: sqlite3.Connection, tile: Tile, box: Box, dtype: np.dtype[Any]) -> NDArray[Any]:

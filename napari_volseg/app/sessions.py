@@ -18,7 +18,7 @@ from napari_volseg.app.keeping import Keeper, SavedCallback, TroubleCallback, fr
 from napari_volseg.app.recovery import Recovered, recover, recover_copy
 from napari_volseg.app.session_database import sync_folder
 from napari_volseg.app.session_file import SessionFile, source_reference
-from napari_volseg.core import Prompt, RefusedError, Segmentation, Volume
+from napari_volseg.core import Measurement, Prompt, RefusedError, Segmentation, Volume
 from napari_volseg.editing import History
 
 ENDING = ".volseg"
@@ -42,6 +42,8 @@ class Work:
         How the case was looked at, empty at the beginning.
     told
         One sentence for the user about what was found, empty where there is nothing to say.
+    measurements
+        Measurements in effect.
     """
 
     segmentation: Segmentation
@@ -50,6 +52,7 @@ class Work:
     prompts: tuple[Prompt, ...] = ()
     view: Mapping[str, Any] = field(default_factory=dict)
     told: str = ""
+    measurements: tuple[Measurement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,7 @@ class _Opening:
         told = _joined(told, _restored(found))
         if others:
             told = _joined(told, f'{others} more session{"s" * (others != 1)} can be opened with "Other session"')
-        return Work(segmentation, journal, found.history(), found.prompts, found.view, told)
+        return Work(segmentation, journal, found.history(), found.prompts, found.view, told, found.measurements)
 
     def _branch(self, path: Path, home: Path, told: str) -> Work:
         """Begin a session of its own from what another window has done so far."""
@@ -178,12 +181,13 @@ class _Opening:
                 saved,
                 history=history,
                 prompts=found.prompts,
+                measurements=found.measurements,
             )
 
         told = f"{told}; this window goes on with a copy, and what you do here is kept beside it"
         journal = self._keep(make)
         journal.flush()
-        return Work(segmentation, journal, history, found.prompts, found.view, told)
+        return Work(segmentation, journal, history, found.prompts, found.view, told, found.measurements)
 
     def _begin(self, path: Path, told: str) -> Work:
         empty = _empty(self.volume)

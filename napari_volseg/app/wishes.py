@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from psygnal import EventedModel
@@ -16,6 +17,7 @@ Tool = Literal[
     "fill",
     "click",
     "scribble",
+    "box",
     "polygon",
     "lasso",
     "livewire",
@@ -24,6 +26,9 @@ Tool = Literal[
     "grow",
     "keep-island",
     "remove-island",
+    "distance",
+    "angle",
+    "diameters",
 ]
 Plane = Literal["axial", "coronal", "sagittal"]
 #: What a view shows: slices of a plane, or the volume.
@@ -61,6 +66,8 @@ class ViewWishes(EventedModel):
         What every plane has in its middle, patient mm (x, y, z), LPS; None for the middle of the image.
     crosshair
         Whether each plane shows where the others cut it.
+    image_in_3d
+        Whether 3D views show the image beside the surfaces of segments; without surfaces they always do.
     window
         Grey-level window, in the volume's unit.
     labels_opacity
@@ -89,6 +96,7 @@ class ViewWishes(EventedModel):
     zoom: float | None = None
     center: Point | None = None
     crosshair: bool = True
+    image_in_3d: bool = True
     window: Window = Window(40, 400, "Soft tissue")
     labels_opacity: float = 0.5
     labels_visible: bool = True
@@ -141,7 +149,13 @@ class ToolWishes(EventedModel):
     previewing
         Whether it is shown what the segment tool would do.
     model, device
-        Automatic model chosen in the panel and where it runs.
+        Automatic model chosen in the panel and where networks run.
+    engine
+        Id of the engine that answers clicks.
+    postprocess
+        Whether what the model's card asks to be done to its labels is done.
+    further
+        Files of the further images that a model of several channels needs, in their order.
     """
 
     tool: Tool = "navigate"
@@ -166,3 +180,6 @@ class ToolWishes(EventedModel):
     previewing: bool = False
     model: str = "ct-tissues"
     device: str = "auto"
+    engine: str = "regions"
+    postprocess: bool = True
+    further: tuple[Path, ...] = ()

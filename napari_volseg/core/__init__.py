@@ -2,6 +2,7 @@
 
 from napari_volseg.core.arriving import Arriving, PreviewCallback
 from napari_volseg.core.boxes import Box, BoxMask
+from napari_volseg.core.card_steps import CardStep, CheckSides, KeepLargest, RemoveSmall
 from napari_volseg.core.cards import ModelCard
 from napari_volseg.core.decisions import CHOICES, Answers, Decision, Inquiry
 from napari_volseg.core.errors import (
@@ -15,7 +16,8 @@ from napari_volseg.core.errors import (
 from napari_volseg.core.findings import KINDS, Finding, Kind, Severity
 from napari_volseg.core.geometry import SAME_GRID_MM, Geometry, opposite
 from napari_volseg.core.jobs import NEVER, CancelToken, Progress, ProgressCallback, in_words, no_progress
-from napari_volseg.core.prompts import Point, PointPrompt, Prompt, ScribblePrompt
+from napari_volseg.core.measurements import Angle, Diameters, Distance, Measurement
+from napari_volseg.core.prompts import BoxPrompt, Point, PointPrompt, Prompt, ScribblePrompt
 from napari_volseg.core.segments import (
     ANATOMICAL_STRUCTURE,
     LESION_CATEGORY,
@@ -26,6 +28,7 @@ from napari_volseg.core.segments import (
     Segment,
     Segmentation,
     SegmentTable,
+    Status,
     color_for,
 )
 from napari_volseg.core.volume import Provenance, Reorientation, TimeAxis, Volume
@@ -41,21 +44,29 @@ __all__ = [
     "NEVER",
     "SAME_GRID_MM",
     "TISSUE",
+    "Angle",
     "Answers",
     "Arriving",
     "Box",
     "BoxMask",
+    "BoxPrompt",
     "CancelToken",
     "CancelledError",
+    "CardStep",
+    "CheckSides",
     "Code",
     "Color",
     "Decision",
     "DecisionNeededError",
+    "Diameters",
+    "Distance",
     "Finding",
     "Geometry",
     "GeometryError",
     "Inquiry",
+    "KeepLargest",
     "Kind",
+    "Measurement",
     "ModelCard",
     "Point",
     "PointPrompt",
@@ -65,12 +76,14 @@ __all__ = [
     "Prompt",
     "Provenance",
     "RefusedError",
+    "RemoveSmall",
     "Reorientation",
     "ScribblePrompt",
     "Segment",
     "SegmentTable",
     "Segmentation",
     "Severity",
+    "Status",
     "TimeAxis",
     "UsageError",
     "VolsegError",

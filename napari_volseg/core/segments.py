@@ -87,6 +87,8 @@ class Segment:
         Protected: no tool, model or click may overwrite its voxels.
     visible
         Whether it is drawn.
+    opacity
+        How strongly it is drawn beside others, above 0 to 1.
     """
 
     value: int
@@ -99,12 +101,15 @@ class Segment:
     status: Status = "not started"
     locked: bool = False
     visible: bool = True
+    opacity: float = 1.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.value <= MAX_LABEL:
             raise UsageError(f"label value {self.value} is outside 1 to {MAX_LABEL}: choose another value")
         if not self.name.strip():
             raise UsageError(f"the segment with label {self.value} has no name: give it one")
+        if not 0 < self.opacity <= 1:
+            raise UsageError(f"an opacity of {self.opacity} is outside 0 to 1: choose more, or hide the segment")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any, Literal, NotRequired, Protocol, Required, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import Box, Prompt, SegmentTable, UsageError
+from napari_volseg.core import Box, Measurement, Prompt, SegmentTable, UsageError
 from napari_volseg.editing.packing import PackedArray, pack
 
 NO_BOX = Box((0, 0, 0), (0, 0, 0))
@@ -43,6 +43,14 @@ class PromptChange:
 
     before: tuple[Prompt, ...]
     after: tuple[Prompt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementChange:
+    """The measurements of the open case before and after a step."""
+
+    before: tuple[Measurement, ...]
+    after: tuple[Measurement, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,8 @@ class Delta:
         Change of the segment table, if any.
     time
         When it was made, seconds since 1970-01-01 UTC.
+    measurements
+        Change of the measurements, if any.
     """
 
     name: str
@@ -102,6 +112,7 @@ class Delta:
     prompts: PromptChange | None = None
     table: TableChange | None = None
     time: float = field(default_factory=time.time)
+    measurements: MeasurementChange | None = None
 
     @property
     def nbytes(self) -> int:

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from napari_volseg.core import Box, Code, Prompt, RefusedError, Segment, SegmentTable, VolsegError
-from napari_volseg.editing.delta import Author, Delta, PromptChange, TableChange, from_numpy
+from napari_volseg.core import Box, Code, Measurement, Prompt, RefusedError, Segment, SegmentTable, VolsegError
+from napari_volseg.editing.delta import Author, Delta, MeasurementChange, PromptChange, TableChange, from_numpy
 from napari_volseg.editing.packing import PackedArray
 
 _PROMPT_TYPES = {kind.__name__: kind for kind in get_args(Prompt)}
+_MEASUREMENT_TYPES = {kind.__name__: kind for kind in get_args(Measurement)}
 
 
 class StepRecord(NamedTuple):
@@ -35,7 +36,9 @@ def encode_step(step: Delta) -> StepRecord:
         "dtype": step.before.dtype,
         "packing": [step.before.method, step.after.method],
         "parameters": dict(step.parameters),
-        "prompts": step.prompts and [_prompts_out(p) for p in (step.prompts.before, step.prompts.after)],
+        "prompts": step.prompts and [_items_out(p) for p in (step.prompts.before, step.prompts.after)],
+        "measurements": step.measurements
+        and [_items_out(m) for m in (step.measurements.before, step.measurements.after)],
         "table": step.table and [_table_out(t) for t in (step.table.before, step.table.after)],
         "time": step.time,
     }
@@ -59,13 +62,18 @@ def decode_step(record: StepRecord) -> Delta:
         ) from error
 
 
-def encode_state(table: SegmentTable, prompts: tuple[Prompt, ...]) -> str:
-    """Return segments and prompts as text."""
-    return json.dumps({"table": _table_out(table), "prompts": _prompts_out(prompts)}, default=from_numpy)
+def encode_state(table: SegmentTable, prompts: tuple[Prompt, ...], measurements: tuple[Measurement, ...] = ()) -> str:
+    """Return segments, prompts and measurements as text."""
+    state = {
+        "table": _table_out(table),
+        "prompts": _items_out(prompts),
+        "measurements": _items_out(measurements),
+    }
+    return json.dumps(state, default=from_numpy)
 
 
-def decode_state(text: str) -> tuple[SegmentTable, tuple[Prompt, ...]]:
-    """Return the segments and prompts that were encoded.
+def decode_state(text: str) -> tuple[SegmentTable, tuple[Prompt, ...], tuple[Measurement, ...]]:
+    """Return the segments, prompts and measurements that were encoded.
 
     Raises
     ------
@@ -74,7 +82,8 @@ def decode_state(text: str) -> tuple[SegmentTable, tuple[Prompt, ...]]:
     """
     try:
         stored = json.loads(text)
-        return _table_in(stored["table"]), _prompts_in(stored["prompts"])
+        measurements = _measurements_in(stored.get("measurements", []))
+        return _table_in(stored["table"]), _prompts_in(stored["prompts"]), measurements
     except (KeyError, TypeError, ValueError, VolsegError) as error:
         raise RefusedError(
             f"stored segments can't be read ({error!r}): their file is damaged or comes from a newer release",
@@ -89,7 +98,7 @@ def _step_in(header: Mapping[str, Any], record: StepRecord) -> Delta:
         PackedArray(box.shape, dtype, method, data)
         for method, data in zip(header["packing"], record[1:], strict=True)
     )
-    prompts, table = header["prompts"], header["table"]
+    prompts, table, measurements = header["prompts"], header["table"], header.get("measurements")
     return Delta(
         header["name"],
         Author(**header["author"]),
@@ -101,18 +110,24 @@ def _step_in(header: Mapping[str, Any], record: StepRecord) -> Delta:
         PromptChange(*(_prompts_in(p) for p in prompts)) if prompts else None,
         TableChange(*(_table_in(t) for t in table)) if table else None,
         header["time"],
+        MeasurementChange(*(_measurements_in(m) for m in measurements)) if measurements else None,
     )
 
 
-def _prompts_out(prompts: tuple[Prompt, ...]) -> list[dict[str, Any]]:
-    return [{"type": type(prompt).__name__, **asdict(prompt)} for prompt in prompts]
+def _items_out(items: tuple[Prompt, ...] | tuple[Measurement, ...]) -> list[dict[str, Any]]:
+    return [{"type": type(item).__name__, **asdict(item)} for item in items]
 
 
 def _prompts_in(stored: list[dict[str, Any]]) -> tuple[Prompt, ...]:
-    return tuple(
-        _PROMPT_TYPES[fields["type"]](**{k: _tuples(v) for k, v in fields.items() if k != "type"})
-        for fields in stored
-    )
+    return tuple(_PROMPT_TYPES[fields["type"]](**_fields(fields)) for fields in stored)
+
+
+def _measurements_in(stored: list[dict[str, Any]]) -> tuple[Measurement, ...]:
+    return tuple(_MEASUREMENT_TYPES[fields["type"]](**_fields(fields)) for fields in stored)
+
+
+def _fields(stored: dict[str, Any]) -> dict[str, Any]:
+    return {key: _tuples(value) for key, value in stored.items() if key != "type"}
 
 
 def _table_out(table: SegmentTable) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Unpack
 
@@ -10,13 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_volseg.core import Box, BoxMask, GeometryError, Prompt, Segmentation, SegmentTable, UsageError
+from napari_volseg.core import (
+    Box,
+    BoxMask,
+    GeometryError,
+    Measurement,
+    Prompt,
+    Segmentation,
+    SegmentTable,
+    UsageError,
+)
 from napari_volseg.editing.delta import (
     NO_BOX,
     Author,
     Delta,
     Description,
     Journal,
+    MeasurementChange,
     Step,
     TableChange,
     make_delta,
@@ -64,8 +74,8 @@ class EditSession:
         Compressed bytes that the history may take.
     history
         Steps that led to ``segmentation``, after a recovery.
-    prompts
-        The prompts in effect, after a recovery.
+    prompts, measurements
+        The prompts and measurements in effect, after a recovery.
 
     Attributes
     ----------
@@ -75,6 +85,8 @@ class EditSession:
         Emitted with the new segment table.
     prompts_changed
         Emitted with the tuple of prompts in effect.
+    measurements_changed
+        Emitted with the tuple of measurements in effect.
     history_changed
         Emitted when a step was made, undone or redone.
     """
@@ -82,6 +94,7 @@ class EditSession:
     changed = Signal(Box)
     table_changed = Signal(SegmentTable)
     prompts_changed = Signal(tuple)
+    measurements_changed = Signal(tuple)
     history_changed = Signal()
 
     def __init__(
@@ -92,11 +105,13 @@ class EditSession:
         *,
         history: History | None = None,
         prompts: tuple[Prompt, ...] = (),
+        measurements: tuple[Measurement, ...] = (),
     ) -> None:
         self._segmentation = segmentation
         self._journal = journal
         self._history = history or History(byte_budget=byte_budget)
         self._prompts = prompts
+        self._measurements = measurements
         self._stroke: Stroke | None = None
         self._revision = 0
 
@@ -114,6 +129,11 @@ class EditSession:
     def prompts(self) -> tuple[Prompt, ...]:
         """The prompts in effect at this position of the history."""
         return self._prompts
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """The measurements in effect at this position of the history."""
+        return self._measurements
 
     @property
     def revision(self) -> int:
@@ -241,6 +261,18 @@ class EditSession:
         box, labels = _without(self._labels, removed)
         return self.replace(box, labels, table=table, name=name, author=author)
 
+    def measure(
+        self, measurements: tuple[Measurement, ...], *, name: str = "Measure", author: Author = HAND
+    ) -> Delta | None:
+        """Make these the measurements of the case, as an undoable step; None where they are the present ones."""
+        self._settle_stroke()
+        if measurements == self._measurements:
+            return None
+        nothing = self._labels[NO_BOX.slices]
+        delta = make_delta({"name": name, "author": author}, NO_BOX, nothing, nothing, None)
+        delta = replace(delta, measurements=MeasurementChange(self._measurements, measurements))
+        return self.commit(Plan(delta, nothing, self._revision))
+
     def stroke(
         self,
         value: int,
@@ -350,11 +382,15 @@ class EditSession:
             self._segmentation.table = delta.table.before if undone else delta.table.after
         if delta.prompts is not None:
             self._prompts = delta.prompts.before if undone else delta.prompts.after
+        if delta.measurements is not None:
+            self._measurements = delta.measurements.before if undone else delta.measurements.after
         self._announce_written(delta.box)
         if delta.table is not None:
             self.table_changed.emit(self._segmentation.table)
         if delta.prompts is not None:
             self.prompts_changed.emit(self._prompts)
+        if delta.measurements is not None:
+            self.measurements_changed.emit(self._measurements)
 
     def _announce_written(self, box: Box) -> None:
         self._revision += 1

@@ -59,4 +59,5 @@ def _segment(entry: Mapping[str, Any]) -> Segment:
         status=entry["status"],
         locked=bool(entry["locked"]),
         visible=bool(entry["visible"]),
+        opacity=float(entry.get("opacity", 1.0)),
     )

@@ -6,16 +6,20 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from napari_volseg.core import RefusedError, Segmentation, UsageError, Volume
+import numpy as np
+
+from napari_volseg.core import Angle, Measurement, RefusedError, Segmentation, UsageError, Volume
 from napari_volseg.measure.statistics import SegmentStatistics, segment_statistics
 
 REPORT_VERSION = 1
+#: Of one slice are points whose index along its axis differs by less.
+SAME_SLICE = 1e-3
 
 
 def write_report(
@@ -24,6 +28,7 @@ def write_report(
     volume: Volume,
     extra: Mapping[str, Any] | None = None,
     imported: Mapping[str, Any] | None = None,
+    measurements: Sequence[Measurement] = (),
 ) -> Path:
     """Write volumes and intensities of all segments as CSV or JSON and return the path.
 
@@ -39,6 +44,8 @@ def write_report(
         Further facts in JSON types, such as the model's name: under ``"extra"`` in JSON, a column each in CSV.
     imported
         What became of the image on its way in, in JSON types: under ``"import"`` in JSON; CSV has no place for it.
+    measurements
+        Under ``"measurements"`` in JSON; for CSV see ``write_measurements``.
 
     Raises
     ------
@@ -56,10 +63,50 @@ def write_report(
             _save(target, _to_csv(table), _from_csv, table)
         case ".json":
             document = _document(rows, volume, facts) | ({"import": _plain(imported)} if imported else {})
+            if measurements:
+                document["measurements"] = [_measured(m, volume) for m in measurements]
             _save(target, _to_json(document), json.loads, document)
         case suffix:
             raise UsageError(f'a report can\'t be written as "{suffix}": end its name in .csv or .json')
     return target
+
+
+def write_measurements(path: str | Path, measurements: Sequence[Measurement], volume: Volume) -> Path:
+    """Write distances, angles and diameters as CSV, a row each, and return the path; read back as a report is.
+
+    Lengths are in mm, or in voxels where the image has no known physical size; points are patient (x, y, z), mm,
+    LPS, and the slices, counted from 1, on which they lie are in the order (axial, coronal, sagittal).
+
+    Raises
+    ------
+    RefusedError
+        Where the file can't be written or does not read back as it was meant.
+    """
+    target = Path(path)
+    rows = [_measured(measurement, volume) for measurement in measurements]
+    table = [list(_MEASURED), *([_cell(row[name]) for name in _MEASURED] for row in rows)]
+    _save(target, _to_csv(table), _from_csv, table)
+    return target
+
+
+_MEASURED = ("kind", "name", "length", "short", "unit", "degrees", "slices", "points")
+
+
+def _measured(measurement: Measurement, volume: Volume) -> dict[str, Any]:
+    """Return what is written of a measurement, in JSON types; None for what it does not have."""
+    long, short = (*measurement.lengths, None, None)[:2]
+    places = volume.geometry.to_index(measurement.points)
+    slices = [round(float(p[0])) + 1 if float(np.ptp(p)) < SAME_SLICE else None for p in places.T]
+    return {
+        "kind": type(measurement).__name__.lower(),
+        "name": measurement.name,
+        "length": None if long is None else round(long, 4),
+        "short": None if short is None else round(short, 4),
+        "unit": "" if long is None else "mm" if volume.is_calibrated else "voxels",
+        "degrees": round(measurement.degrees, 4) if isinstance(measurement, Angle) else None,
+        "slices": slices,
+        "points": [[round(c, 4) for c in point] for point in measurement.points],
+    }
 
 
 def _plain(extra: Mapping[str, Any]) -> dict[str, Any]:

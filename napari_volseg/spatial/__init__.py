@@ -12,6 +12,7 @@ from napari_volseg.spatial.reorient import (
 )
 from napari_volseg.spatial.resample import regrid, resample
 from napari_volseg.spatial.straighten import Straightening, straightening, upright_frame
+from napari_volseg.spatial.surfaces import Surface, normals, surface_of, vertex_count
 
 __all__ = [
     "DISPLAY_CODES",
@@ -19,16 +20,20 @@ __all__ = [
     "Letters",
     "Plane",
     "Straightening",
+    "Surface",
     "apply_reorientation",
     "crop_geometry",
     "display_reorientation",
     "edge_letters",
     "invert_reorientation",
+    "normals",
     "plane_axis",
     "regrid",
     "reorient_geometry",
     "reorientation_to",
     "resample",
     "straightening",
+    "surface_of",
     "upright_frame",
+    "vertex_count",
 ]

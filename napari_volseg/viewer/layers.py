@@ -117,7 +117,7 @@ def segment_colormap(table: SegmentTable, others: Mapping[int, Rgba] = NO_OTHERS
         colors[value] = color
     for segment in table:
         red, green, blue = (c / 255 for c in segment.color)
-        colors[segment.value] = (red, green, blue, 1.0 if segment.visible else 0.0)
+        colors[segment.value] = (red, green, blue, segment.opacity if segment.visible else 0.0)
     return DirectLabelColormap(color_dict=colors)
 
 
@@ -133,9 +133,9 @@ def compile_colours(dtype: DTypeLike = np.uint16) -> None:
     segment_colormap(SegmentTable()).map(np.zeros(1, dtype))
 
 
-def colors_of(table: SegmentTable) -> tuple[tuple[int, tuple[int, int, int], bool], ...]:
+def colors_of(table: SegmentTable) -> tuple[tuple[int, tuple[int, int, int], float], ...]:
     """Return what of a table can be seen; equal tuples need no new colours."""
-    return tuple((s.value, s.color, s.visible) for s in table)
+    return tuple((s.value, s.color, s.opacity * s.visible) for s in table)
 
 
 def prompts_layer(spacing: Sequence[float]) -> Points:

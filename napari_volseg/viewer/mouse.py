@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from napari_volseg.app import Application
 from napari_volseg.app.drawing import VERTEX_TOOLS
 from napari_volseg.app.layouts import maximize, take_in_hand
+from napari_volseg.app.measuring import MEASURING_TOOLS
 from napari_volseg.app.outlines import Ray
 from napari_volseg.app.wishes import Plane, ViewName
-from napari_volseg.core import Window
+from napari_volseg.core import PointPrompt, Window
 from napari_volseg.viewer.planes import LAYOUTS
 
 LEFT, RIGHT, MIDDLE = 1, 2, 3
@@ -28,6 +29,8 @@ LEFT, RIGHT, MIDDLE = 1, 2, 3
 WINDOW_DRAG_PIXELS = 250
 #: Factor of one notch of the wheel when it zooms.
 ZOOM_STEP = 1.2
+#: A mark is taken hold of within this many pixels.
+GRIP_PIXELS = 9
 #: A window is never dragged narrower than this share of what it was.
 NARROWEST = 0.01
 
@@ -39,6 +42,7 @@ CURSORS = {
     "scribble": "circle",
     "fill": "pointing",
     "click": "crosshair",
+    "box": "crosshair",
     "polygon": "crosshair",
     "lasso": "crosshair",
     "livewire": "crosshair",
@@ -47,6 +51,9 @@ CURSORS = {
     "grow": "crosshair",
     "keep-island": "pointing",
     "remove-island": "pointing",
+    "distance": "crosshair",
+    "angle": "crosshair",
+    "diameters": "crosshair",
 }
 
 #: Tools that show something under the cursor before the button is pressed.
@@ -193,6 +200,8 @@ class Mouse:
         if not self.tool_in_hand or self._ground.three_d:
             if drawing.sketch is not None:
                 drawing.leave()
+        elif self._app.tools.tool in MEASURING_TOOLS and not event.is_dragging:
+            self._stretch(event)
         elif self._app.tools.tool in HOVERING and not event.is_dragging:
             drawing.hover(self._ground.to_index(event.position), self._ground.axis)
 
@@ -209,15 +218,22 @@ class Mouse:
         event.handled = True
         match app.tools.tool:
             case "click":
-                self._click(index, sign)
+                held = self._prompt_at(event.position)
+                if held is None:
+                    self._click(index, sign)
+                else:
+                    yield from self._follow(event, lambda _: None, lambda: self._put_down(held, event))
             case "polygon" | "livewire":
                 app.attempt(drawing.press, index, self._ground.axis, minus)
-            case "lasso" | "scissors":
+            case "lasso" | "scissors" | "box":
                 app.attempt(drawing.press, index, self._ground.axis, minus)
                 yield from self._follow(event, self._draw, drawing.close)
             case "scribble":
                 app.attempt(painter.press, index, self._ground.axis)
                 yield from self._follow(event, self._paint, lambda: app.finish_scribble(sign))
+            case "distance" | "angle" | "diameters":
+                app.attempt(app.measuring.press, index, self._ground.axis)
+                yield from self._follow(event, self._stretch, app.measuring.release)
             case "brush" | "eraser":
                 app.attempt(painter.press, index, self._ground.axis)
                 yield from self._follow(event, self._paint, painter.release)
@@ -252,6 +268,9 @@ class Mouse:
     def _draw(self, event: Any) -> None:
         self._app.drawing.move(self._ground.to_index(event.position))
 
+    def _stretch(self, event: Any) -> None:
+        self._app.measuring.move(self._ground.to_index(event.position))
+
     def _look(self, event: Any) -> None:
         if self._app.drawing.cutting:  # it may have been abandoned
             self._app.drawing.look(self._ground.to_ray(event))
@@ -273,6 +292,32 @@ class Mouse:
         if geometry.contains(index):
             x, y, z = (float(c) for c in geometry.to_patient(index))
             app.attempt(app.click, (x, y, z), sign)
+
+    def _prompt_at(self, position: Any) -> PointPrompt | None:
+        """Return the click whose mark is under the cursor."""
+        app, geometry = self._app, self._app.need_case().volume.geometry
+        here = self._ground.to_index(position)
+        for prompt in reversed(app.clicks.prompts if app.clicks is not None else ()):
+            if not isinstance(prompt, PointPrompt):
+                continue
+            away = (geometry.to_index(prompt.position) - here) * geometry.spacing
+            on_slice = abs(away[self._ground.axis]) < geometry.spacing[self._ground.axis]
+            if on_slice and np.linalg.norm(away) * self._viewer.scene.camera.zoom < GRIP_PIXELS:
+                return prompt
+        return None
+
+    def _put_down(self, held: PointPrompt, event: Any) -> None:
+        """Move a click to where its mark was dragged."""
+        app, index = self._app, self._ground.to_index(event.position)
+        geometry = app.need_case().volume.geometry
+        away = (geometry.to_index(held.position) - index) * geometry.spacing
+        if app.clicks is None or np.linalg.norm(away) * self._viewer.scene.camera.zoom < GRIP_PIXELS:
+            return
+        if not geometry.contains(index):
+            app.notice("the click was not moved: it would lie outside the image", "warning")
+            return
+        x, y, z = (float(c) for c in geometry.to_patient(index))
+        app.attempt(app.clicks.replace, held, PointPrompt((x, y, z), held.positive))
 
     def _drag_window(self, event: Any) -> Iterator[None]:
         start, origin = self._app.view.window, np.array(event.pos, float)

@@ -93,6 +93,7 @@ class Pane:
         return [
             (viewer.dims.events.ndisplay, self._follow_ndisplay),
             (viewer.dims.events.order, self._follow_order),
+            (viewer.scene.camera.events.angles, self._follow_turn),
             (viewer.dims.events.current_step, self.clear_empty_markers),
             (viewer.dims.events.current_step, self._follow_step),
             (viewer.layers.selection.events.active, self.mouse.follow_tool),
@@ -141,6 +142,12 @@ class Pane:
     def waits(self) -> bool:
         """Whether it is a 3D view that nobody has looked at yet."""
         return self.three_d and self.app.case is not None and not (self.shown and self.shown.deep)
+
+    @property
+    def wants_surfaces(self) -> bool:
+        """Whether the surfaces of the segments are looked at here."""
+        deep = self.three_d and self.shown is not None and bool(self.shown.deep)
+        return deep and (self.in_hand or not self.thrifty)
 
     @property
     def is_late(self) -> bool:
@@ -248,6 +255,7 @@ class Pane:
         missed, self._missed = self._missed, None
         if missed is not None and self.shown.segments_3d is not None:
             self.shown.segments_3d.update(missed)
+        self.show_surfaces()
         late, self._window_missed = self._window_missed, False
         if late and self.shown.volume_3d is not None:
             self.shown.volume_3d.show_window(self.app.view.window)
@@ -360,16 +368,29 @@ class Pane:
             markers.opacity = opacity
 
     def show_draft(self, draft: Draft | None, ready: bool) -> None:
-        """Draw what the segment tool would do, over the slice once colours are ready, or among segments in 3D."""
+        """Draw what the segment tool would do: over the slice, once colours are ready, or in 3D."""
         shown, three_d = self.shown, self.three_d
         if shown is None:
             return
         if shown.segments_3d is not None and (self.in_hand or not self.thrifty):
             shown.segments_3d.show_draft(draft if three_d else None)
+            shown.drafting_3d = draft is not None and three_d
+            shown.show_layers(self.app.view, in_3d=three_d)
         if draft is not None and not three_d and ready:
             self._add((shown.draft_layer(),))
         if shown.draft is not None:
             shown.draft.show(None if three_d else draft)
+
+    def show_surfaces(self) -> None:
+        """Show the surfaces that were made of the segments."""
+        if self.shown is not None and self.app.surfaces is not None and self.wants_surfaces:
+            self._add(self.shown.show_surfaces(self.app.surfaces.scene, self.viewer.scene.camera.view_direction))
+            self.shown.place(in_3d=True)
+            self.show_layers()
+
+    def _follow_turn(self) -> None:
+        if self.three_d and self.shown is not None and True in self.shown.surfaces_3d:
+            self.show_surfaces()
 
     def show_live(self, sighting: Sighting | None, box: Box | None = None) -> None:
         """Draw what a model that runs has labelled so far over the slice, where that changed in a box."""
@@ -396,9 +417,12 @@ class Pane:
             return
         if shown.segments_3d is not None:
             shown.segments_3d.update(box)
-        if not self.three_d and self.meets_slice(box):
-            axis = self.viewer.dims.order[0]
-            draw_box(shown.labels, box, axis, self.slice_index(axis))
+        if self.three_d:
+            return
+        axis = self.viewer.dims.order[0]
+        index = self.slice_index(axis)
+        if box.start[axis] <= index < box.stop[axis]:
+            draw_box(shown.labels, box, axis, index)
 
     def catch_up(self) -> None:
         """Take over what changed while this view was not shown."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points
 
 from napari_volseg.app import Application, Case
+from napari_volseg.app.surface_maker import Scene
 from napari_volseg.app.wishes import ViewWishes
 from napari_volseg.core import SegmentTable, Window
 from napari_volseg.viewer.drafts import DraftLayer
@@ -19,6 +22,7 @@ from napari_volseg.viewer.layers import (
 )
 from napari_volseg.viewer.planes import true_shape
 from napari_volseg.viewer.proxies import SegmentsProxy, VolumeProxy
+from napari_volseg.viewer.surface_layer import SurfaceLayer
 
 
 class Shown:
@@ -41,6 +45,8 @@ class Shown:
         self.prompts: Points = prompts_layer(case.volume.geometry.spacing)
         self.volume_3d: VolumeProxy | None = None
         self.segments_3d: SegmentsProxy | None = None
+        self.surfaces_3d: dict[bool, SurfaceLayer] = {}
+        self.drafting_3d = False
         self.draft: DraftLayer | None = None
         self.live: Labels | None = None
         self._colors = colors_of(case.table)
@@ -53,7 +59,8 @@ class Shown:
     @property
     def deep(self) -> tuple[Layer, ...]:
         """The stand-ins of the 3D view, none before it was first entered."""
-        return tuple(p.layer for p in (self.volume_3d, self.segments_3d) if p is not None)
+        proxies = (self.volume_3d, self.segments_3d, *self.surfaces_3d.values())
+        return tuple(p.layer for p in proxies if p is not None)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -86,15 +93,40 @@ class Shown:
         return self.draft.layer
 
     def show_layers(self, view: ViewWishes, *, in_3d: bool) -> None:
-        """Show the layers that are wished in 2D or in 3D, and no others."""
+        """Show the layers that are wished in 2D or in 3D, and no others.
+
+        In 3D segments are surfaces once these are made, unless a tool shows what it would change.
+        """
         self.labels.opacity = view.labels_opacity
         visible: dict[Layer, bool] = {self.image: not in_3d, self.labels: view.labels_visible and not in_3d}
         if self.volume_3d is not None and self.segments_3d is not None:
-            visible[self.volume_3d.layer] = in_3d
-            visible[self.segments_3d.layer] = view.labels_visible and in_3d
+            segments = view.labels_visible and in_3d
+            smooth = bool(self.surfaces_3d) and not self.drafting_3d
+            surfaces = [s for s in self.surfaces_3d.values() if segments and smooth and not s.is_empty]
+            visible[self.volume_3d.layer] = in_3d and (view.image_in_3d or not surfaces)
+            visible[self.segments_3d.layer] = segments and not smooth
+            visible |= {s.layer: s in surfaces for s in self.surfaces_3d.values()}
         for layer, wanted in visible.items():
             if layer.visible != wanted:
                 layer.visible = wanted
+
+    def show_surfaces(self, scene: Scene | None, towards: Sequence[float]) -> tuple[Layer, ...]:
+        """Take over the surfaces of the segments; return their layers, made where there is something to see.
+
+        Parameters
+        ----------
+        scene
+            The surfaces.
+        towards
+            Where one looks, napari's (z, y, x).
+        """
+        for glass in (False, True):
+            there = scene is not None and len(scene.part(glass=glass).faces) > 0
+            if there and glass not in self.surfaces_3d:
+                self.surfaces_3d[glass] = SurfaceLayer(self.case.volume.geometry, glass=glass)
+        for surfaces in self.surfaces_3d.values():
+            surfaces.show(scene, towards)
+        return tuple(surfaces.layer for surfaces in self.surfaces_3d.values())
 
     def show_window(self, window: Window) -> None:
         """Show the slices through a window."""

@@ -33,12 +33,14 @@ class AppEvents(QObject):
         self._changed = _once(self, self.changed)
         self._voxels = _once(self, self.voxels_changed)
         models = (app.case_changed, app.preview.changed, app.scan_changed, app.jobs.changed, app.tools.events)
-        for signal in (*models, app.tool_preview.changed, app.drawing.begun):
+        for signal in (*models, app.tool_preview.changed, app.drawing.begun, app.measuring.settled):
             signal.connect(self._mark)
         view = app.view.events
         for signal in (
             view.layout,
             view.crosshair,
+            view.image_in_3d,
+            view.large,
             view.plane,
             view.three_d,
             view.window,
@@ -60,6 +62,8 @@ class AppEvents(QObject):
         for signal in signals:
             signal.connect(self._mark)
         case.session.changed.connect(self._mark_voxels)
+        if self._app.figures is not None:
+            self._app.figures.changed.connect(self._mark)
         self._mark_voxels()
 
     def _mark(self) -> None:

@@ -32,7 +32,11 @@ class ExportSection(Section):
         case, primary = self.app.case, next_step(self.app).primary
         for kind_id, button in self._buttons.items():
             kind = EXPORTS[kind_id]
-            reason = kind.why_not(case.volume, case.segmentation) if case else "open an image first"
+            reason = (
+                kind.why_not(case.volume, case.segmentation, case.session.measurements)
+                if case
+                else "open an image first"
+            )
             button.explain(_tip(kind), reason)
             set_primary(button, primary == button.objectName())
 

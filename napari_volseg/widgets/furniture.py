@@ -9,6 +9,7 @@ from napari_volseg.app import Application
 from napari_volseg.viewer import Pane
 from napari_volseg.widgets.curtain import Curtain
 from napari_volseg.widgets.drops import DropFilter
+from napari_volseg.widgets.measure_overlay import MeasureOverlay
 from napari_volseg.widgets.overlay import LettersOverlay
 from napari_volseg.widgets.presses import PressFilter
 from napari_volseg.widgets.sketch_overlay import SketchOverlay
@@ -35,6 +36,7 @@ class Furniture:
         self.letters = LettersOverlay(app, pane, canvas)
         self.title = ViewTitle(app, pane, canvas)
         self.curtain = Curtain(app, pane, canvas)
+        self.measures = MeasureOverlay(app, pane, canvas)
         self.sketch = SketchOverlay(app, pane, canvas)
         self._drops = DropFilter(app, qt_viewer)
         self._presses = PressFilter(canvas, lambda: not pane.mouse.double_click_means_more)
@@ -44,6 +46,7 @@ class Furniture:
         for part in (self.letters, self.title):
             part.refresh()
         self.glass.follow()
+        self.measures.follow()
 
     def remove(self) -> None:
         """Clear the canvas."""
@@ -52,6 +55,7 @@ class Furniture:
             self.letters,
             self.title,
             self.curtain,
+            self.measures,
             self.sketch,
             self._drops,
             self._presses,

@@ -33,6 +33,9 @@ HINTS: dict[str, str] = {
     "level": "Move onto an edge until the line fits, then click; with Shift or Alt it is taken away",
     "grow": "Click into a tissue; with Shift or Alt the region is taken away",
     "keep-island": "Click the island of the active segment that is to stay",
+    "distance": "Drag from one point to another on a slice",
+    "angle": "Drag the first arm of the angle, then click where the other one ends",
+    "diameters": "Drag the longest diameter, then the one at right angles to it",
     "remove-island": "Click an island of the active segment that is to go",
 }
 

@@ -19,6 +19,7 @@ from napari_volseg.widgets.guard import InputGuard
 from napari_volseg.widgets.hints import next_step
 from napari_volseg.widgets.history_section import HistorySection
 from napari_volseg.widgets.icons import paint_icons
+from napari_volseg.widgets.measure_section import MeasureSection
 from napari_volseg.widgets.report_section import ReportSection
 from napari_volseg.widgets.section import Section
 from napari_volseg.widgets.segment_section import SegmentSection
@@ -71,7 +72,7 @@ class MainPanel(QWidget):
     @property
     def _steps(self) -> tuple[Section, ...]:
         """The sections that unfold when an image is opened."""
-        return self.view, self.segment, self.click, self.correct, self.tools, self.segments, self.export
+        return self.view, self.segment, self.click, self.correct, self.tools, self.segments, self.measure, self.export
 
     def refresh(self) -> None:
         """Show the next step; when another case was opened, unfold what has become possible."""
@@ -125,6 +126,7 @@ class MainPanel(QWidget):
         self.correct = CorrectSection(app, events)
         self.tools = ToolsSection(app, events)
         self.segments = SegmentsSection(app, events)
+        self.measure = MeasureSection(app, events)
         self.export = ExportSection(app, events)
         self.history = HistorySection(app, events)
         self.jobs = JobStrip(app)
@@ -155,8 +157,10 @@ class MainPanel(QWidget):
     def _reveal_tool(self) -> None:
         """Scroll to the section of a tool that was taken in hand, perhaps by its key."""
         match self._tool:
-            case "click" | "scribble":
+            case "click" | "scribble" | "box":
                 self._area.ensureWidgetVisible(self.click)
+            case "distance" | "angle" | "diameters":
+                self._area.ensureWidgetVisible(self.measure)
             case "navigate":
                 pass
             case _:

@@ -9,7 +9,9 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 from qtpy.QtGui import QColor, QIcon
 
 from napari_volseg.app import Application
-from napari_volseg.core import Segment
+from napari_volseg.app.commands import STATUSES
+from napari_volseg.app.figures import Figures
+from napari_volseg.core import Segment, Status
 from napari_volseg.widgets.icons import icon, swatch
 
 
@@ -19,16 +21,20 @@ class Column(IntEnum):
     COLOR = 0
     NAME = 1
     VOLUME = 2
-    VISIBLE = 3
-    LOCKED = 4
+    MEAN = 3
+    STATUS = 4
+    VISIBLE = 5
+    LOCKED = 6
 
 
-HEADERS = {Column.NAME: "Segment", Column.VOLUME: "mL"}
+HEADERS = {Column.NAME: "Segment", Column.VOLUME: "mL", Column.MEAN: "Mean"}
 TIPS = {
     Column.COLOR: "Double-click: choose a colour",
-    Column.NAME: "Double-click: rename",
+    Column.NAME: "Double-click: rename; standard names are offered while you type",
     Column.VOLUME: "Volume in millilitres",
-    Column.VISIBLE: "Show or hide",
+    Column.MEAN: "Mean ± standard deviation of the image",
+    Column.STATUS: "Not started, in progress, done or flagged: click for the next",
+    Column.VISIBLE: "Show or hide; with Alt, show it alone",
     Column.LOCKED: "Lock: no tool or model may change this segment",
 }
 #: Columns that a click turns over, and the field of the segment that they show.
@@ -53,7 +59,8 @@ class SegmentTableModel(QAbstractTableModel):
 
     def set_icon_color(self, color: QColor) -> None:
         """Draw the icons in a colour of the theme."""
-        self._icons = {name: icon(name, color) for name in ("eye", "eye-off", "lock", "unlock")}
+        names = ("eye", "eye-off", "lock", "unlock", *(_status_icon(status) for status in STATUSES))
+        self._icons = {name: icon(name, color) for name in names}
         self._touch_all_but_names()
 
     def refresh(self) -> None:
@@ -72,9 +79,9 @@ class SegmentTableModel(QAbstractTableModel):
         if before != segments:
             self._touch_all_but_names()
 
-    def refresh_volumes(self) -> None:
-        """Show volumes that have been counted anew."""
-        self._touch(Column.VOLUME, Column.VOLUME)
+    def refresh_figures(self) -> None:
+        """Show volumes and mean values that have been counted anew."""
+        self._touch(Column.VOLUME, Column.MEAN)
 
     def value(self, row: int) -> int:
         """Return the label value of a row."""
@@ -97,7 +104,8 @@ class SegmentTableModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return HEADERS.get(Column(section), "")
+            unit = self._app.case.volume.unit if self._app.case is not None else ""
+            return unit if section == Column.MEAN and unit else HEADERS.get(Column(section), "")
         return TIPS[Column(section)] if role == Qt.ItemDataRole.ToolTipRole else None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -108,8 +116,8 @@ class SegmentTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DecorationRole:
             return self._icon(segment, column)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{segment.name} (label {segment.value})\n{TIPS[column]}"
-        if role == Qt.ItemDataRole.TextAlignmentRole and column is Column.VOLUME:
+            return self._tip(segment, column)
+        if role == Qt.ItemDataRole.TextAlignmentRole and column in (Column.VOLUME, Column.MEAN):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
 
@@ -119,7 +127,7 @@ class SegmentTableModel(QAbstractTableModel):
         case, segment = self._app.case, self._segments[index.row()]
         if case is None or not name or name == segment.name:
             return False
-        self._app.attempt(lambda: case.edit_segment(segment.value, name=name))
+        self._app.attempt(lambda: case.name_segment(segment.value, name))
         return True
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
@@ -128,11 +136,16 @@ class SegmentTableModel(QAbstractTableModel):
         return flags | Qt.ItemFlag.ItemIsEditable if index.column() == Column.NAME else flags
 
     def toggle(self, index: QModelIndex) -> None:
-        """Turn over what a cell of visibility or lock shows."""
+        """Turn over what a cell of visibility or lock shows; go on to the next status."""
         field, case = SWITCHES.get(Column(index.column())), self._app.case
-        if field is None or case is None:
+        if case is None:
             return
         segment = self._segments[index.row()]
+        if index.column() == Column.STATUS:
+            following = STATUSES[(STATUSES.index(segment.status) + 1) % len(STATUSES)]
+            self._app.attempt(lambda: case.edit_segment(segment.value, status=following))
+        if field is None:
+            return
         self._app.attempt(lambda: case.edit_segment(segment.value, **{field: not getattr(segment, field)}))
 
     def color(self, row: int) -> tuple[int, int, int]:
@@ -142,12 +155,20 @@ class SegmentTableModel(QAbstractTableModel):
     def _text(self, segment: Segment, column: Column) -> str | None:
         if column is Column.NAME:
             return segment.name
-        if column is not Column.VOLUME or self._app.volumes is None:
+        if column not in (Column.VOLUME, Column.MEAN) or self._app.figures is None:
             return None
-        volume = self._app.volumes.millilitres(segment.value)
+        known = self._app.figures.of(segment.value)
+        if column is Column.MEAN:
+            return "…" if known is None else format_mean(known)
         if self._app.case is not None and not self._app.case.volume.is_calibrated:
             return "–"
-        return "…" if volume is None else format_volume(volume)
+        return "…" if known is None or known.millilitres is None else format_volume(known.millilitres)
+
+    def _tip(self, segment: Segment, column: Column) -> str:
+        """Return what a cell tells, and what can be done there."""
+        lines = [f"{segment.name} (label {segment.value})", f"{segment.type.meaning}, {segment.type.scheme}"]
+        lines[1] += f" {segment.type.value} · {segment.status}"
+        return "\n".join([*lines, TIPS[column]])
 
     def _icon(self, segment: Segment, column: Column) -> QIcon | None:
         match column:
@@ -157,7 +178,9 @@ class SegmentTableModel(QAbstractTableModel):
                 return self._icons["eye" if segment.visible else "eye-off"]
             case Column.LOCKED:
                 return self._icons["lock" if segment.locked else "unlock"]
-            case Column.NAME | Column.VOLUME:
+            case Column.STATUS:
+                return self._icons[_status_icon(segment.status)]
+            case Column.NAME | Column.VOLUME | Column.MEAN:
                 return None
 
     def _touch_all_but_names(self) -> None:
@@ -168,6 +191,19 @@ class SegmentTableModel(QAbstractTableModel):
     def _touch(self, first: Column, last: Column) -> None:
         if self._segments:
             self.dataChanged.emit(self.index(0, first), self.index(len(self._segments) - 1, last))
+
+
+def _status_icon(status: Status) -> str:
+    return f"status-{status.replace(' ', '-')}"
+
+
+def format_mean(known: Figures) -> str:
+    """Return mean and standard deviation with the digits that matter."""
+    if known.mean is None or known.sd is None:
+        return "–"
+    digits = 0 if abs(known.mean) >= 10 or known.sd >= 10 else 2
+    mean = f"{known.mean:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{mean} ± {known.sd:.{digits}f}"
 
 
 def format_volume(millilitres: float) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QModelIndex, QSize, QTimer
+from qtpy.QtCore import QModelIndex, QSize, Qt, QTimer
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QLabel, QSlider, QTableView
 
+from napari_volseg.app import Application
 from napari_volseg.widgets import dialogs
-from napari_volseg.widgets.buttons import ActionButton
+from napari_volseg.widgets.buttons import ActionButton, CommandButton
+from napari_volseg.widgets.name_delegate import NameDelegate
 from napari_volseg.widgets.section import Section
 from napari_volseg.widgets.segment_model import Column, SegmentTableModel
 
@@ -27,7 +29,9 @@ class SegmentsSection(Section):
         """Make table and buttons."""
         self.model = SegmentTableModel(self.app, self)
         self.table = _make_table(self.model)
-        self.table.clicked.connect(self.model.toggle)
+        self.names = NameDelegate(self.table)
+        self.table.setItemDelegateForColumn(Column.NAME, self.names)
+        self.table.clicked.connect(self._toggle)
         self.table.doubleClicked.connect(self._choose_color)
         self.table.selectionModel().currentRowChanged.connect(self._activate)
         self.rows.addWidget(self.table)
@@ -35,6 +39,17 @@ class SegmentsSection(Section):
         self.remove = ActionButton("Remove", "Remove the active segment", self._remove, "segments.remove")
         self.open = ActionButton("Open labels…", "Go on with labels from a file", self._open_labels, "segments.open")
         self.add_row(self.add, self.remove, self.open)
+        self.go_to = CommandButton(self.app, "segment.go-to", "Go to")
+        self.solo = CommandButton(self.app, "segment.solo", "Solo", _is_alone)
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setObjectName("segment-opacity")
+        self.opacity.setRange(5, 100)
+        self.opacity.setPageStep(10)
+        self.opacity.setToolTip("How strongly the active segment is drawn, on slices and in 3D")
+        self.opacity.valueChanged.connect(self._set_opacity)
+        self.opacity.sliderReleased.connect(self._set_opacity)
+        row = self.add_row(self.go_to, self.solo, QLabel("Opacity"), self.opacity, stretch=False)
+        row.setStretchFactor(self.opacity, 1)
         self._quiet = QTimer(self)
         self._quiet.setSingleShot(True)
         self._quiet.setInterval(QUIET_MS)
@@ -51,14 +66,20 @@ class SegmentsSection(Section):
         self.remove.explain("Remove the active segment", None if case and case.active else "there is no segment")
         count = len(case.table) if case else 0
         self.set_detail(str(count) if count else "")
+        for button in (self.go_to, self.solo):
+            button.refresh()
+        active = case.table[case.active] if case and case.active else None
+        self.opacity.setEnabled(active is not None)
+        if not self.opacity.isSliderDown():
+            self.opacity.setValue(round(100 * active.opacity) if active else 100)
         row = self.model.row_of(case.active) if case else None
         if row is not None and row != self.table.currentIndex().row():
             self.table.setCurrentIndex(self.model.index(row, Column.NAME))
 
     def follow_voxels(self) -> None:
         """Count the volumes once the labels have come to rest."""
-        if self.app.volumes is not None:
-            self.app.volumes.changed.connect(self.model.refresh_volumes, unique=True)
+        if self.app.figures is not None:
+            self.app.figures.changed.connect(self.model.refresh_figures, unique=True)
             self._quiet.start()
 
     def set_icon_color(self, color: QColor) -> None:
@@ -74,8 +95,23 @@ class SegmentsSection(Section):
     def _count(self) -> None:
         if self.app.painter is not None and self.app.painter.painting:
             self._quiet.start()
-        elif self.app.volumes is not None:
-            self.app.volumes.count()
+        elif self.app.figures is not None:
+            self.app.figures.count()
+
+    def _toggle(self, index: QModelIndex) -> None:
+        case, alone = self.app.case, QApplication.keyboardModifiers() & Qt.KeyboardModifier.AltModifier
+        if index.column() == Column.VISIBLE and alone and case is not None:
+            self.app.attempt(case.show_alone, self.model.value(index.row()))
+        else:
+            self.model.toggle(index)
+
+    def _set_opacity(self) -> None:
+        """Take the opacity over once the slider is let go, as one step."""
+        case, opacity = self.app.case, self.opacity.value() / 100
+        if case is None or not case.active or self.opacity.isSliderDown():
+            return
+        if round(100 * case.table[case.active].opacity) != self.opacity.value():
+            self.app.attempt(lambda: case.edit_segment(case.active, opacity=opacity))
 
     def _activate(self, current: QModelIndex, _previous: QModelIndex) -> None:
         case = self.app.case
@@ -117,6 +153,14 @@ def _make_table(model: SegmentTableModel) -> QTableView:
     header.setMinimumSectionSize(20)
     header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
     header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
-    for column, width in ((Column.COLOR, 26), (Column.VOLUME, 56), (Column.VISIBLE, 26), (Column.LOCKED, 26)):
-        table.setColumnWidth(column, width)
+    figures = table.fontMetrics()
+    table.setColumnWidth(Column.VOLUME, figures.horizontalAdvance("12345") + 10)
+    table.setColumnWidth(Column.MEAN, figures.horizontalAdvance("−123 ± 123") + 10)
+    for column in (Column.COLOR, Column.STATUS, Column.VISIBLE, Column.LOCKED):
+        table.setColumnWidth(column, 23)
     return table
+
+
+def _is_alone(app: Application) -> bool:
+    case = app.case
+    return case is not None and len(case.table) > 1 and [s.value for s in case.table if s.visible] == [case.active]

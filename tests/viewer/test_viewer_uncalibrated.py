@@ -24,7 +24,7 @@ def test_nothing_is_told_in_mm_or_by_letters(app) -> None:
     assert text.startswith("voxel 2, 3, 4   ")
     assert "mm" not in text
     assert letters(app) is None
-    app.jobs.wait(app.volumes.count())
-    assert app.volumes.millilitres(segment.value) is None
+    app.jobs.wait(app.figures.count())
+    assert app.figures.millilitres(segment.value) is None
     (row,) = segment_statistics(app.case.segmentation, app.case.volume)
     assert row.volume_ml is None

@@ -61,6 +61,9 @@ def take_pictures() -> None:
     app.tools.tool = "navigate"
     go_to(viewer, app, center(truth.labels == named["Liver"]))
     picture("segmented")
+    run_command(app, "view.layout-four")
+    picture("views")
+    run_command(app, "view.layout-one")
     run_command(app, "view.coronal")
     picture("coronal")
     run_command(app, "view.3d")

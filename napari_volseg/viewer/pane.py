@@ -189,9 +189,11 @@ class Pane:
         self._case_links.clear()
         shown, self.shown = self.shown, None
         self._missed, self._window_missed = None, False
+        if shown is None:
+            return
         self.fit.forget()
         with self._turn():
-            for layer in shown.layers if shown else ():
+            for layer in shown.layers:
                 if layer in self.viewer.layers:
                     self.viewer.layers.remove(layer)
 

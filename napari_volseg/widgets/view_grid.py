@@ -20,6 +20,8 @@ WAITING_STYLE = (
     "QPushButton { background: black; border: none; border-radius: 0; color: #9aa0a6; font-size: 13pt; }"
     "QPushButton:hover { color: #dfe3e8; }"
 )
+#: napari makes the numbers beside its sliders too narrow for its own font.
+SLIDER_STYLE = "#slice_label { font-size: 9pt; padding: 0; }"
 #: Row, column, and how many rows a view takes.
 Cell = tuple[int, int, int]
 
@@ -51,6 +53,7 @@ class ViewGrid(QWidget):
     def __init__(self, app: Application, binding: ViewerBinding, window: QMainWindow) -> None:
         super().__init__(window.centralWidget())
         self.setObjectName("views")
+        self.setStyleSheet(SLIDER_STYLE)
         self._app, self._binding = app, binding
         main = window.findChild(QtViewer)
         self._home = window.centralWidget().layout()

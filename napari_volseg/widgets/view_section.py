@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QSlider
 
 from napari_volseg.app import COMMANDS, Application
@@ -21,6 +21,8 @@ WINDOW_TEXTS = {
 }
 WINDOW_COLUMNS = 4
 PLANE_TEXTS = {"view.axial": "Axial", "view.coronal": "Coronal", "view.sagittal": "Sagittal", "view.3d": "3D"}
+#: Icons between texts are no higher than these, pixels.
+ICON_SIZE = 16
 #: Commands that choose a layout, which their icons are named after too.
 LAYOUTS: dict[str, LayoutName] = {"layout-one": "one", "layout-one-three": "one-three", "layout-four": "four"}
 
@@ -44,6 +46,8 @@ class ViewSection(Section):
         planes = [CommandButton(self.app, i, text, partial(_shown, i)) for i, text in PLANE_TEXTS.items()]
         self.add_row(*planes)
         layouts = [IconButton(self.app, f"view.{i}", i, partial(_laid_out, name)) for i, name in LAYOUTS.items()]
+        for button in layouts:
+            button.setIconSize(QSize(ICON_SIZE, ICON_SIZE))
         fit = CommandButton(self.app, "view.reset", "Fit")
         crosshair = CommandButton(self.app, "view.crosshair", "Crosshair", lambda app: app.view.crosshair)
         self.add_row(*layouts, crosshair, fit)

@@ -31,8 +31,8 @@ from napari_volseg.widgets.overlay import CursorReadout, LettersOverlay
 from napari_volseg.widgets.view_grid import ViewGrid
 
 TITLE = "napari-volseg"
-#: Width and height of the views' part of the window from which on it begins with four of them, pixels.
-ROOM_FOR_FOUR = (600, 500)
+#: Width and height of the window from which on it begins with four views, pixels.
+ROOM_FOR_FOUR = (1200, 650)
 #: Share of the screen's width and height that the window takes the first time.
 FIRST_SHARE = 0.9
 #: Name that napari gives to the dock of our widget contribution: its Plugins menu then finds the panel that is there.
@@ -163,7 +163,7 @@ class ViewerPanel(MainPanel):
 
 def _first_layout(panel: ViewerPanel) -> LayoutName:
     """Return the layout to begin with: four views, where each of them is large enough to work in."""
-    room = panel.window().centralWidget().size()
+    room = panel.window().size()  # what lies within has not been laid out yet
     return "four" if room.width() >= ROOM_FOR_FOUR[0] and room.height() >= ROOM_FOR_FOUR[1] else "one"
 
 

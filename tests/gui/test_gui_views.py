@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from driving import move_pressed
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtGui import QImage, QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QPushButton, QToolButton, QWidget
 
@@ -123,7 +123,7 @@ class Views:
 
     def pixels(self, name: str) -> np.ndarray:
         """What a canvas draws, (rows, columns, RGB)."""
-        image = self.canvas(name).grabFramebuffer().convertToFormat(4)
+        image = self.canvas(name).grabFramebuffer().convertToFormat(QImage.Format.Format_RGB32)
         bits = image.constBits()
         bits.setsize(image.height() * image.bytesPerLine())
         rows = np.frombuffer(bits, np.uint8).reshape(image.height(), image.bytesPerLine())
@@ -284,6 +284,24 @@ def test_each_view_is_drawn_as_the_patient_lies(codes, views) -> None:
             reach = 12
             assert (int(np.sign(right)) * (abs(right) > reach), int(np.sign(down)) * (abs(down) > reach)) == expected
     views.app.view.crosshair = True
+
+
+def test_a_large_window_begins_with_four_views(qapp, qtbot, monkeypatch) -> None:
+    monkeypatch.setattr("napari_volseg.widgets.window.ROOM_FOR_FOUR", (300, 300))
+    viewer, app, panel = create_window()
+    assert app.view.layout == "four"
+    assert len(panel.binding.shown) == 1  # there is nothing to see yet
+    app.adopt(soft_tissue())
+    qtbot.waitUntil(lambda: len(panel.binding.shown) == 4, timeout=PATIENCE)
+    QTest.qWait(100)
+    sizes = {(panel.views.canvas(name).width(), panel.views.canvas(name).height()) for name in FLAT}
+    assert np.ptp(list(sizes), axis=0).max() <= 2
+    for name in FLAT:  # each is fitted into the canvas that it has got
+        grey = Views(viewer, app, panel, qtbot).pixels(name).mean(-1) > 60
+        rows, columns = np.nonzero(grey)
+        assert max(np.ptp(rows) / grey.shape[0], np.ptp(columns) / grey.shape[1]) > 0.7
+    viewer.close()
+    qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 def test_in_a_plain_napari_views_are_laid_out_and_taken_away_again(qapp, qtbot) -> None:

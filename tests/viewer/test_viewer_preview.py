@@ -160,6 +160,14 @@ def test_an_image_stays_fitted_until_the_camera_is_moved(viewer, binding, readin
     assert viewer.scene.camera.zoom == 1.5
 
 
+def test_the_case_that_a_preview_becomes_stays_fitted_too(viewer, binding, reading):
+    reading.appear()
+    fitted = viewer.scene.camera.zoom
+    reading.succeed()
+    viewer.canvas.size = tuple(n // 2 for n in viewer.canvas.size)
+    assert viewer.scene.camera.zoom == pytest.approx(fitted / 2)
+
+
 def test_napari_can_not_show_half_a_volume_in_3d(viewer, binding, reading):
     reading.appear()
     viewer.dims.ndisplay = 3

@@ -22,6 +22,7 @@ from napari_volseg.app.wishes import LayoutName
 from napari_volseg.viewer import ViewerBinding
 from napari_volseg.viewer.handover import describe_labels
 from napari_volseg.widgets.adoption import Adopter, prefer_our_readers
+from napari_volseg.widgets.command_sheet import CommandSheet
 from napari_volseg.widgets.curtain import Curtain
 from napari_volseg.widgets.events import Waker
 from napari_volseg.widgets.main_panel import MainPanel
@@ -104,6 +105,7 @@ class ViewerPanel(MainPanel):
         self.views: ViewGrid | None = None
         self.readout: CursorReadout | None = None
         self.menu: CommandMenu | None = None
+        self.sheet: CommandSheet | None = None
         self._adopter = Adopter(app, viewer)
         self._waker = waker = Waker(app, self)
         self.destroyed.connect(lambda: _end(app, waker))
@@ -121,6 +123,7 @@ class ViewerPanel(MainPanel):
         self.views = ViewGrid(self.app, self.binding, window)
         self.readout = CursorReadout(self.app, window)
         self.menu = CommandMenu(self.app, window)
+        self.sheet = CommandSheet(self.app, self._viewer, window)
 
     @property
     def letters(self) -> LettersOverlay | None:
@@ -153,7 +156,7 @@ class ViewerPanel(MainPanel):
         _end(self.app, self._waker)
         self._adopter.stop()
         self.binding.close()
-        for extra in (self.views, self.readout, self.menu):
+        for extra in (self.views, self.readout, self.menu, self.sheet):
             extra.remove()
         self.views = None
         super().release()

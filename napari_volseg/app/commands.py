@@ -478,7 +478,7 @@ def _measures() -> list[Command]:
             "measure.diameters",
             "Diameters of the segment",
             lambda app: app.measuring.measure_diameters(),
-            "",
+            "Alt-R",
             _needs_segment,
             "Measure the active segment on its axial slices: the longest diameter, and at right angles (RECIST)",
         ),
@@ -486,7 +486,7 @@ def _measures() -> list[Command]:
             "measure.longest",
             "Longest diameter in 3D",
             lambda app: app.measuring.measure_longest(),
-            "",
+            "Alt-M",
             _needs_segment,
             "Measure the longest diameter of the active segment in space",
         ),
@@ -502,7 +502,7 @@ def _measures() -> list[Command]:
             "measure.delete-all",
             "Delete all measurements",
             delete_measurements,
-            "",
+            "Shift-Delete",
             _needs_measurement,
             "Delete all measurements, as one step that can be undone",
         ),
@@ -577,8 +577,21 @@ def _segment_tools() -> list[Command]:
     return [*applied, suggestion, preview, chosen]
 
 
+def toggle_sheet(app: Application) -> None:
+    """Open the sheet of keys and commands, and close it."""
+    app.view.sheet_shown = not app.view.sheet_shown
+
+
 def _work() -> list[Command]:
     return [
+        Command(
+            "help.keys",
+            "Keys and commands",
+            toggle_sheet,
+            "F1",
+            _always,
+            "Show what mouse and keys do now, and find any command by its words; ? does the same",
+        ),
         Command("edit.undo", "Undo", Application.undo, "Control-Z", _needs_undo, "Take the last step back"),
         Command("edit.redo", "Redo", Application.redo, "Control-Shift-Z", _needs_redo, "Do it again"),
         Command(
@@ -614,7 +627,7 @@ def _work() -> list[Command]:
             "click.reset",
             "Reset",
             Application.reset_clicks,
-            "",
+            "Shift-Backspace",
             _needs_clicks,
             "Take all prompts back: the segment is what it was before the first",
         ),

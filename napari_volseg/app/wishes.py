@@ -78,6 +78,8 @@ class ViewWishes(EventedModel):
         Whether the import report is unfolded.
     history_shown
         Whether the list of steps is unfolded.
+    sheet_shown
+        Whether the sheet of keys and commands is open.
     marked_step
         Position in the history that was asked for, None where nothing is marked.
     cursor_text
@@ -102,6 +104,7 @@ class ViewWishes(EventedModel):
     labels_visible: bool = True
     report_shown: bool = False
     history_shown: bool = False
+    sheet_shown: bool = False
     marked_step: int | None = None
     cursor_text: str = ""
     cursor: tuple[int, int, int] | None = None

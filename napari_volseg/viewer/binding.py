@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 from napari.components import ViewerModel
@@ -153,10 +152,10 @@ class ViewerBinding:
         self._wanted = self._placed(names if self._app.case is not None else names[:1])
         self._shown = {}
         for name, pane in self._wanted.items():
-            if pane is not self.main and pane.shown is None and name != "3d":
-                self._later(partial(self._arrive, pane, name))
-            else:
+            if pane is self.main or pane.shown is not None or name == "3d":
                 self._show_in(pane, name, (name, pane) in before)
+        if len(self._shown) < len(self._wanted):
+            self._later(self._show_next)
         if list(self._shown.items()) != before or any(not pane.waits for pane in waited):
             self.arranged.emit()
         for pane in self._shown.values():
@@ -175,15 +174,19 @@ class ViewerBinding:
             pane.look()
         self._shown[name] = pane
 
-    def _arrive(self, pane: Pane, name: ViewName) -> None:
-        """Show a view that was made ready later, if it is wanted still."""
-        if self._wanted.get(name) is not pane or name in self._shown or self._app.case is None:
+    def _show_next(self) -> None:
+        """Show the next one of the views that are wanted and take a while, and leave time for others between them."""
+        name = next((name for name in self._wanted if name not in self._shown), None)
+        if name is None or self._app.case is not self._case:
             return
+        pane = self._wanted[name]
         self._show_in(pane, name, known=False)
         self._shown = {name: pane for name, pane in self._wanted.items() if name in self._shown}
         pane.show_draft(self._draft, bool(self._drafts_ready))
         pane.show_live(self._app.live.sighting)
         self.arranged.emit()
+        if len(self._shown) < len(self._wanted):
+            self._later(self._show_next)
 
     def _placed(self, names: tuple[ViewName, ...]) -> dict[ViewName, Pane]:
         """Return which pane is to show what: the first viewer comes first, others go on with what they showed."""

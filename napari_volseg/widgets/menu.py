@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QMainWindow, QMenu
 from napari_volseg.app import COMMANDS, Application, Command, run_command
 
 TITLE = "&Segmentation"
-GROUPS = {"window": "Grey-level window", "view": "View", "tool": "Tool"}
+GROUPS = {"window": "Grey-level window", "view": "View", "tool": "Tool", "segment": "Segment", "measure": "Measure"}
 
 
 class CommandMenu(QObject):

@@ -74,8 +74,9 @@ class SegmentTableModel(QAbstractTableModel):
         if not same_rows:
             self.endResetModel()
             return
-        if [s.name for s in before] != [s.name for s in segments]:
-            self._touch(Column.NAME, Column.NAME)
+        for row, (old, new) in enumerate(zip(before, segments, strict=True)):
+            if old.name != new.name:  # the others may be in the middle of being typed
+                self.dataChanged.emit(self.index(row, Column.NAME), self.index(row, Column.NAME))
         if before != segments:
             self._touch_all_but_names()
 

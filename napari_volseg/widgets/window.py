@@ -22,6 +22,7 @@ from napari_volseg.app.wishes import LayoutName
 from napari_volseg.viewer import ViewerBinding
 from napari_volseg.viewer.handover import describe_labels
 from napari_volseg.widgets.adoption import Adopter, prefer_our_readers
+from napari_volseg.widgets.command_sheet import CommandSheet
 from napari_volseg.widgets.curtain import Curtain
 from napari_volseg.widgets.events import Waker
 from napari_volseg.widgets.main_panel import MainPanel
@@ -30,8 +31,8 @@ from napari_volseg.widgets.overlay import CursorReadout, LettersOverlay
 from napari_volseg.widgets.view_grid import ViewGrid
 
 TITLE = "napari-volseg"
-#: Width and height of the views' part of the window from which on it begins with four of them, pixels.
-ROOM_FOR_FOUR = (600, 500)
+#: Width and height of the window from which on it begins with four views, pixels.
+ROOM_FOR_FOUR = (1200, 650)
 #: Share of the screen's width and height that the window takes the first time.
 FIRST_SHARE = 0.9
 #: Name that napari gives to the dock of our widget contribution: its Plugins menu then finds the panel that is there.
@@ -104,6 +105,7 @@ class ViewerPanel(MainPanel):
         self.views: ViewGrid | None = None
         self.readout: CursorReadout | None = None
         self.menu: CommandMenu | None = None
+        self.sheet: CommandSheet | None = None
         self._adopter = Adopter(app, viewer)
         self._waker = waker = Waker(app, self)
         self.destroyed.connect(lambda: _end(app, waker))
@@ -121,6 +123,7 @@ class ViewerPanel(MainPanel):
         self.views = ViewGrid(self.app, self.binding, window)
         self.readout = CursorReadout(self.app, window)
         self.menu = CommandMenu(self.app, window)
+        self.sheet = CommandSheet(self.app, self._viewer, window)
 
     @property
     def letters(self) -> LettersOverlay | None:
@@ -153,7 +156,7 @@ class ViewerPanel(MainPanel):
         _end(self.app, self._waker)
         self._adopter.stop()
         self.binding.close()
-        for extra in (self.views, self.readout, self.menu):
+        for extra in (self.views, self.readout, self.menu, self.sheet):
             extra.remove()
         self.views = None
         super().release()
@@ -162,7 +165,7 @@ class ViewerPanel(MainPanel):
 
 def _first_layout(panel: ViewerPanel) -> LayoutName:
     """Return the layout to begin with: four views, where each of them is large enough to work in."""
-    room = panel.window().centralWidget().size()
+    room = panel.window().size()  # what lies within has not been laid out yet
     return "four" if room.width() >= ROOM_FOR_FOUR[0] and room.height() >= ROOM_FOR_FOUR[1] else "one"
 
 

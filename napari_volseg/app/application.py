@@ -28,6 +28,7 @@ from napari_volseg.app.sessions import Listener, SessionStore, Work
 from napari_volseg.app.shelf import ModelShelf
 from napari_volseg.app.surfaces import SegmentSurfaces
 from napari_volseg.app.tool_preview import ToolPreview
+from napari_volseg.app.tour import SAVED, Tour
 from napari_volseg.app.view_state import ViewKeeper, restore_view
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import (
@@ -138,6 +139,7 @@ class Application:
         self.surfaces: SegmentSurfaces | None = None
         self.drawing = Drawing(self)
         self.measuring = Measuring(self)
+        self.tour = Tour(self)
         self.models = ModelShelf(self.jobs, self.tools)
         self.scan_result: Scan | None = None
         self.tool_preview = ToolPreview(self)
@@ -481,7 +483,7 @@ class Application:
         self.notice(f"{outcome.card.title} finished in {report.seconds.total:.1f} s on {report.device}{told}")
 
     def _tell_saved(self, path: Path) -> None:
-        self.notice(f"Saved and verified: {path}")
+        self.notice(f"{SAVED}: {path}")
 
     def _tell_failure(self, job: Job) -> None:
         if job.error is not None:

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test setup lint unit gui pyqt6 sample-data screenshots tool-pictures clean
+.PHONY: help run test setup lint unit gui pyqt6 engines sample-data screenshots recording tool-pictures clean
 
 help:
 	@echo "make run     set up, then open the app on the sample CT (without a display: the same job headless, into out/)"
@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt scripts/setup.sh
 run: setup
 	$(BIN)/napari-volseg demo
 
-test: lint unit gui pyqt6
+test: lint unit gui pyqt6 engines
 
 lint: setup
 	$(BIN)/ruff check .
@@ -38,14 +38,20 @@ gui: setup
 pyqt6: setup
 	QT_API=pyqt6 PYTEST_QT_API=pyqt6 scripts/on_display.sh $(BIN)/python -m pytest tests/gui/test_gui_smoke.py
 
+engines: setup
+	VENV="$(VENV)" scripts/other_engines.sh
+
 sample-data: setup
 	$(BIN)/python sample_data/make.py
 
 screenshots: setup
 	scripts/on_display.sh $(BIN)/python docs/screenshots.py
 
+recording: setup
+	scripts/on_display.sh $(BIN)/python docs/recording.py
+
 tool-pictures: setup
 	scripts/on_display.sh $(BIN)/python docs/tool_pictures.py
 
 clean:
-	rm -rf $(VENV) out build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-engines out build dist *.egg-info

@@ -143,7 +143,7 @@ class Ours:
         self.app.tools.tool = "brush"
 
     def take(self, diameter: int, in_3d: bool) -> None:
-        self.app.tools.radius_mm, self.app.tools.in_3d = diameter / 2, in_3d
+        self.app.tools.radius_mm, self.app.tools.hand_reach = diameter / 2, "volume" if in_3d else "slice"
 
     def dab(self, place: np.ndarray, value: int) -> None:
         self.app.case.active = value

@@ -3,7 +3,8 @@
     python benchmarks/surfaces.py [--vtk PYTHON] [--segments 100] [--shape 600 512 512] [--json FILE]
 
 ``--vtk`` is a Python that has VTK, in an environment of its own. CPU time of the process, one thread each; the best
-of five, in turns. VTK makes the surface of the voxels as it is, with normals; ours is relaxed, with normals.
+of five, in turns. VTK makes the surface of the voxels as it is, with normals; ours is relaxed, with normals and
+light.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def in_background(shape: tuple[int, int, int], count: int) -> dict[str, float]:
     small = int(np.argmin(np.where(counts > 0, counts, labels.size))) + 1
     middle = np.argwhere(labels == small).mean(0).astype(int)
     for k in range(5):
-        place = middle + np.array((0, 0, 6 + k))
+        place = np.add(middle, (0, 0, 6 + k))
         box = Box.of(place - 3, place + 4).clip(shape)
         labels[box.slices] = small
         began = time.process_time()

@@ -64,8 +64,6 @@ def take_pictures() -> None:
     run_command(app, "view.layout-four")
     picture("views")
     run_command(app, "view.layout-one")
-    run_command(app, "view.coronal")
-    picture("coronal")
     run_command(app, "view.3d")
     picture("3d")
     viewer.close()

@@ -53,24 +53,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _room_for(getattr(arguments, "input", None) or getattr(arguments, "path", None)) as room:
             arguments.room = room and Path(room)
             return arguments.run(arguments)
-    except DecisionNeededError as error:
-        choices = "; ".join(f"{name}: {meaning}" for name, meaning in error.choices.items())
-        flag = f" Give --{error.keyword.replace('_', '-')}." if error.keyword else ""
-        return _complain(f"{error}. Choices: {choices}.{flag}", UNDECIDED)
-    except UsageError as error:
-        return _complain(str(error), USAGE)
-    except RefusedError as error:
-        return _complain(str(error), REFUSED)
     except (CancelledError, KeyboardInterrupt):
         return _complain("cancelled: nothing was written", INTERRUPTED)
-    except VolsegError as error:
-        return _complain(str(error), REFUSED)
-    except MemoryError as error:
-        return _complain(
-            f"the memory of this machine does not suffice ({error}): close other programs or crop the image", REFUSED
-        )
-    except OSError as error:
-        return _complain(f"{error.filename or 'a file'} can't be used: {error.strerror or error}", REFUSED)
+    except (VolsegError, MemoryError, OSError) as error:
+        return _complain(*_sentence(error))
+
+
+def _sentence(error: Exception) -> tuple[str, int]:
+    """Return what to tell of an error, and the exit code that it has."""
+    match error:
+        case DecisionNeededError():
+            choices = "; ".join(f"{name}: {meaning}" for name, meaning in error.choices.items())
+            flag = f" Give --{error.keyword.replace('_', '-')}." if error.keyword else ""
+            return f"{error}. Choices: {choices}.{flag}", UNDECIDED
+        case UsageError():
+            return str(error), USAGE
+        case VolsegError():
+            return str(error), REFUSED
+        case MemoryError():
+            cure = "close other programs or crop the image"
+            return f"the memory of this machine does not suffice ({error}): {cure}", REFUSED
+        case OSError():
+            return f"{error.filename or 'a file'} can't be used: {error.strerror or error}", REFUSED
+        case _:
+            return f"unexpected {type(error).__name__}: {error}; nothing was written", REFUSED
 
 
 def _room_for(path: Path | None) -> AbstractContextManager[str | None]:
@@ -184,6 +190,8 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 
 def _segment(arguments: argparse.Namespace) -> int:
+    if arguments.each:
+        return _segment_each(arguments)
     from napari_volseg.app import headless
 
     headless.label_export(arguments.output)
@@ -202,12 +210,16 @@ def _segment(arguments: argparse.Namespace) -> int:
         time=arguments.time,
         device=arguments.device,
         backend=arguments.backend,
+        further=[_existing(path) for path in arguments.further],
+        trusted=arguments.trust,
+        postprocess=not arguments.no_postprocessing,
+        skip_air=arguments.skip_air,
         targets=targets,
         room=arguments.room,
         progress=_progress_bar(),
     )
     _tell_findings(done.volume)
-    for finding in done.report.findings:
+    for finding in done.findings:
         print(f"napari-volseg: {finding.severity}: {finding.message}", file=sys.stderr)
     _say_saved(headless.save_labels(arguments.output, done))
     if arguments.report:
@@ -215,17 +227,65 @@ def _segment(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _segment_each(arguments: argparse.Namespace) -> int:
+    """Segment each case of a folder; the exit code is that of the first case that was refused."""
+    from napari_volseg.app import batch, headless
+    from napari_volseg.formats import open_volume
+    from napari_volseg.inference import load_model
+
+    if arguments.further or arguments.volume:
+        raise UsageError("--further and --volume are of one case: leave them out, or segment the cases one by one")
+    headless.label_export(Path(f"labels{arguments.ending}"))
+    cases = batch.find_cases(_existing(arguments.input), arguments.output, arguments.ending)
+    model, facts, code = load_model(arguments.model, trusted=arguments.trust), [], DONE
+    with TemporaryDirectory(prefix="napari-volseg-", ignore_cleanup_errors=True) as room:
+
+        def read(path: Path) -> Volume:
+            volume = open_volume(
+                path,
+                orientation=arguments.orientation,
+                form=arguments.form,
+                answers=_answers(arguments),
+                room=Path(room),
+            )
+            return headless.at_time(volume, arguments.time)
+
+        options = {"device": arguments.device, "backend": arguments.backend, "progress": _progress_bar()}
+        wishes = {"postprocess": not arguments.no_postprocessing, "skip_air": arguments.skip_air}
+        for done in batch.segment_cases(cases, model, read, **wishes, **options):
+            name = done.case.source.name
+            if done.segmented is None:
+                assert done.error is not None
+                sentence, own_code = _sentence(done.error)
+                code = code or own_code
+                _complain(f"{name}: {sentence}", own_code)
+                facts.append({"case": name, "error": sentence})
+                continue
+            for finding in (*done.segmented.volume.origin_provenance.findings, *done.segmented.findings):
+                if finding.severity == "warning":
+                    print(f"napari-volseg: warning: {name}: {finding.message}", file=sys.stderr)
+            _say_saved(done.case.target)
+            facts.append({"case": name, "labels": str(done.case.target), **headless.run_facts(done.segmented)})
+    refused = sum("error" in entry for entry in facts)
+    print(f"{len(facts) - refused} of {len(facts)} cases were segmented")
+    if arguments.report:
+        _say_saved(headless.save_facts(arguments.report, {"cases": facts}))
+    return code
+
+
 def _models(arguments: argparse.Namespace) -> int:
     from napari_volseg.inference import available_models
 
     cards = available_models()
     if arguments.json:
-        print(json.dumps([asdict(card) for card in cards], indent=2))
+        print(json.dumps([{**asdict(c), "postprocessing": c.postprocessing_words} for c in cards], indent=2))
         return DONE
     for card in cards:
         print(f"{card.id}  {card.title} {card.version}: {', '.join(s.name for s in card.segments)}")
         if card.intended_use:
             print(f"    {card.intended_use}")
+        if card.postprocessing:
+            print(f"    afterwards: {'; '.join(card.postprocessing_words)}")
     return DONE
 
 
@@ -335,11 +395,39 @@ def _add_segment(add: Add) -> None:
     segment = add("segment", _segment, "segment a volume; OUT is .nii.gz, .nii, .seg.nrrd, .mha, .mhd or .dcm")
     segment.add_argument("input", type=Path)
     segment.add_argument("output", type=Path)
+    segment.add_argument(
+        "--each",
+        action="store_true",
+        help="INPUT is a folder of cases (files, or folders of DICOM), OUT the folder for their labels; "
+        "a case that is refused is told, and the others go on",
+    )
+    segment.add_argument(
+        "--ending", default=".nii.gz", metavar="E", help="with --each the format, as OUT would end (%(default)s)"
+    )
     segment.add_argument("--model", required=True, metavar="NAME_OR_FOLDER", help="see models")
     _add_choices(segment)
     segment.add_argument("--time", type=int, metavar="N", help="which volume of a 4D image, from 0")
     segment.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
     segment.add_argument("--backend", default="auto", metavar="B", help="auto or torch")
+    segment.add_argument(
+        "--further",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="IMAGE",
+        help="the image of the model's next channel, on the same grid; once for each",
+    )
+    segment.add_argument(
+        "--trust",
+        action="store_true",
+        help="let a TorchScript model run: a program that can do anything that you can, so know where it is from",
+    )
+    segment.add_argument(
+        "--no-postprocessing", action="store_true", help="leave the labels as the network gave them (see models)"
+    )
+    segment.add_argument(
+        "--skip-air", action="store_true", help="leave out windows outside of the body of a CT: faster, not exact"
+    )
     segment.add_argument("--report", type=Path, metavar="R.json", help="how the model ran, as JSON")
 
 

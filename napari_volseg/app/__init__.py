@@ -4,11 +4,13 @@ from napari_volseg.app.application import Application, Notice
 from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.commands import COMMANDS, Command, run_command
+from napari_volseg.app.engines import EngineShelf, terms_of
 from napari_volseg.app.exporting import EXPORTS, ExportKind, suggest_path
 from napari_volseg.app.figures import SegmentFigures
 from napari_volseg.app.hand_tools import HAND_TOOLS
 from napari_volseg.app.history_list import HistoryRow, HistoryRows, go_to_step
 from napari_volseg.app.jobs import Inbox, Job, JobRunner, error_sentence
+from napari_volseg.app.model_places import ModelPlaces
 from napari_volseg.app.opening import Question
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.samples import SAMPLES, sample_path
@@ -32,12 +34,14 @@ __all__ = [
     "Case",
     "Clicks",
     "Command",
+    "EngineShelf",
     "ExportKind",
     "HistoryRow",
     "HistoryRows",
     "Inbox",
     "Job",
     "JobRunner",
+    "ModelPlaces",
     "ModelShelf",
     "Notice",
     "Painter",
@@ -55,4 +59,5 @@ __all__ = [
     "run_command",
     "sample_path",
     "suggest_path",
+    "terms_of",
 ]

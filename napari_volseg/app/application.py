@@ -5,22 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from psygnal import Signal
 
-from napari_volseg.app import exporting, segmenting
+from napari_volseg.app import exporting, model_run
 from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.drawing import Drawing
+from napari_volseg.app.engines import EngineShelf
 from napari_volseg.app.figures import SegmentFigures
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.keeping import Keeper
 from napari_volseg.app.live import LivePrediction
 from napari_volseg.app.measuring import Measuring
+from napari_volseg.app.model_places import ModelPlaces
 from napari_volseg.app.opening import Decided, Question, load_decided, look_into, refusal_sentence
 from napari_volseg.app.painting import Painter
 from napari_volseg.app.preview import READING, Preview
@@ -33,6 +34,7 @@ from napari_volseg.app.view_state import ViewKeeper, restore_view
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import (
     Box,
+    BoxPrompt,
     CancelToken,
     DecisionNeededError,
     Finding,
@@ -106,6 +108,8 @@ class Application:
         Where the work on each image is kept; None keeps it in memory.
     scans
         Where it is remembered what scans found; None reads every file anew.
+    places
+        Where it is remembered which models the user brought in; None forgets them at the end.
     """
 
     case_changed = Signal()
@@ -119,6 +123,7 @@ class Application:
         jobs: JobRunner | None = None,
         sessions: SessionStore | None = None,
         scans: ScanMemory | None = None,
+        places: ModelPlaces | None = None,
     ) -> None:
         self.jobs = jobs or JobRunner()
         self._scans = scans
@@ -140,7 +145,8 @@ class Application:
         self.drawing = Drawing(self)
         self.measuring = Measuring(self)
         self.tour = Tour(self)
-        self.models = ModelShelf(self.jobs, self.tools)
+        self.engines = EngineShelf(self.jobs, self.tools)
+        self.models = ModelShelf(self.jobs, self.tools, places, self.asked.emit)
         self.scan_result: Scan | None = None
         self.tool_preview = ToolPreview(self)
         self.live = LivePrediction(self)
@@ -210,20 +216,10 @@ class Application:
     def run_model(self) -> Job:
         """Run the automatic model that is chosen, in the background; its segments arrive as one step.
 
-        What it has finished so far is shown by ``live``.
+        What it has finished so far is shown by ``live``. What its card asks to be done afterwards follows, each as
+        a step of its own.
         """
-        case, model, device = self.need_case(), self.tools.model, self.tools.device
-
-        def work(progress: ProgressCallback, cancel: CancelToken) -> segmenting.Outcome:
-            bands = partial(self.live.take, case, cancel)
-            card, prediction = segmenting.predict(
-                case.volume, model, device=device, progress=progress, cancel=cancel, bands=bands
-            )
-            return segmenting.plan_prediction(case.session, card, prediction)
-
-        return self.jobs.submit(
-            f"Segmenting with {model}", work, lambda outcome: self._take_outcome(case, outcome), lane="network"
-        )
+        return model_run.run_model(self)
 
     def click(self, position: Point, positive: bool | None = None) -> Job:
         """Add a click at a patient position (x, y, z), mm, LPS; its sign is the tool's where not given."""
@@ -238,10 +234,19 @@ class Application:
         prompt = self.painter.finish_scribble(positive)
         return self.clicks.add(prompt) if prompt else None
 
+    def prompt_box(self, box: BoxPrompt) -> Job | None:
+        """Segment what lies in a box on a slice."""
+        return self.clicks.add(box) if self.clicks is not None else None
+
     def accept_clicks(self) -> None:
         """Finish the segment that is being clicked."""
         if self.clicks is not None:
             self.clicks.accept()
+
+    def reset_clicks(self) -> None:
+        """Take all prompts of this segment back."""
+        if self.clicks is not None:
+            self.clicks.reset()
 
     def next_segment(self) -> None:
         """Finish the segment in hand and begin another."""
@@ -385,11 +390,11 @@ class Application:
         zoomed = self.case is None and self.preview.sight is not None  # while it was read
         self.case, work = (case := opened.case), opened.work
         self._journal = work.journal if work else None
-        self.clicks = Clicks(case, self.jobs, self.tools)
+        self.clicks = Clicks(case, self.jobs, self.tools, self.engines)
         self.painter = Painter(case, self.tools)
         self.figures = SegmentFigures(case, self.jobs)
         self.surfaces = SegmentSurfaces(case, self.jobs)
-        self.tools.tool = "navigate"
+        self.tools.tool, self.tools.further = "navigate", ()
         chosen = self.preview.give_way()
         self.view.window = case.first_window()
         self.view.index = self.view.marked_step = None
@@ -400,7 +405,7 @@ class Application:
         self.case_changed.emit()
         self._view_keeper.follow(case, self._journal)
         self._begin_spare()
-        self._warn(case.volume.origin_provenance.findings)
+        self.warn(case.volume.origin_provenance.findings)
         if work is not None and work.told:
             self.notice(work.told, "info" if work.history else "warning")
 
@@ -456,31 +461,13 @@ class Application:
             author=Author("tool", "open labels"),
             table=labels.table,
         )
-        self._warn(labels.findings)
+        self.warn(labels.findings)
 
-    def _warn(self, findings: Iterable[Finding]) -> None:
+    def warn(self, findings: Iterable[Finding]) -> None:
+        """Tell the user of the findings that ask for attention."""
         for finding in findings:
             if finding.severity == "warning":
                 self.notice(finding.message, "warning")
-
-    def _take_outcome(self, case: Case, outcome: segmenting.Outcome) -> None:
-        """Make a model's step; where the labels changed meanwhile, join it with them anew in the background."""
-        if case is not self.case:
-            return
-        if outcome.plan is not None and outcome.plan.revision != case.session.revision:
-
-            def again(progress: ProgressCallback, cancel: CancelToken) -> segmenting.Outcome:
-                return segmenting.plan_prediction(case.session, outcome.card, outcome.prediction)
-
-            self.jobs.submit(
-                "Joining with your changes", again, lambda new: self._take_outcome(case, new), lane="network"
-            )
-            return
-        if outcome.plan is not None:
-            case.session.commit(outcome.plan)
-        report = outcome.prediction.report
-        told = "".join(f"; {finding.message}" for finding in report.findings)
-        self.notice(f"{outcome.card.title} finished in {report.seconds.total:.1f} s on {report.device}{told}")
 
     def _tell_saved(self, path: Path) -> None:
         self.notice(f"{SAVED}: {path}")

@@ -12,11 +12,22 @@ from dataclasses import dataclass, field
 from psygnal import Signal
 
 from napari_volseg.app.case import Case, replace_segment
+from napari_volseg.app.engines import EngineShelf
 from napari_volseg.app.jobs import Job, JobRunner
 from napari_volseg.app.wishes import ToolWishes
-from napari_volseg.core import Box, CancelToken, ProgressCallback, Prompt, UsageError
+from napari_volseg.core import (
+    Box,
+    BoxMask,
+    BoxPrompt,
+    CancelToken,
+    PointPrompt,
+    ProgressCallback,
+    Prompt,
+    ScribblePrompt,
+    UsageError,
+)
 from napari_volseg.editing import Author, OverwriteRule, Plan, PromptChange, Step
-from napari_volseg.interactive import InteractiveModel, InteractiveSession, load_engine
+from napari_volseg.interactive import InteractiveModel, InteractiveSession
 
 _NOTHING = Box((0, 0, 0), (0, 0, 0))
 
@@ -26,14 +37,17 @@ class _Talk:
     """Prompts about one segment, answered by one session of the engine.
 
     ``steps`` are the positions of the history at which the labels are what the engine's session takes them
-    for; any other step in between ends the talk.
+    for; any other step in between ends the talk. ``initial`` is what the segment was before the first prompt, None
+    for what it is when the engine is first asked.
     """
 
+    model: InteractiveModel
     value: int
     rule: OverwriteRule
     steps: list[Step | None]
     wanted: tuple[Prompt, ...] = ()
     engine: InteractiveSession | None = field(default=None)
+    initial: BoxMask | None = None
 
 
 class Clicks:
@@ -47,26 +61,21 @@ class Clicks:
         Where the engine runs.
     wishes
         What may be overwritten.
-    engine
-        Name of the interactive model.
+    engines
+        Holds the engine that answers; another choice begins a new talk.
     """
 
     changed = Signal()
 
-    def __init__(self, case: Case, jobs: JobRunner, wishes: ToolWishes, engine: str = "default") -> None:
+    def __init__(self, case: Case, jobs: JobRunner, wishes: ToolWishes, engines: EngineShelf) -> None:
         self.case = case
         self._jobs = jobs
         self._wishes = wishes
-        self._model: InteractiveModel = load_engine(engine)
+        self._engines = engines
         self._talk: _Talk | None = None
         self._job: Job | None = None
         case.session.prompts_changed.connect(self._follow_history)
         jobs.changed.connect(self._follow_job)
-
-    @property
-    def engine_title(self) -> str:
-        """Which model answers, for people."""
-        return self._model.card.title
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:
@@ -86,13 +95,63 @@ class Clicks:
     def add(self, prompt: Prompt) -> Job:
         """Ask for the segment that the prompts so far and this one describe."""
         segment = self.case.ensure_active()
+        self._recall(segment.value)
         wanted = self.wanted if self._continues(segment.value) else ()
         self._stop()
         if not self._continues(segment.value):
-            self._talk = _Talk(segment.value, self.case.rule(self._wishes), [self.case.session.history.current])
+            self._talk = self._new_talk(segment.value, self.case.rule(self._wishes))
         assert self._talk is not None
         self._talk.wanted = (*wanted, prompt)
         self._ask(self._talk)
+        assert self._job is not None
+        return self._job
+
+    def remove(self, prompt: Prompt) -> Job:
+        """Ask for the segment without one of its prompts, whichever it was.
+
+        Raises
+        ------
+        UsageError
+            Where the segment has been changed by something else since, so that no prompt can be told from it.
+        """
+        return self._revise(tuple(p for p in self.wanted if p != prompt))
+
+    def replace(self, prompt: Prompt, by: Prompt) -> Job:
+        """Ask for the segment with one prompt in place of another; UsageError as for `remove`."""
+        return self._revise(tuple(by if p == prompt else p for p in self.wanted))
+
+    def reset(self) -> Job:
+        """Ask for the segment without any prompt: what it was before the first; UsageError as for `remove`."""
+        return self._revise(())
+
+    def _recall(self, value: int) -> None:
+        """Take up the talk of an earlier run of the program: what it began from is in the history."""
+        history = self.case.session.history
+        position = history.position
+        while position and (change := history.steps[position - 1].prompts) is not None and change.before:
+            position -= 1
+        begun = history.steps[position - 1].prompts if position else None
+        if self._talk is not None or not self.prompts or begun is None:
+            return
+        chain = history.steps[position - 1 : history.position]
+        if any(step.value not in (value, None) for step in chain):
+            return  # they were about another segment
+        labels = self.case.segmentation.labels.copy()
+        for step in reversed(chain):
+            step.revert_on(labels)
+        self._talk = self._new_talk(value, self.case.rule(self._wishes), self.prompts)
+        self._talk.initial = BoxMask.of(labels == value)
+
+    def _revise(self, wanted: tuple[Prompt, ...]) -> Job:
+        self._recall(self.case.active)
+        talk = self._talk
+        if talk is None or not self._continues(talk.value):
+            raise UsageError(
+                "the segment was changed since these prompts were given: undo that change first, or prompt anew"
+            )
+        self._stop()
+        talk.wanted = wanted
+        self._ask(talk)
         assert self._job is not None
         return self._job
 
@@ -111,7 +170,12 @@ class Clicks:
 
     def _continues(self, value: int) -> bool:
         talk = self._talk
-        return talk is not None and talk.value == value and self.case.session.history.current in talk.steps
+        if talk is None or talk.value != value or talk.model is not self._engines.chosen:
+            return False
+        return self.case.session.history.current in talk.steps
+
+    def _new_talk(self, value: int, rule: OverwriteRule, wanted: tuple[Prompt, ...] = ()) -> _Talk:
+        return _Talk(self._engines.chosen, value, rule, [self.case.session.history.current], wanted)
 
     def _stop(self) -> None:
         if self._job is not None:
@@ -131,12 +195,14 @@ class Clicks:
     def _ask(self, talk: _Talk) -> None:
         wanted, before, asked = talk.wanted, self.prompts, self.case.session.revision
 
+        card = talk.model.card
+
         def work(progress: ProgressCallback, cancel: CancelToken) -> Plan | None:
             if talk.engine is None:
                 talk.engine = self._open(talk)
             _bring_to(talk.engine, wanted)
             mask = talk.engine.result(progress, cancel)
-            if not mask.box.size:
+            if wanted and not mask.box.size:
                 raise UsageError(
                     "the clicks describe no voxel: add a positive click inside the structure you want to segment"
                 )
@@ -144,8 +210,8 @@ class Clicks:
             return self.case.session.plan_replace(
                 box,
                 labels,
-                name=f"Click {len(wanted)}: {self.case.table[talk.value].name}",
-                author=Author("model", self._model.card.id, self._model.card.version),
+                name=f"{_name_of(before, wanted)}: {self.case.table[talk.value].name}",
+                author=Author("model", card.id, card.version),
                 prompts=PromptChange(before, wanted),
             )
 
@@ -155,8 +221,8 @@ class Clicks:
         self.changed.emit()
 
     def _open(self, talk: _Talk) -> InteractiveSession:
-        initial = self.case.mask_of(talk.value)
-        return self._model.open(
+        initial = self.case.mask_of(talk.value) if talk.initial is None else talk.initial
+        return talk.model.open(
             self.case.volume,
             initial=initial if initial.box.size else None,
             forbidden=self.case.protected(talk.rule),
@@ -165,7 +231,7 @@ class Clicks:
     def _ask_anew(self, talk: _Talk) -> None:
         """Ask again, from the labels as they are now, with every prompt that has no answer yet."""
         answered = len(self.prompts) if talk.wanted[: len(self.prompts)] == self.prompts else 0
-        self._talk = _Talk(talk.value, talk.rule, [self.case.session.history.current], talk.wanted[answered:])
+        self._talk = self._new_talk(talk.value, talk.rule, talk.wanted[answered:])
         self._ask(self._talk)
 
     def _apply(self, talk: _Talk, plan: Plan | None, asked: int) -> None:
@@ -180,6 +246,16 @@ class Clicks:
         session.commit(plan)
         talk.steps.append(session.history.current)
         self.changed.emit()
+
+
+def _name_of(before: tuple[Prompt, ...], wanted: tuple[Prompt, ...]) -> str:
+    """Return what a change of the prompts is called in the history."""
+    if not wanted:
+        return "Reset clicks"
+    if len(wanted) < len(before):
+        return "Take back a prompt"
+    kinds = {PointPrompt: "Click", ScribblePrompt: "Scribble", BoxPrompt: "Box"}
+    return "Move a prompt" if len(wanted) == len(before) else f"{kinds[type(wanted[-1])]} {len(wanted)}"
 
 
 def _bring_to(session: InteractiveSession, wanted: tuple[Prompt, ...]) -> None:

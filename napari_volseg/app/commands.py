@@ -56,13 +56,38 @@ def _needs_model(app: Application) -> str | None:
     chosen, modality = app.models.chosen, app.case.volume.modality
     if chosen is not None and chosen.card.channels == ("CT",) and modality in ("MR", "PT"):
         return f"{chosen.card.title} needs a CT and this is {modality}"
+    if app.models.untrusted is not None:
+        return f"{app.models.untrusted.card.title} is a program that you have not trusted yet: press Trust…"
+    wanted = chosen.card.channels[1:] if chosen is not None else ()
+    if chosen is not None and len(app.tools.further) != len(wanted):
+        return f"{chosen.card.title} also needs an image of {', '.join(wanted)}: press Images…"
     return None
+
+
+def _needs_untrusted(app: Application) -> str | None:
+    return None if app.models.untrusted is not None else "the chosen model is not a program that waits for it"
 
 
 def _needs_other_session(app: Application) -> str | None:
     if app.case is None:
         return "open an image first"
     return None if len(app.kept_sessions()) > 1 else "this is the only session of the image"
+
+
+def _hand_needs(tool: str) -> Callable[[Application], str | None]:
+    """Return what keeps a tool of the hand from being taken: no image, or an engine that can't use it."""
+
+    def why_not(app: Application) -> str | None:
+        takes = app.engines.chosen.capabilities
+        if tool == "scribble" and not takes.scribbles:
+            return f"{app.engines.chosen.card.title} takes no scribbles"
+        if tool == "box" and not takes.boxes:
+            return f"{app.engines.chosen.card.title} takes no boxes"
+        if tool == "click" and not takes.points:
+            return f"{app.engines.chosen.card.title} takes no clicks"
+        return _needs_case(app)
+
+    return why_not
 
 
 def _needs_outline(app: Application) -> str | None:
@@ -342,7 +367,7 @@ def _layouts() -> list[Command]:
 
 def _tools() -> list[Command]:
     taken = [
-        Command(f"tool.{tool}", words.name, partial(take_tool, tool=tool), words.key, _needs_case, words.tip)
+        Command(f"tool.{tool}", words.name, partial(take_tool, tool=tool), words.key, _hand_needs(tool), words.tip)
         for tool, words in HAND_TOOLS.items()
     ]
     return [
@@ -583,6 +608,14 @@ def _work() -> list[Command]:
             _needs_case,
             "Tell which step set the voxel under the cursor last",
         ),
+        Command(
+            "model.trust",
+            "Trust…",
+            lambda app: app.models.ask_trust(),
+            "",
+            _needs_untrusted,
+            "Decide whether the program of the chosen model may run",
+        ),
         Command("segment.run", "Run model", Application.run_model, "R", _needs_model, "Run the chosen model"),
         Command(
             "session.other",
@@ -596,6 +629,14 @@ def _work() -> list[Command]:
             "segment.cancel", "Cancel", cancel_jobs, "Escape", _needs_job, "Take a preview away, else stop what runs"
         ),
         Command("click.accept", "Accept", Application.accept_clicks, "Enter", _needs_clicks, "Finish this segment"),
+        Command(
+            "click.reset",
+            "Reset",
+            Application.reset_clicks,
+            "",
+            _needs_clicks,
+            "Take all prompts back: the segment is what it was before the first",
+        ),
         Command(
             "segment.next",
             "New segment",

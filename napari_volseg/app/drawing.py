@@ -15,7 +15,7 @@ from napari_volseg.app.clicked import CLICKED_TOOLS, click_use
 from napari_volseg.app.hovering import LevelHover
 from napari_volseg.app.jobs import Job
 from napari_volseg.app.latest import Latest
-from napari_volseg.app.outlines import Outline, Ray, Sketch, outline_use, scissors_use
+from napari_volseg.app.outlines import Outline, Ray, Sketch, box_prompt, outline_use, rectangle, scissors_use
 from napari_volseg.app.using import target, use_tool
 from napari_volseg.core import Geometry, UsageError
 from napari_volseg.editing import OnSlice, follow_edge
@@ -23,7 +23,7 @@ from napari_volseg.editing import OnSlice, follow_edge
 if TYPE_CHECKING:
     from napari_volseg.app.application import Application
 
-DrawnTool = Literal["polygon", "livewire", "lasso", "scissors"]
+DrawnTool = Literal["polygon", "livewire", "lasso", "scissors", "box"]
 DRAWN_TOOLS: tuple[DrawnTool, ...] = get_args(DrawnTool)
 #: Tools that set one vertex with every press, until they are closed.
 VERTEX_TOOLS = ("polygon", "livewire")
@@ -85,6 +85,8 @@ class Drawing:
         if self._outline is None:
             return self._level.sketch
         outline = self._outline
+        if outline.tool == "box":
+            return Sketch(outline.on, (rectangle(self._geometry, outline),), closed=True)
         line = np.concatenate([outline.points, self._to_cursor()])
         freehand = outline.tool not in VERTEX_TOOLS
         vertices = None if freehand else outline.vertices
@@ -111,9 +113,13 @@ class Drawing:
 
     def move(self, index: ArrayLike) -> None:
         """Go on with a line that is drawn free hand."""
-        if self._outline is not None:
-            self._outline.add(self._geometry.to_patient(self._flat(np.asarray(index, float)))[None])
-            self.changed.emit()
+        outline = self._outline
+        if outline is None:
+            return
+        if outline.tool == "box" and len(outline.points) > 1:
+            outline.drop()
+        outline.add(self._geometry.to_patient(self._flat(np.asarray(index, float)))[None])
+        self.changed.emit()
 
     def back(self) -> None:
         """Take the last vertex back, and with the first the outline."""
@@ -137,6 +143,9 @@ class Drawing:
         outline, case = self._outline, self._app.case
         if outline is None or case is None:
             return None
+        if outline.tool == "box":
+            self.abandon()
+            return self._app.prompt_box(box_prompt(case.volume.geometry, outline))
         if len(outline.points) < FEWEST_POINTS:
             self._refuse_few(outline)
             return None

@@ -32,6 +32,7 @@ HAND_TOOLS: dict[Tool, HandTool] = {
     "navigate": HandTool("Move", "N", "Move and zoom the view"),
     "click": HandTool("Click", "K", "Click into a structure: the model outlines it"),
     "scribble": HandTool("Scribble", "J", "Draw a line through a structure: the model outlines it"),
+    "box": HandTool("Box", "Shift-B", "Draw a box around a structure on a slice: the model outlines it"),
     "brush": HandTool("Brush", "B", "Paint the active segment"),
     "eraser": HandTool("Eraser", "E", "Erase the active segment"),
     "fill": HandTool("Fill", "F", "Fill the region under the cursor with the active segment"),

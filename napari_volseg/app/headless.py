@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from napari_volseg.app import exporting, segmenting
 from napari_volseg.app.case import Case
 from napari_volseg.app.picture import save_picture
+from napari_volseg.app.postprocessing import Correction, corrected, corrections
 from napari_volseg.core import (
+    NEVER,
     Answers,
     CancelToken,
     DecisionNeededError,
@@ -25,7 +28,8 @@ from napari_volseg.core import (
 )
 from napari_volseg.formats import import_report, open_volume
 from napari_volseg.formats.publishing import Draft, publish, require_no_source
-from napari_volseg.inference import RunReport
+from napari_volseg.inference import RunReport, SegmentationModel, load_model
+from napari_volseg.inference.network_files import Trust
 
 #: How labels are saved, by the ending of the file's name.
 LABEL_ENDINGS = {
@@ -50,11 +54,19 @@ class Segmented:
         The labels on the volume's grid.
     report
         How the model ran.
+    corrections
+        What was done to the labels afterwards, as the model's card asks.
     """
 
     volume: Volume
     segmentation: Segmentation
     report: RunReport
+    corrections: tuple[Correction, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the user should know of the run."""
+        return (*self.report.findings, *(finding for step in self.corrections for finding in step.findings))
 
 
 def segment_path(
@@ -68,6 +80,10 @@ def segment_path(
     time: int | None = None,
     device: str = "auto",
     backend: str = "auto",
+    further: Sequence[Path] = (),
+    trusted: Trust = False,
+    postprocess: bool = True,
+    skip_air: bool = False,
     targets: Sequence[Path] = (),
     room: Path | None = None,
     progress: ProgressCallback = no_progress,
@@ -77,7 +93,10 @@ def segment_path(
 
     ``orientation`` and ``form`` are for NIfTI that doesn't say clearly how it lies, ``answers`` for DICOM; ``time``
     is the position (from 0) along the time axis of a 4D image; ``targets`` are the files that will be written: what
-    stands in their way is found before the model runs; ``room`` is where zip archives are unpacked.
+    stands in their way is found before the model runs; ``room`` is where zip archives are unpacked;
+    ``further`` are files of the model's further channels; ``trusted`` says which programs among models may run;
+    ``skip_air`` leaves out windows outside of the body;
+    ``postprocess`` says whether what the model's card asks to be done afterwards is done.
 
     Raises
     ------
@@ -90,11 +109,50 @@ def segment_path(
     volume = at_time(opened, time)
     for target in targets:
         _require_room_for(target, volume)
-    card, prediction = segmenting.predict(
-        volume, model, device=device, backend=backend, progress=progress, cancel=cancel or CancelToken()
+    segmenting.require_grey(volume)
+    loaded = load_model(model, trusted=trusted)
+    others = [open_volume(other, None, progress, cancel, room=room) for other in further]
+    return segment_volume(
+        volume,
+        loaded,
+        others,
+        device=device,
+        backend=backend,
+        postprocess=postprocess,
+        skip_air=skip_air,
+        progress=progress,
+        cancel=cancel or CancelToken(),
     )
+
+
+def segment_volume(
+    volume: Volume,
+    model: SegmentationModel,
+    further: Sequence[Volume] = (),
+    *,
+    device: str = "auto",
+    backend: str = "auto",
+    postprocess: bool = True,
+    skip_air: bool = False,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken = NEVER,
+) -> Segmented:
+    """Segment a volume that is open with a model that is loaded; see `segment_path`."""
+    segmenting.require_grey(volume)
+    prediction = model.predict(
+        volume,
+        further=further,
+        device=device,
+        backend=backend,
+        progress=progress,
+        cancel=cancel,
+        skip_air=skip_air,
+    )
+    card = model.card
+    steps = corrections(card, prediction, volume.geometry, cancel) if postprocess else ()
     table = SegmentTable(tuple(segmenting.made_by(card, segment) for segment in prediction.segments))
-    return Segmented(volume, Segmentation(prediction.labels, volume.geometry, table), prediction.report)
+    labels = Segmentation(corrected(prediction.labels, steps), volume.geometry, table)
+    return Segmented(volume, labels, prediction.report, steps)
 
 
 def _require_room_for(target: Path, volume: Volume) -> None:
@@ -155,7 +213,11 @@ def save_labels(path: Path, segmented: Segmented) -> Path:
 
 def save_run_report(path: Path, done: Segmented) -> Path:
     """Write how a model ran, and on what image, as JSON."""
-    facts = {**done.report.as_dict(), "import": import_report(done.volume).as_dict()}
+    return save_facts(path, run_facts(done))
+
+
+def save_facts(path: Path, facts: Mapping[str, Any]) -> Path:
+    """Write plain values as JSON, read back and compared."""
     text = json.dumps(facts, indent=2) + "\n"
 
     def write(temporary: Path) -> None:
@@ -167,6 +229,12 @@ def save_run_report(path: Path, done: Segmented) -> Path:
 
     publish([Draft(path, write, verify)])
     return path
+
+
+def run_facts(done: Segmented) -> dict[str, Any]:
+    """Return how a model ran, and on what image, in plain values."""
+    steps = [step.as_dict() for step in done.corrections]
+    return {**done.report.as_dict(), "postprocessing": steps, "import": import_report(done.volume).as_dict()}
 
 
 def whole_job(source: Path, model: str, out: Path, progress: ProgressCallback = no_progress) -> list[Path]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_volseg.app.case import Case
 from napari_volseg.app.using import Setting, Use, target
 from napari_volseg.app.wishes import Tool, ToolWishes
-from napari_volseg.core import BoxMask, CancelToken, ProgressCallback
+from napari_volseg.core import BoxMask, BoxPrompt, CancelToken, Geometry, Point, ProgressCallback, UsageError
 from napari_volseg.editing import OnSlice, ScreenView, cut_out, fill_outline
 
 TITLES: dict[Tool, str] = {"polygon": "Polygon", "lasso": "Lasso", "livewire": "Livewire", "scissors": "Scissors"}
@@ -102,6 +102,37 @@ class Sketch:
     closed: bool = False
     vertices: NDArray[np.float64] | None = None
     takes_away: bool = False
+
+
+def rectangle(geometry: Geometry, outline: Outline) -> NDArray[np.float64]:
+    """Return the corners (4, 3), patient mm, of the box between an outline's first and last point, in turn."""
+    ends = geometry.to_index(outline.points)[[0, -1]]
+    rows, columns = (axis for axis in range(3) if axis != outline.on.axis)
+    corners = ends[[0, 0, 1, 1]]
+    corners[:, columns] = ends[[0, 1, 1, 0], columns]
+    corners[:, rows] = ends[[0, 0, 1, 1], rows]
+    return geometry.to_patient(corners)
+
+
+def box_prompt(geometry: Geometry, outline: Outline) -> BoxPrompt:
+    """Return the box that was drawn, of whole voxels within the image.
+
+    Raises
+    ------
+    UsageError
+        Where it is fewer than two voxels high or wide.
+    """
+    index = np.round(geometry.to_index(rectangle(geometry, outline)))
+    index = np.clip(index, 0, np.array(geometry.shape) - 1)
+    if (np.ptp(index, axis=0) > 0).sum() < 2:
+        raise UsageError("a click draws no box: press at one corner and release at the opposite one")
+    first, second, third, fourth = (_point(corner) for corner in geometry.to_patient(index))
+    return BoxPrompt((first, second, third, fourth))
+
+
+def _point(position: NDArray[np.float64]) -> Point:
+    x, y, z = (float(c) for c in position)
+    return x, y, z
 
 
 def outline_use(case: Case, wishes: ToolWishes, outline: Outline) -> Use:

@@ -48,7 +48,7 @@ class Painter:
         if self._wishes.tool != "scribble":
             erases = self._wishes.tool == "eraser"
             verb = "Erase" if erases else "Brush"
-            under = self.case.label_at(index)
+            under = self.case.label_at(index) if self._wishes.rule == "inside" else 0  # nothing else asks for it
             self._stroke = self.case.session.stroke(
                 0 if erases else segment.value,
                 name=f"{verb}: {segment.name}",

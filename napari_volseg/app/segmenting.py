@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_volseg.app.postprocessing import Correction
 from napari_volseg.core import (
     Box,
     CancelToken,
@@ -22,6 +23,7 @@ from napari_volseg.core import (
 )
 from napari_volseg.editing import Author, EditSession, Plan
 from napari_volseg.inference import Band, Prediction, load_model
+from napari_volseg.inference.network_files import Trust
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,11 +38,14 @@ class Merge:
         Voxels that may change.
     labels
         Labels in the box afterwards.
+    values
+        Label value in the table by label value of the model.
     """
 
     table: SegmentTable
     box: Box
     labels: NDArray[np.uint16]
+    values: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,45 +60,72 @@ class Outcome:
         What it said.
     plan
         The step, None where it changes nothing.
+    values
+        Label value in the case by label value of the model.
+    corrections
+        What the card asks to be done afterwards, each a step of its own.
     """
 
     card: ModelCard
     prediction: Prediction
     plan: Plan | None
+    values: Mapping[int, int] = field(default_factory=dict)
+    corrections: tuple[Correction, ...] = ()
 
 
 def predict(
     volume: Volume,
     model: str,
     *,
+    further: Sequence[Volume] = (),
+    trusted: Trust = False,
     device: str = "auto",
     backend: str = "auto",
     progress: ProgressCallback,
     cancel: CancelToken,
     bands: Callable[[ModelCard, Band], None] = lambda card, band: None,
+    look_at: Box | None = None,
 ) -> tuple[ModelCard, Prediction]:
     """Run a model, given by name or folder, over a volume; ``bands`` hears of parts of its labels that are final.
+
+    ``further`` are the images of its further channels; ``trusted`` says which programs among models may run;
+    ``look_at`` is the part of the volume whose bands should come first.
 
     Raises
     ------
     RefusedError
-        For colours and other values that are for viewing only.
+        For colours and other values that are for viewing only, and for a program that is not trusted.
     """
+    require_grey(volume)
+    loaded = load_model(model, trusted=trusted)
+    card = loaded.card
+    prediction = loaded.predict(
+        volume,
+        further=further,
+        device=device,
+        backend=backend,
+        progress=progress,
+        cancel=cancel,
+        bands=partial(bands, card),
+        look_at=look_at,
+    )
+    return card, prediction
+
+
+def require_grey(volume: Volume) -> None:
+    """Refuse values that are for viewing only."""
     if volume.origin_provenance.details.get("view_only"):
         raise RefusedError(
             f"{volume.name} holds colours or complex numbers, which no model understands: open a grey image",
             "view_only",
         )
-    loaded = load_model(model)
-    card = loaded.card
-    prediction = loaded.predict(
-        volume, device=device, backend=backend, progress=progress, cancel=cancel, bands=partial(bands, card)
-    )
-    return card, prediction
 
 
-def plan_prediction(session: EditSession, card: ModelCard, prediction: Prediction) -> Outcome:
+def plan_prediction(
+    session: EditSession, card: ModelCard, prediction: Prediction, corrections: tuple[Correction, ...] = ()
+) -> Outcome:
     """Work out, on any thread, the step by which a prediction joins the segments that exist."""
+    revision = session.revision
     merge = merge_prediction(session.segmentation, card, prediction)
     plan = session.plan_replace(
         merge.box,
@@ -103,7 +135,7 @@ def plan_prediction(session: EditSession, card: ModelCard, prediction: Predictio
         table=merge.table,
         parameters=prediction.report.as_dict(),
     )
-    return Outcome(card, prediction, plan)
+    return Outcome(card, prediction, plan and replace(plan, revision=revision), merge.values, corrections)
 
 
 def merge_prediction(segmentation: Segmentation, card: ModelCard, prediction: Prediction) -> Merge:
@@ -129,7 +161,7 @@ def merge_prediction(segmentation: Segmentation, card: ModelCard, prediction: Pr
     predicted = lookup[prediction.labels[box.slices]]
     by_hand = [s.value for s in base if s.algorithm_type != "AUTOMATIC"]
     np.copyto(labels, predicted, where=(predicted > 0) & ~np.isin(labels, by_hand))
-    return Merge(table, box, labels)
+    return Merge(table, box, labels, values)
 
 
 def _join_tables(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from psygnal import EventedModel
@@ -16,6 +17,7 @@ Tool = Literal[
     "fill",
     "click",
     "scribble",
+    "box",
     "polygon",
     "lasso",
     "livewire",
@@ -150,7 +152,13 @@ class ToolWishes(EventedModel):
     previewing
         Whether it is shown what the segment tool would do.
     model, device
-        Automatic model chosen in the panel and where it runs.
+        Automatic model chosen in the panel and where networks run.
+    engine
+        Id of the engine that answers clicks.
+    postprocess
+        Whether what the model's card asks to be done to its labels is done.
+    further
+        Files of the further images that a model of several channels needs, in their order.
     """
 
     tool: Tool = "navigate"
@@ -175,3 +183,6 @@ class ToolWishes(EventedModel):
     previewing: bool = False
     model: str = "ct-tissues"
     device: str = "auto"
+    engine: str = "regions"
+    postprocess: bool = True
+    further: tuple[Path, ...] = ()

@@ -2,6 +2,7 @@
 
 from napari_volseg.core.arriving import Arriving, PreviewCallback
 from napari_volseg.core.boxes import Box, BoxMask
+from napari_volseg.core.card_steps import CardStep, CheckSides, KeepLargest, RemoveSmall
 from napari_volseg.core.cards import ModelCard
 from napari_volseg.core.decisions import CHOICES, Answers, Decision, Inquiry
 from napari_volseg.core.errors import (
@@ -16,7 +17,7 @@ from napari_volseg.core.findings import KINDS, Finding, Kind, Severity
 from napari_volseg.core.geometry import SAME_GRID_MM, Geometry, opposite
 from napari_volseg.core.jobs import NEVER, CancelToken, Progress, ProgressCallback, in_words, no_progress
 from napari_volseg.core.measurements import Angle, Diameters, Distance, Measurement
-from napari_volseg.core.prompts import Point, PointPrompt, Prompt, ScribblePrompt
+from napari_volseg.core.prompts import BoxPrompt, Point, PointPrompt, Prompt, ScribblePrompt
 from napari_volseg.core.segments import (
     ANATOMICAL_STRUCTURE,
     LESION_CATEGORY,
@@ -48,8 +49,11 @@ __all__ = [
     "Arriving",
     "Box",
     "BoxMask",
+    "BoxPrompt",
     "CancelToken",
     "CancelledError",
+    "CardStep",
+    "CheckSides",
     "Code",
     "Color",
     "Decision",
@@ -60,6 +64,7 @@ __all__ = [
     "Geometry",
     "GeometryError",
     "Inquiry",
+    "KeepLargest",
     "Kind",
     "Measurement",
     "ModelCard",
@@ -71,6 +76,7 @@ __all__ = [
     "Prompt",
     "Provenance",
     "RefusedError",
+    "RemoveSmall",
     "Reorientation",
     "ScribblePrompt",
     "Segment",

@@ -49,14 +49,15 @@ class Box:
     def of_mask(cls, mask: NDArray[np.bool_]) -> Box | None:
         """Return the tight box of a boolean array (z, y, x), or None where it is empty."""
         # Along the first axis NumPy reduces whole planes at once; what is left is small.
-        plane: NDArray[np.bool_] = np.any(mask, axis=0)
-        rows, columns = (np.flatnonzero(np.any(plane, axis=axis)) for axis in (1, 0))
+        plane = np.logical_or.reduce(mask, axis=0)
+        rows = np.logical_or.reduce(plane, axis=1).nonzero()[0]
         if rows.size == 0:
             return None
+        columns = np.logical_or.reduce(plane, axis=0).nonzero()[0]
         first, last = 0, len(mask)
-        while not mask[first].any():
+        while first < last - 1 and not mask[first].any():
             first += 1
-        while not mask[last - 1].any():
+        while last > first + 1 and not mask[last - 1].any():
             last -= 1
         return cls.of((first, rows[0], columns[0]), (last, rows[-1] + 1, columns[-1] + 1))
 

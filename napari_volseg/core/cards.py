@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from napari_volseg.core.card_steps import CardStep
 from napari_volseg.core.segments import Segment
 
 
@@ -35,6 +36,8 @@ class ModelCard:
         SHA-256 of the weights, empty without weights.
     intended_use
         What it is for, and what not.
+    postprocessing
+        What is done to its labels afterwards, in this order, unless the user does not want it.
     """
 
     id: str
@@ -50,3 +53,10 @@ class ModelCard:
     weights_license: str = ""
     checksum: str = ""
     intended_use: str = ""
+    postprocessing: tuple[CardStep, ...] = ()
+
+    @property
+    def postprocessing_words(self) -> tuple[str, ...]:
+        """What is done to its labels afterwards, a phrase for each step."""
+        names = {segment.value: segment.name for segment in self.segments}
+        return tuple(step.words(names) for step in self.postprocessing)

@@ -42,4 +42,20 @@ class ScribblePrompt:
     positive: bool = True
 
 
-Prompt = PointPrompt | ScribblePrompt
+@dataclass(frozen=True, slots=True)
+class BoxPrompt:
+    """A rectangle on one slice that holds the segment there, and its middle.
+
+    Parameters
+    ----------
+    corners
+        Patient (x, y, z) of the four outermost voxels, in turn, mm, LPS.
+    positive
+        Always true: a box says where the segment is.
+    """
+
+    corners: tuple[Point, Point, Point, Point]
+    positive: bool = True
+
+
+Prompt = PointPrompt | ScribblePrompt | BoxPrompt

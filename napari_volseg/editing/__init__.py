@@ -42,6 +42,7 @@ from napari_volseg.editing.scissors import Part, ScreenView, column_of_sight, cu
 from napari_volseg.editing.scopes import InVolume, OnSlice, Scope, Slab, repeated, scope_box, slab_about
 from napari_volseg.editing.session import EditSession, Plan
 from napari_volseg.editing.shapes import Relabelled, find_box, find_boxes, reshaped, restrained, shape_of, union_of
+from napari_volseg.editing.sides import Misplaced, misplaced_islands
 from napari_volseg.editing.smoothing import smooth_gaussian, smooth_jointly, smooth_median
 from napari_volseg.editing.stroke import Stroke
 from napari_volseg.editing.thresholds import suggest_range, threshold
@@ -64,6 +65,7 @@ __all__ = [
     "Inside",
     "Journal",
     "Level",
+    "Misplaced",
     "OnSlice",
     "OverwriteRule",
     "PackedArray",
@@ -104,6 +106,7 @@ __all__ = [
     "margin",
     "merge",
     "mirrored",
+    "misplaced_islands",
     "opening",
     "pack",
     "path_discs",

@@ -96,7 +96,8 @@ def paintable(
     """
     box = patch.box.clip(labels.shape)
     current = labels[box.slices]
-    hit = patch.within(box) & (current != value)
+    hit = current != value
+    hit &= patch.within(box)
     hit = narrow(hit, rule, current, box)
     for kept in locked:
         hit &= current != kept

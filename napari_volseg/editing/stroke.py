@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ from numpy.typing import NDArray
 from napari_volseg.core import Box, BoxMask, UsageError
 from napari_volseg.editing.delta import Delta, Description, make_delta
 
-#: Share of its extent by which a buffer that became too small grows ahead of the brush.
-_AHEAD = 0.5
+#: Least extent of a tile along the axes on which a dab extends, voxels.
+_TILE = 32
+
+#: Place of a tile, counted from that at which the stroke began.
+Key = tuple[int, int, int]
 
 
 class BeforeBuffer:
-    """The labels as they were before a stroke, kept for a box that grows with it.
+    """The labels as they were before a stroke, kept in tiles as large as its first dab, each as it is reached.
 
     Parameters
     ----------
@@ -27,39 +31,43 @@ class BeforeBuffer:
 
     def __init__(self, labels: NDArray[Any]) -> None:
         self._labels = labels
-        self._kept = np.empty((0, 0, 0), labels.dtype)
-        self._kept_box: Box | None = None
+        self._tiles: dict[Key, NDArray[Any]] = {}
+        self._origin, self._size = (0, 0, 0), (1, 1, 1)
         self.box: Box | None = None
 
     def keep(self, box: Box) -> None:
         """Keep the labels of a box that is about to be painted; call it before painting."""
+        if self.box is None:
+            depth, rows, columns = (n if n == 1 else max(n, _TILE) for n in box.shape)
+            self._origin, self._size = box.start, (depth, rows, columns)
         self.box = box if self.box is None else self.box.union(box)
-        old = self._kept_box
-        if old is not None and old.union(box) == old:
-            return
-        new = box if old is None else _grown(old, box).clip(self._labels.shape)
-        kept = self._labels[new.slices].copy()
-        if old is not None:
-            kept[old.relative_to(new).slices] = self._kept
-        self._kept, self._kept_box = kept, new
+        for key in self._keys(box):
+            if key not in self._tiles:
+                self._tiles[key] = self._labels[self._tile(key).slices].copy()
 
     def before(self, box: Box) -> NDArray[Any]:
-        """Return the labels of a box that was kept, as they were."""
-        assert self._kept_box is not None
-        return self._kept[box.relative_to(self._kept_box).slices]
+        """Return the labels of a box as they were; outside of what was kept nothing has been painted."""
+        labels = np.empty(box.shape, self._labels.dtype)
+        for key in self._keys(box):
+            tile, kept = self._tile(key), self._tiles.get(key)
+            common = tile.intersect(box)
+            source = self._labels[common.slices] if kept is None else kept[common.relative_to(tile).slices]
+            labels[common.relative_to(box).slices] = source
+        return labels
 
     def clear(self) -> None:
         """Forget everything: from now on the labels as they are count as before."""
-        self._kept_box = self.box = None
+        self._tiles.clear()
+        self.box = None
 
+    def _keys(self, box: Box) -> Iterator[Key]:
+        """Yield the places of the tiles that a box meets."""
+        ends = zip(self._origin, self._size, box.start, box.stop, strict=True)
+        return product(*(range((a - at) // n, (b - 1 - at) // n + 1) for at, n, a, b in ends))  # type: ignore[return-value]
 
-def _grown(old: Box, new: Box) -> Box:
-    """Return a box around both that reaches beyond on the sides where it had to grow."""
-    union = old.union(new)
-    ahead = np.ceil(np.asarray(union.shape) * _AHEAD).astype(int)
-    start = np.where(np.less(union.start, old.start), np.subtract(union.start, ahead), union.start)
-    stop = np.where(np.greater(union.stop, old.stop), np.add(union.stop, ahead), union.stop)
-    return Box.of(start.tolist(), stop.tolist())
+    def _tile(self, key: Key) -> Box:
+        start = [at + n * k for at, n, k in zip(self._origin, self._size, key, strict=True)]
+        return Box.of(start, [a + n for a, n in zip(start, self._size, strict=True)]).clip(self._labels.shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from napari_volseg.inference.architectures import Architecture, parse_architecture
 from napari_volseg.inference.devices import describe_device
 from napari_volseg.inference.folders import write_model_folder
+from napari_volseg.inference.many import predict_many
 from napari_volseg.inference.model import Band, BandCallback, Prediction, RunReport, Seconds, SegmentationModel
 from napari_volseg.inference.networks import build_unet
 from napari_volseg.inference.nnunet import NnunetModel
@@ -28,5 +29,6 @@ __all__ = [
     "load_model",
     "parse_architecture",
     "parse_plan",
+    "predict_many",
     "write_model_folder",
 ]

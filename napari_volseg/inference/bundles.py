@@ -16,10 +16,11 @@ from typing import Any
 
 from napari_volseg.inference.file_models import FileModel
 from napari_volseg.inference.folders import read_json
-from napari_volseg.inference.network_files import NetworkFile, network_file
+from napari_volseg.inference.network_files import NetworkFile, Trust, network_file
 from napari_volseg.inference.nnunet import make_card
 from napari_volseg.inference.outputs import Exclusive, OutputRule, Regions
 from napari_volseg.inference.plans import MOST_CHANNELS, Normalization, Plan, Resampling
+from napari_volseg.inference.postprocessing import bundle_steps
 from napari_volseg.inference.refusals import MISSTATED, plan_refused
 from napari_volseg.inference.sliding import MonaiWindows
 
@@ -27,6 +28,8 @@ Json = dict[str, Any]
 
 #: Transforms that change nothing here: volumes come loaded, with channels, as numbers.
 _WITHOUT_EFFECT = ("LoadImaged", "EnsureChannelFirstd", "EnsureTyped", "CastToTyped", "AddChanneld")
+
+_LARGEST_ISLAND = "KeepLargestConnectedComponentd"
 
 #: References that point to each other end here, and so do a few that stand for millions of values.
 _DEEPEST = 8
@@ -38,7 +41,7 @@ def is_bundle(folder: Path) -> bool:
     return (folder / "configs" / "metadata.json").is_file()
 
 
-def read_bundle(folder: Path, *, trusted: bool = False) -> FileModel:
+def read_bundle(folder: Path, *, trusted: Trust = False) -> FileModel:
     """Return the model of a MONAI bundle with ``configs/inference.json`` and weights in ``models``.
 
     Parameters
@@ -46,7 +49,7 @@ def read_bundle(folder: Path, *, trusted: bool = False) -> FileModel:
     folder
         Holds configs and models.
     trusted
-        Whether TorchScript in it may run; weights are preferred where both are there.
+        Whether TorchScript in it may run (see `network_files.Trust`); weights are preferred where both are there.
 
     Raises
     ------
@@ -59,7 +62,9 @@ def read_bundle(folder: Path, *, trusted: bool = False) -> FileModel:
     )
     try:
         plan = _plan(metadata, config)
-        return FileModel(plan, make_card(folder, plan, _facts(metadata)), _network(folder, config), trusted=trusted)
+        steps = bundle_steps(_transforms(config, "postprocessing", _LARGEST_ISLAND), plan.outputs.values)
+        card = make_card(folder, plan, _facts(metadata), steps)
+        return FileModel(plan, card, _network(folder, config), trusted=trusted)
     except MISSTATED as problem:
         raise plan_refused(
             f"the bundle {folder.name} lacks or misstates {problem}: see docs/models.md for what is read of bundles",
@@ -146,8 +151,7 @@ def _outputs(metadata: Mapping[str, Any], config: Mapping[str, Any]) -> OutputRu
     """Return exclusive labels, or regions where the output goes through a sigmoid and a threshold."""
     definition = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
     names = tuple(str(definition[key]) for key in sorted(definition, key=int))
-    activations = [step for step in _transforms(config, "postprocessing") if _target(step) == "Activationsd"]
-    if any(step.get("sigmoid") for step in activations):
+    if any(step.get("sigmoid") for step in _transforms(config, "postprocessing", "Activationsd")):
         return Regions(names, tuple(range(1, len(names) + 1)))
     return Exclusive(names)
 
@@ -181,15 +185,18 @@ def _range(step: Mapping[str, Any]) -> Normalization:
     return Normalization("CTNormalization", mean=low - bottom * by, std=by, low=low, high=high)
 
 
-def _transforms(config: Mapping[str, Any], key: str) -> list[Json]:
-    """Return the transforms of a Compose; of those without effect here no argument is looked at."""
+def _transforms(config: Mapping[str, Any], key: str, only: str = "") -> list[Json]:
+    """Return the transforms of a Compose, those of one name alone where it is given.
+
+    Of those without effect here no argument is looked at.
+    """
     if key not in config:
         return []
     steps = config[key]["transforms"]
     steps = _looked_up(config, steps[1:]) if isinstance(steps, str) and steps.startswith("@") else steps
     kept = [step for step in steps if isinstance(step, Mapping) and _target(step) not in _WITHOUT_EFFECT]
-    if key == "postprocessing":  # inverting and saving is not done by the bundle's transforms
-        kept = [step for step in kept if _target(step) == "Activationsd"]
+    if only:
+        kept = [step for step in kept if _target(step) == only]
     return [plain(config, {name: value for name, value in step.items() if name != "keys"}) for step in kept]
 
 

@@ -97,7 +97,7 @@ def _load_pickle(path: Path) -> Any:
     torch = import_torch()
     _refuse_bomb(path)
     try:
-        with torch.serialization.safe_globals(_number_globals()):
+        with torch.serialization.safe_globals(number_globals()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # a damaged or hostile pickle can raise anything at all
         raise _refusal(path, problem) from problem
@@ -178,7 +178,7 @@ def number_from_pickle(kind: PickledType, raw: bytes) -> int | float | bool:
     return number
 
 
-def _number_globals() -> list[Any]:
+def number_globals() -> list[Any]:
     """Return the fixed allow-list: pickled names of NumPy's numbers, bound to the stand-ins."""
     scalars = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
     return [PickledType, (PickledType, "numpy.dtype"), *((number_from_pickle, name) for name in scalars)]

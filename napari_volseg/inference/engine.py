@@ -23,12 +23,19 @@ from napari_volseg.core import (
     Volume,
     no_progress,
 )
+from napari_volseg.inference.air import windows_in_air
 from napari_volseg.inference.devices import describe_device, import_torch, resolve_device
 from napari_volseg.inference.failures import memory_told, telling
 from napari_volseg.inference.memory import Placement, memory_need, place
 from napari_volseg.inference.model import Band, BandCallback, Prediction, RunReport, no_bands, require_3d
 from napari_volseg.inference.plans import Plan
-from napari_volseg.inference.preprocessing import PreparedImage, part_to_prepare, prepare, resampled_shape
+from napari_volseg.inference.preprocessing import (
+    PreparedImage,
+    SharedImage,
+    part_to_prepare,
+    prepare,
+    resampled_shape,
+)
 from napari_volseg.inference.runs import Stopwatch, peak_memory_bytes
 from napari_volseg.inference.sliding import Network, WindowGrid, stream_logits
 from napari_volseg.inference.stitching import LabelStitcher
@@ -43,17 +50,24 @@ from napari_volseg.spatial import (
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How a prediction is run; see `SegmentationModel.predict` for what each means."""
+    """How a prediction is run; see `SegmentationModel.predict` for what each means.
+
+    ``shared`` keeps the prepared image beyond the run, for the next network over the same volumes.
+    """
 
     device: str = "auto"
     backend: str = "auto"
     progress: ProgressCallback = no_progress
     cancel: CancelToken = field(default_factory=CancelToken)
     bands: BandCallback = no_bands
+    look_at: Box | None = None
+    skip_air: bool = False
+    shared: SharedImage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +113,7 @@ def run_network(
         way = straightening(volumes[0].geometry)
         if way is not None:
             # bands lie on the straightened grid, which is not the one that is looked at
-            inner = partial(_label, plan, card, source, run=replace(run, bands=no_bands))
+            inner = partial(_label, plan, card, source, run=replace(run, bands=no_bands, look_at=None))
             return predict_upright(inner, volumes, way, run.progress, run.cancel)
         return _label(plan, card, source, volumes, run)
 
@@ -115,22 +129,43 @@ def _label(plan: Plan, card: ModelCard, source: NetworkSource, volumes: Sequence
         channels, spacing = seen_by_network(volumes, to_model, plan)
         box = part_to_prepare(channels, plan)
         grid = _grid(box, spacing, plan)
+
+        def as_seen(array: NDArray[Any]) -> NDArray[Any]:
+            """Return a view of an array on the volume's grid in the axes of the bands, cut to the prepared box."""
+            seen = apply_reorientation(array, to_model).transpose(plan.transpose)[box.slices]
+            return np.moveaxis(seen, grid.axis, 0)
+
+        places = [as_seen(index) for index in _indices(volumes[0].geometry.shape)]
+        passes = grid.passes(_plane_looked_at(run.look_at, places, grid))
         label_type = np.uint8 if max(plan.outputs.values) < 256 else np.uint16
-        need = memory_need(grid, box.shape, len(channels), len(plan.outputs.names))
+        seams = len(passes) - 1
+        need = memory_need(grid, box.shape, len(channels), len(plan.outputs.names), seams=seams)
         need = replace(need, labels=prod(volumes[0].geometry.shape) * np.dtype(label_type).itemsize)
+        shared, key = run.shared or SharedImage(), (to_model, box, *plan.seen)
+        if shared.holds(key):
+            need = replace(need, held=need.image // (2 if grid.padded_shape != grid.shape else 1), planes=0)
         placed = place(need, device)
-        prepared = prepare(channels, spacing, plan, run.cancel, box)
+        prepared = shared.get(key, lambda: prepare(channels, spacing, plan, run.cancel, box))
     labels = np.zeros(volumes[0].geometry.shape, label_type)
-
-    def as_seen(array: NDArray[Any]) -> NDArray[Any]:
-        """Return a view of an array on the volume's grid in the axes of the bands, cut to the prepared box."""
-        seen = apply_reorientation(array, to_model).transpose(plan.transpose)[prepared.box.slices]
-        return np.moveaxis(seen, grid.axis, 0)
-
-    bands = _bands(labels, as_seen, run.bands)
-    _fill(as_seen(labels), network, prepared, grid, plan, (device, placed), watch, run, bands)
+    skip = None
+    if run.skip_air:
+        with watch.phase("before"):
+            run.progress(Progress(0, 0, "looking for the body"))
+            skip = windows_in_air(volumes[0], to_model, plan.transpose, box, grid, run.cancel)
+    bands = _bands(labels, places, run.bands)
+    windows = sum(grid.windows_of(rows) for rows in passes)
+    before_window = window_counter(windows, run.progress, run.cancel)
+    task = _Task(network, prepared, grid, plan, device, placed, passes, skip)
+    _fill(as_seen(labels), task, watch, run, before_window, bands)
+    skipped = 0 if skip is None else sum(grid.count(skip, rows) for rows in passes)
     report = RunReport(
-        card.id, describe_device(run.device), network.backend, grid.windows, watch.seconds(), peak_memory_bytes()
+        card.id,
+        describe_device(run.device),
+        network.backend,
+        windows - skipped,
+        watch.seconds(),
+        peak_memory_bytes(),
+        skipped=skipped,
     )
     return Prediction(labels, card.segments, report)
 
@@ -183,41 +218,85 @@ def _require_channels(volumes: Sequence[Volume], card: ModelCard) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is to be run, where, and in which order."""
+
+    network: LoadedNetwork
+    prepared: PreparedImage
+    grid: WindowGrid
+    plan: Plan
+    device: torch.device
+    placed: Placement
+    passes: Sequence[range]
+    skip: NDArray[np.bool_] | None
+
+
 def _fill(
     target: NDArray[Any],
-    network: LoadedNetwork,
-    prepared: PreparedImage,
-    grid: WindowGrid,
-    plan: Plan,
-    where: tuple[torch.device, Placement],
+    task: _Task,
     watch: Stopwatch,
     run: Run,
+    before_window: Callable[[], None],
     finished: Callable[[int, int], None],
 ) -> None:
     """Fill ``target``, a view of the labels in the axes of the bands, and tell which of its planes are finished."""
-    torch = import_torch()
+    torch, prepared, grid, plan = import_torch(), task.prepared, task.grid, task.plan
     order = [grid.axis, *(axis for axis in range(3) if axis != grid.axis)]
     apart = None if prepared.separate_axis is None else order.index(prepared.separate_axis)
     a, b, c = (grid.shape[axis] for axis in order)
-    stitcher = LabelStitcher((a, b, c), target, plan.outputs, apart)
-    before_window = window_counter(grid.windows, run.progress, run.cancel)
-    device, placed = where
-    forward = telling(lambda window: network.forward(window.to(device)), "the network")
-    with torch.inference_mode():
-        image = torch.from_numpy(prepared.voxels).to(device if placed.image else "cpu")
-        band_device = device if placed.band else torch.device("cpu")
-        logits = stream_logits(forward, image, grid, len(plan.outputs.names), before_window, band_device)
+    device, placed = task.device, task.placed
+    forward = telling(lambda window: task.network.forward(window.to(device)), "the network")
+    band_device = device if placed.band else torch.device("cpu")
+
+    def stitch(rows: range, seam: tuple[int, Tensor] | None) -> tuple[int, Tensor] | None:
+        """Run some rows of windows up to a seam; return the plane with which they began in the midst."""
+        begin = grid.starts[grid.axis][rows.start]
+        stitcher = LabelStitcher((a, b, c), target, plan.outputs, apart, begin=begin)
+        logits = stream_logits(
+            forward, image, grid, len(plan.outputs.names), before_window, band_device, rows, task.skip
+        )
+        head: Tensor | None = None
         for first, planes in watch.timed("network", logits):
             run.cancel.check()  # no band is told after that
+            head = planes[:, :1].clone() if head is None and begin else head
             with watch.phase("after"):
                 finished(*stitcher.add(first, planes))
+        if seam is not None:
+            finished(*stitcher.close(*seam))
+        return None if head is None else (begin, head)
+
+    with torch.inference_mode():
+        image = torch.from_numpy(prepared.voxels).to(device if placed.image else "cpu")
+        seam = None
+        for rows in task.passes:
+            seam = stitch(rows, seam)
 
 
-def _bands(
-    labels: NDArray[Any], as_seen: Callable[[NDArray[Any]], NDArray[Any]], tell: BandCallback
-) -> Callable[[int, int], None]:
+def _indices(shape: Sequence[int]) -> list[NDArray[Any]]:
+    """Return the index of every voxel along each axis, as views that take no memory."""
+    return list(np.broadcast_arrays(*np.ogrid[tuple(map(slice, shape))]))
+
+
+def _plane_looked_at(look_at: Box | None, places: Sequence[NDArray[Any]], grid: WindowGrid) -> int | None:
+    """Return the plane of the network's grid, along the bands' axis, that a part of the volume needs first.
+
+    ``places`` are the volume's indices in the axes of the bands. None where the part lies across all bands, or
+    outside of what the network sees.
+    """
+    if look_at is None or len(places[0]) < 2:
+        return None
+    axis = next(axis for axis, place in enumerate(places) if place[0, 0, 0] != place[1, 0, 0])
+    along = places[axis][:, 0, 0]
+    inside = np.flatnonzero((along >= look_at.start[axis]) & (along < look_at.stop[axis]))
+    if not 0 < inside.size < len(along):
+        return None
+    at = (inside[inside.size // 2] + 0.5) * grid.shape[grid.axis] / len(along) - 0.5
+    return max(0, int(np.floor(at)))
+
+
+def _bands(labels: NDArray[Any], places: Sequence[NDArray[Any]], tell: BandCallback) -> Callable[[int, int], None]:
     """Return what to call with the first finished plane of the band's axes and one past the last."""
-    places = [as_seen(index) for index in np.broadcast_arrays(*np.ogrid[tuple(map(slice, labels.shape))])]
 
     def finished(begin: int, end: int) -> None:
         if begin < end:

@@ -9,11 +9,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_volseg.core import CancelToken, ModelCard, ProgressCallback, Volume, no_progress
+from napari_volseg.core import Box, CancelToken, ModelCard, ProgressCallback, Volume, no_progress
 from napari_volseg.inference.engine import LoadedNetwork, Run, run_network
 from napari_volseg.inference.folders import read_json
 from napari_volseg.inference.model import BandCallback, Prediction, no_bands
-from napari_volseg.inference.network_files import NetworkFile, network_file, open_network_file, require_checksum
+from napari_volseg.inference.network_files import (
+    NetworkFile,
+    TorchScript,
+    Trust,
+    network_file,
+    open_network_file,
+    require_checksum,
+)
 from napari_volseg.inference.nnunet import make_card
 from napari_volseg.inference.outputs import Exclusive, OutputRule, Regions
 from napari_volseg.inference.plans import NORMALIZATIONS, Normalization, Plan, Resampling
@@ -38,10 +45,10 @@ class FileModel:
     file
         The network.
     trusted
-        Whether the user trusts the file as a program; only TorchScript needs it.
+        Which files the user trusts as programs; only TorchScript needs it.
     """
 
-    def __init__(self, plan: Plan, card: ModelCard, file: NetworkFile, *, trusted: bool = False) -> None:
+    def __init__(self, plan: Plan, card: ModelCard, file: NetworkFile, *, trusted: Trust = False) -> None:
         self.plan = plan
         self.file = file
         self.trusted = trusted
@@ -53,6 +60,11 @@ class FileModel:
         """What the model's files say of it."""
         return self._card
 
+    @property
+    def program(self) -> Path | None:
+        """The file that must be trusted before it runs; None where the network is data."""
+        return self.file.path if isinstance(self.file, TorchScript) else None
+
     def predict(
         self,
         volume: Volume,
@@ -63,9 +75,11 @@ class FileModel:
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
         bands: BandCallback = no_bands,
+        look_at: Box | None = None,
+        skip_air: bool = False,
     ) -> Prediction:
         """Label a volume; see `SegmentationModel.predict`."""
-        run = Run(device, backend, progress, cancel or CancelToken(), bands)
+        run = Run(device, backend, progress, cancel or CancelToken(), bands, look_at, skip_air)
         return run_network(self.plan, self.card, self.open_network, (volume, *further), run)
 
     def open_network(self, device: torch.device, backend: str = "auto") -> LoadedNetwork:
@@ -84,7 +98,7 @@ def is_card_folder(folder: Path) -> bool:
     return (folder / CARD).is_file() and "network" in read_json(folder / CARD)
 
 
-def read_card_folder(folder: Path, *, trusted: bool = False) -> FileModel:
+def read_card_folder(folder: Path, *, trusted: Trust = False) -> FileModel:
     """Return the model of a folder with a network file and a card.
 
     The card is a JSON object with
@@ -96,6 +110,7 @@ def read_card_folder(folder: Path, *, trusted: bool = False) -> FileModel:
       and ``high`` for ``CTNormalization``;
     - ``labels``: names by output channel, the background first; or ``regions``: ``{name: value}`` in the order in
       which they paint;
+    - optional: ``postprocessing`` (see `postprocessing.card_steps`);
     - optional: ``windows`` (``{"overlap", "gaussian"}`` as MONAI lays them; nnU-Net's otherwise), ``order`` of the
       image's interpolation (1), ``sha256`` of the file, and ``id``, ``title``, ``version``, ``task``,
       ``intended_use``, ``code_license``, ``weights_license``, ``segments`` as in other cards.

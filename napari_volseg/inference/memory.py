@@ -35,6 +35,8 @@ class MemoryNeed:
         One window of input and of logits; the network's own activations come on top.
     labels
         The result.
+    held
+        What of ``image`` lies in the computer's memory already, as the network before saw the same one.
     """
 
     image: int
@@ -42,6 +44,7 @@ class MemoryNeed:
     band: int
     window: int
     labels: int
+    held: int = 0
 
     @property
     def peak(self) -> int:
@@ -50,7 +53,7 @@ class MemoryNeed:
 
 
 def memory_need(
-    grid: WindowGrid, source_shape: Sequence[int], channels: int, outputs: int, label_bytes: int = 1
+    grid: WindowGrid, source_shape: Sequence[int], channels: int, outputs: int, label_bytes: int = 1, seams: int = 0
 ) -> MemoryNeed:
     """Return the memory that a run needs.
 
@@ -64,6 +67,8 @@ def memory_need(
         Of the network.
     label_bytes
         Bytes of a label.
+    seams
+        Places where two passes over the image meet; a plane of logits waits at each.
     """
     across = grid.open_voxels // grid.patch[grid.axis]
     copies = 1 if grid.padded_shape == grid.shape else 2
@@ -71,7 +76,7 @@ def memory_need(
     return MemoryNeed(
         image=_FLOAT * channels * prod(grid.padded_shape) * copies,
         planes=_FLOAT * planes,
-        band=_FLOAT * outputs * (grid.open_voxels + across),
+        band=_FLOAT * outputs * (grid.open_voxels + (1 + seams) * across),
         window=_FLOAT * (channels + outputs) * prod(grid.patch),
         labels=label_bytes * prod(source_shape),
     )
@@ -120,7 +125,7 @@ def placement(need: MemoryNeed, host: int, device: int | None = None) -> Placeme
     whole = device is None or need.window + need.image + need.band <= device
     placed = Placement(whole or need.window + need.image <= (device or 0), whole)
     band = 0 if placed.band and device is not None else need.band + need.window
-    needed = need.image + need.labels + max(need.planes, band)
+    needed = need.image - need.held + need.labels + max(need.planes, band)
     if needed > host:
         raise RefusedError(
             f"this run needs {needed / 1e9:.2f} GB of memory and {host / 1e9:.2f} GB are free: close other programs, "

@@ -62,6 +62,8 @@ class RunReport:
         Largest resident memory of the process so far; 0 where the system does not tell.
     straightening
         How the image was resampled for the model; None where it was given on its own grid.
+    skipped
+        Number of windows outside of the body that were left out.
     """
 
     model: str
@@ -71,10 +73,14 @@ class RunReport:
     seconds: Seconds
     peak_memory_bytes: int
     straightening: Straightening | None = None
+    skipped: int = 0
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What the user should know of how the model saw the image."""
+        return (*self._straightened(), *self._left_out())
+
+    def _straightened(self) -> tuple[Finding, ...]:
         if self.straightening is None:
             return ()
         z, y, x = self.straightening.target.shape
@@ -83,6 +89,15 @@ class RunReport:
             f"of {z} × {y} × {x} voxels; its labels were brought back to them"
         )
         return (Finding("model.straightened", text, "note"),)
+
+    def _left_out(self) -> tuple[Finding, ...]:
+        if not self.skipped:
+            return ()
+        text = (
+            f"{self.skipped} of {self.skipped + self.windows} windows lay outside of the body and were left out, as "
+            "was asked for: labels near its surface may differ from those of a whole run"
+        )
+        return (Finding("model.air_skipped", text, "note"),)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON-ready values, seconds rounded to milliseconds.
@@ -98,6 +113,7 @@ class RunReport:
             "windows": self.windows,
             "seconds": {phase: round(getattr(self.seconds, phase), 3) for phase in phases},
             "peak_memory_bytes": self.peak_memory_bytes,
+            **({"windows_skipped": self.skipped} if self.skipped else {}),
             **({} if self.straightening is None else {"model_grid": _grid_facts(self.straightening)}),
         }
 
@@ -174,6 +190,8 @@ class SegmentationModel(Protocol):
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
         bands: BandCallback = no_bands,
+        look_at: Box | None = None,
+        skip_air: bool = False,
     ) -> Prediction:
         """Label a volume.
 
@@ -194,6 +212,11 @@ class SegmentationModel(Protocol):
         bands
             Told of labels as soon as they are final, from the thread that calls, each voxel at most once; not told
             where the image had to be straightened.
+        look_at
+            The part of the volume that somebody looks at, such as a slice: a model that tells bands begins there,
+            where it can. Labels don't depend on it.
+        skip_air
+            Whether windows that lie wholly outside of the body of a CT are left out: faster, and not exact.
 
         Raises
         ------

@@ -6,6 +6,8 @@ trusted.
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -64,6 +66,9 @@ class Onnx:
     path: Path
 
 
+#: Whether programs of a model may run: none, all, or those whose SHA-256 is named.
+Trust = bool | frozenset[str]
+
 NetworkFile = MonaiNetwork | TorchScript | Onnx
 
 
@@ -90,7 +95,7 @@ def network_file(kind: str, path: Path, arguments: Mapping[str, Any]) -> Network
 
 
 def open_network_file(
-    file: NetworkFile, window: Sequence[int], device: torch.device, backend: str, *, trusted: bool
+    file: NetworkFile, window: Sequence[int], device: torch.device, backend: str, *, trusted: Trust
 ) -> tuple[Network, str]:
     """Return the forward pass of a network file and the name of what computes it.
 
@@ -103,7 +108,7 @@ def open_network_file(
     device, backend
         As for `open_module`; ONNX files run on the CPU by ONNX Runtime.
     trusted
-        Whether the user trusts the file as a program.
+        Which files the user trusts as programs.
 
     Raises
     ------
@@ -188,8 +193,10 @@ def _frugal_construction(tensors: int) -> AbstractContextManager[Any]:
     return Frugal()
 
 
-def _trusted_program(path: Path, trusted: bool) -> torch.nn.Module:
-    if not trusted:
+def _trusted_program(path: Path, trusted: Trust) -> torch.nn.Module:
+    """Return a program, read once: what runs is what was looked at."""
+    content = path.read_bytes() if trusted else b""
+    if trusted is not True and (not trusted or hashlib.sha256(content).hexdigest() not in trusted):
         raise RefusedError(
             f"{path.name} is TorchScript, a program that can do anything that you can: open the model as trusted "
             "if you know where it comes from, or ask for its weights or an ONNX file",
@@ -197,7 +204,7 @@ def _trusted_program(path: Path, trusted: bool) -> torch.nn.Module:
         )
     torch = import_torch()
     try:
-        return torch.jit.load(str(path), map_location="cpu").float().eval()
+        return torch.jit.load(io.BytesIO(content), map_location="cpu").float().eval()
     except RuntimeError as problem:
         raise plan_refused(f"{path} can't be read as TorchScript: copy the file again", "checkpoint") from problem
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from napari_volseg.core import (
     ANATOMICAL_STRUCTURE,
     TISSUE,
+    Box,
     CancelToken,
+    CardStep,
     Code,
     ModelCard,
     ProgressCallback,
@@ -30,6 +32,8 @@ from napari_volseg.inference.folders import find_weights, read_json, sha256_of
 from napari_volseg.inference.model import BandCallback, Prediction, no_bands
 from napari_volseg.inference.networks import build_unet
 from napari_volseg.inference.plans import NORMALIZATIONS, Plan, parse_plan
+from napari_volseg.inference.postprocessing import card_steps, nnunet_steps, require_known
+from napari_volseg.inference.preprocessing import SharedImage
 from napari_volseg.inference.refusals import MISSTATED, plan_refused
 from napari_volseg.inference.sliding import Network
 
@@ -76,7 +80,9 @@ class NnunetModel:
         plans, dataset = read_json(self.folder / "plans.json"), read_json(self.folder / "dataset.json")
         self.plan = parse_plan(plans, dataset, configuration)
         try:
-            self._card = make_card(self.folder, self.plan, self._facts)
+            folds = [path.parent.name.removeprefix("fold_") for path in self._weights_paths]
+            steps = nnunet_steps(self.folder, folds, self.plan.outputs.segments)
+            self._card = make_card(self.folder, self.plan, self._facts, steps)
         except MISSTATED as problem:
             raise plan_refused(
                 f"{card_path} is not a card of a model ({problem}): copy it again from where the model was trained",
@@ -98,9 +104,15 @@ class NnunetModel:
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
         bands: BandCallback = no_bands,
+        look_at: Box | None = None,
+        skip_air: bool = False,
+        shared: SharedImage | None = None,
     ) -> Prediction:
-        """Label a volume; see `SegmentationModel.predict`."""
-        run = Run(device, backend, progress, cancel or CancelToken(), bands)
+        """Label a volume; see `SegmentationModel.predict`.
+
+        ``shared`` keeps the prepared image for the next of several networks over the same volumes.
+        """
+        run = Run(device, backend, progress, cancel or CancelToken(), bands, look_at, skip_air, shared)
         return run_network(self.plan, self.card, self.open_network, (volume, *further), run)
 
     def open_network(self, device: torch.device, backend: str = "auto") -> LoadedNetwork:
@@ -159,8 +171,13 @@ class NnunetModel:
         return tuple(axis + flat for axis in axes)
 
 
-def make_card(folder: Path, plan: Plan, facts: Mapping[str, Any]) -> ModelCard:
-    """Return the card of a model folder from its plan and the facts of its card.json (empty where there is none)."""
+def make_card(folder: Path, plan: Plan, facts: Mapping[str, Any], steps: tuple[CardStep, ...] = ()) -> ModelCard:
+    """Return the card of a model folder from its plan and the facts of its card.json (empty where there is none).
+
+    ``steps`` are what other files ask to be done afterwards; the card.json has the last word on it.
+    """
+    steps = card_steps(facts, plan.outputs.segments) if "postprocessing" in facts else steps
+    require_known(steps, plan.outputs.segments)
     title, labels = str(facts.get("title", folder.resolve().name)), sorted(plan.outputs.segments.items())
     return ModelCard(
         id=str(facts.get("id", folder.resolve().name)),
@@ -176,6 +193,7 @@ def make_card(folder: Path, plan: Plan, facts: Mapping[str, Any]) -> ModelCard:
         weights_license=str(facts.get("weights_license", "")),
         checksum=str(facts.get("sha256", "")),
         intended_use=str(facts.get("intended_use", "")),
+        postprocessing=steps,
     )
 
 

@@ -151,6 +151,18 @@ class Plan:
             raise ValueError(f"an orientation of {self.orientation!r}")
 
     @property
+    def seen(self) -> tuple[object, ...]:
+        """All of it on which the prepared image depends."""
+        return (
+            self.transpose,
+            self.spacing,
+            self.normalizations,
+            self.image_resampling,
+            self.output_resampling,
+            self.crop,
+        )
+
+    @property
     def image_spacing(self) -> tuple[float, float, float] | None:
         """Spacing of the network's grid in the axes of the image, mm; None where it depends on the image."""
         if self.spacing[0] is None:

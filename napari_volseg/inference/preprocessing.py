@@ -7,7 +7,7 @@ needs and not several float64 copies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -45,6 +45,29 @@ class PreparedImage:
         """Of the network's grid (z, y, x)."""
         _, z, y, x = self.voxels.shape
         return z, y, x
+
+
+class SharedImage:
+    """The last image that was prepared, for networks that see the same volumes the same way, one after the other.
+
+    It belongs to one set of volumes; only one image is held at a time.
+    """
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] | None = None
+        self._image: PreparedImage | None = None
+
+    def holds(self, key: tuple[object, ...]) -> bool:
+        """Whether the image of this description is there; one of another description is let go."""
+        if key != self._key:
+            self._key = self._image = None
+        return self._image is not None
+
+    def get(self, key: tuple[object, ...], make: Callable[[], PreparedImage]) -> PreparedImage:
+        """Return the image of a description, made where it is not there; ``key`` is all that it depends on."""
+        if not self.holds(key) or self._image is None:
+            self._image, self._key = make(), key
+        return self._image
 
 
 def prepare(

@@ -10,6 +10,7 @@ from napari_volseg.inference.bundles import is_bundle, read_bundle
 from napari_volseg.inference.file_models import is_card_folder, read_card_folder
 from napari_volseg.inference.folders import is_model_folder
 from napari_volseg.inference.model import SegmentationModel
+from napari_volseg.inference.network_files import Trust
 from napari_volseg.inference.nnunet import NnunetModel
 from napari_volseg.inference.tasks import PREFIX
 from napari_volseg.inference.tissues import CtTissues
@@ -37,10 +38,10 @@ def available_models(extra_folders: Iterable[Path | str] = ()) -> tuple[ModelCar
     return CtTissues().card, *folders, *(open_task(name).card for name in installed_tasks())
 
 
-def load_folder(folder: Path, *, trusted: bool = False) -> SegmentationModel:
+def load_folder(folder: Path, *, trusted: Trust = False) -> SegmentationModel:
     """Return the model in a folder: a MONAI bundle, a network file with a card, or what nnU-Net v2 trained.
 
-    ``trusted`` says that the user trusts programs in it; see `network_files.TorchScript`.
+    ``trusted`` says which programs in it the user trusts: none, all, or those of some SHA-256.
     """
     if is_bundle(folder):
         return read_bundle(folder, trusted=trusted)
@@ -49,7 +50,7 @@ def load_folder(folder: Path, *, trusted: bool = False) -> SegmentationModel:
     return NnunetModel(folder)
 
 
-def load_model(name_or_folder: str | Path, *, trusted: bool = False) -> SegmentationModel:
+def load_model(name_or_folder: str | Path, *, trusted: Trust = False) -> SegmentationModel:
     """Return a model by its registered name, or from a folder; see `load_folder`.
 
     Raises

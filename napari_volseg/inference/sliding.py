@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Network = Callable[["Tensor"], "Tensor"]
 
+#: Rows of windows that may run twice so that a run begins where somebody looks, as a share of all.
+_MOST_TWICE = 0.25
+
 #: Of neighbouring windows; more of it is millions of windows.
 _MOST_OVERLAP = 0.9
 
@@ -168,6 +171,40 @@ class WindowGrid:
         """Number of windows."""
         return prod(len(starts) for starts in self.starts)
 
+    @property
+    def rows(self) -> range:
+        """Numbers of the rows of windows: those of a row start at the same plane and end the same band."""
+        return range(len(self.starts[self.axis]))
+
+    def windows_of(self, rows: range) -> int:
+        """Return how many windows run so that the bands of some rows become final."""
+        return (rows.stop - self.lead_in(rows.start)) * (self.windows // len(self.rows))
+
+    def count(self, chosen: NDArray[np.bool_], rows: range) -> int:
+        """Return how many of the windows of ``windows_of`` are chosen, by their number along (z, y, x)."""
+        run = range(self.lead_in(rows.start), rows.stop)
+        return int(np.moveaxis(chosen, self.axis, 0)[run.start : run.stop].sum())
+
+    def lead_in(self, row: int) -> int:
+        """Return the first row whose windows reach the planes that are final after ``row``."""
+        tops, depth = self.starts[self.axis], self.patch[self.axis]
+        return next(first for first, top in enumerate(tops) if top + depth > tops[row])
+
+    def passes(self, plane: int | None = None) -> tuple[range, ...]:
+        """Return the rows in the order in which they run, the one that ends ``plane`` early.
+
+        Beginning in the midst takes the rows of its lead-in twice, as sums must be added up in one order to be the
+        same to the last bit. Where that is more than a share of all rows, or saves nothing, there is one pass.
+        """
+        rows = self.rows
+        if plane is None:
+            return (rows,)
+        row = int(np.searchsorted(self.starts[self.axis], plane, side="right")) - 1
+        lead = row - self.lead_in(row)
+        if row <= lead or lead > _MOST_TWICE * len(rows):
+            return (rows,)
+        return range(row, rows.stop), range(row)
+
     @cached_property
     def profiles(self) -> tuple[NDArray[np.float32], ...]:
         """Per axis the weights (windows, voxels) of each window: at every padded voxel they add up to 1."""
@@ -192,6 +229,8 @@ def stream_logits(
     channels: int,
     before_window: Callable[[], None],
     band_device: torch.device | None = None,
+    rows: range | None = None,
+    skip: NDArray[np.bool_] | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
     """Run a network over an image and yield blended logits as soon as they are final.
 
@@ -209,6 +248,12 @@ def stream_logits(
         Called before every window; may raise to stop.
     band_device
         Where the open band lies; that of the image where absent.
+    rows
+        Rows of windows whose bands are wanted, one after the other; all where absent. Windows before them that
+        reach into these bands run, too.
+    skip
+        Windows, by their number along (z, y, x), that are not run: as if the network had answered zeros, of which
+        the background wins.
 
     Yields
     ------
@@ -224,14 +269,19 @@ def stream_logits(
     """
     padded = _padded(image, grid)
     blending = _Blending(channels, grid, band_device or image.device)
-    tops, depth = grid.starts[grid.axis], grid.patch[grid.axis]
-    for row, top in enumerate(tops):
+    tops, depth, wanted = grid.starts[grid.axis], grid.patch[grid.axis], rows or grid.rows
+    for row in range(grid.lead_in(wanted.start), wanted.stop):
+        top = tops[row]
         for place in _row_of_windows(grid, row):
             before_window()
             where = [_span(starts[i], n) for starts, i, n in zip(grid.starts, place, grid.patch, strict=True)]
+            if skip is not None and skip[place]:
+                blending.weigh(where)
+                continue
             blending.add(_logits(network, padded[(slice(None), *where)][None], channels), place, where)
         end = tops[row + 1] if row + 1 < len(tops) else top + depth
-        yield from _without_padding(blending.finished(end - top), top, grid)
+        if row >= wanted.start:
+            yield from _without_padding(blending.finished(end - top), top, grid)
         blending.advance(end - top)
 
 
@@ -273,8 +323,13 @@ class _Blending:
         here = (slice(None), slice(None), *(span for axis, span in enumerate(where) if axis != self._axis))
         weight = _weight(self._profiles, place, self._axis) if self._sums is None else self._whole
         self._slab[here].addcmul_(logits.movedim(self._axis + 1, 1).to(self._slab), weight)
+        self.weigh(where)
+
+    def weigh(self, where: Sequence[slice]) -> None:
+        """Count a window that is at a place, where the sum of weights is not known beforehand."""
         if self._sums is not None:
-            self._sums[here] += weight
+            here = (slice(None), slice(None), *(span for axis, span in enumerate(where) if axis != self._axis))
+            self._sums[here] += self._whole
 
     def finished(self, planes: int) -> Tensor:
         """Return the first planes, which no later window reaches."""

@@ -41,6 +41,8 @@ class LabelStitcher:
         What the channels mean.
     nearest_axis
         Axis along which the nearest plane is taken instead of a linear mix, None for no such axis.
+    begin
+        Index of the first plane that will be given.
     compiled
         Whether to use the compiled loop on the CPU where numba is installed.
     """
@@ -52,6 +54,7 @@ class LabelStitcher:
         outputs: OutputRule,
         nearest_axis: int | None = None,
         *,
+        begin: int = 0,
         compiled: bool = True,
     ) -> None:
         self._plane_shape = (len(outputs.values), *shape[1:])
@@ -63,7 +66,7 @@ class LabelStitcher:
         ]
         self._nearest_axis = nearest_axis
         self._compiled = compiled_winners() if compiled else None
-        self._done = 0
+        self._done = int(np.searchsorted(self._taps[0].low, begin))
         self._last: Tensor | None = None
 
     def add(self, first: int, planes: Tensor) -> tuple[int, int]:
@@ -76,7 +79,17 @@ class LabelStitcher:
         """
         if (len(planes), *planes.shape[2:]) != self._plane_shape:  # the compiled loop looks at no bounds
             raise ValueError(f"planes of shape {tuple(planes.shape)} are not of (channels, y, x) {self._plane_shape}")
-        begin, end = self._done, self._reached(first + planes.shape[1])
+        return self._fill(self._reached(first + planes.shape[1]), first, planes)
+
+    def close(self, first: int, plane: Tensor) -> tuple[int, int]:
+        """Take the plane (channels, 1, y, x) with which another stitcher began, and fill up to where that one did.
+
+        Returns as ``add``.
+        """
+        return self._fill(int(np.searchsorted(self._taps[0].low, first)), first, plane)
+
+    def _fill(self, end: int, first: int, planes: Tensor) -> tuple[int, int]:
+        begin = self._done
         if self._compiled is not None and planes.device.type == "cpu":
             self._fill_compiled(self._compiled, range(begin, end), first, planes)
         else:

@@ -96,10 +96,12 @@ class CtTissues:
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
         bands: BandCallback = no_bands,
+        look_at: Box | None = None,
+        skip_air: bool = False,
     ) -> Prediction:
         """Label a CT; see `SegmentationModel.predict`. It runs on the CPU whatever ``device`` is asked for.
 
-        ``further`` images are not looked at, and ``bands`` hears of the whole at once.
+        ``further`` images are not looked at, ``bands`` hears of the whole at once, and no air is skipped.
 
         Raises
         ------

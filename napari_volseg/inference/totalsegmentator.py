@@ -31,6 +31,7 @@ from napari_volseg.inference.model import (
     require_3d,
 )
 from napari_volseg.inference.nnunet import NnunetModel, segment_of
+from napari_volseg.inference.preprocessing import SharedImage
 from napari_volseg.inference.runs import Stopwatch, peak_memory_bytes
 from napari_volseg.inference.tasks import PREFIX, Part, Task, all_tasks, find_task, need_parts, weights_folder
 from napari_volseg.spatial import crop_geometry
@@ -90,6 +91,7 @@ class TotalSegmentatorModel:
             code_license="",
             weights_license=self.task.weights_license,
             intended_use="Research. Not a medical device",
+            postprocessing=(),  # those of the network would be in its own label values
         )
 
     def predict(
@@ -102,10 +104,12 @@ class TotalSegmentatorModel:
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
         bands: BandCallback = no_bands,
+        look_at: Box | None = None,
+        skip_air: bool = False,
     ) -> Prediction:
         """Label a volume; see `SegmentationModel.predict`. Bands are told where one network sees the whole image."""
         require_3d(volume)
-        run = Run(device, backend, progress, cancel or CancelToken(), bands)
+        run = Run(device, backend, progress, cancel or CancelToken(), bands, look_at, skip_air, SharedImage())
         with memory_told(device):
             return self._label(volume, run)
 
@@ -118,7 +122,15 @@ class TotalSegmentatorModel:
         for number, (part, model) in enumerate(self._models.items() if box.size else ()):
             told = _of_several(run.progress, number, len(self._models))
             found = model.predict(
-                seen, device=run.device, backend=run.backend, progress=told, cancel=run.cancel, bands=tells
+                seen,
+                device=run.device,
+                backend=run.backend,
+                progress=told,
+                cancel=run.cancel,
+                bands=tells,
+                look_at=None if tells is no_bands else run.look_at,
+                skip_air=run.skip_air,
+                shared=run.shared,
             )
             reports.append(found.report)
             self._paint(labels[box.slices], found.labels, part)
@@ -134,8 +146,9 @@ class TotalSegmentatorModel:
         for value, label in enumerate(part.labels, 1):
             if label in self._wanted:
                 lookup[value] = self.task.labels.index(label) + 1
-        values = lookup[found]
-        np.copyto(target, values, where=values > 0)
+        for plane, seen in zip(target, found, strict=True):  # no copy of the whole
+            values = lookup[seen]
+            np.copyto(plane, values, where=values > 0)
 
     def _box(self, volume: Volume, run: Run) -> Box:
         """Return the part of the volume (z, y, x) that networks are to see, empty where what they look for is not."""
@@ -217,4 +230,5 @@ def _joined(model: str, reports: Sequence[RunReport], watch: Stopwatch) -> RunRe
         Seconds(seconds.total, *spent),
         peak_memory_bytes(),
         first.straightening if first else None,
+        sum(report.skipped for report in reports),
     )

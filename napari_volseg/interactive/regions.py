@@ -9,29 +9,35 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_volseg.core import (
     Box,
     BoxMask,
     CancelToken,
     Geometry,
-    GeometryError,
     ModelCard,
     Progress,
     ProgressCallback,
     Prompt,
-    RefusedError,
-    UsageError,
     Volume,
     no_progress,
 )
 from napari_volseg.interactive.cleanup import connected_to, fill_holes, placed
 from napari_volseg.interactive.grids import WorkingGrid
+from napari_volseg.interactive.listing import PromptList, nothing
 from napari_volseg.interactive.neighbours import BoolArray
 from napari_volseg.interactive.protocol import Capabilities
 from napari_volseg.interactive.refine import refined
-from napari_volseg.interactive.seeds import box_indices, prompt_voxels
-from napari_volseg.interactive.steps import corrected, crispness, fallback_guess, first_guess, is_collapsed
+from napari_volseg.interactive.seeds import box_indices
+from napari_volseg.interactive.steps import (
+    MONOTONE_FROM,
+    corrected,
+    crispness,
+    fallback_guess,
+    first_guess,
+    is_collapsed,
+)
 from napari_volseg.interactive.views import Clues, View
 
 Guess = tuple[View, BoolArray]
@@ -49,7 +55,7 @@ _CRISP = 0.85
 _MOST_GROWTH = 5.0
 #: Blocks that a first guess and a correction may cost; between the bounds, so many blocks across the segment.
 _FIRST_BUDGET = 60_000
-_LEAST_BUDGET = 20_000
+_LEAST_BUDGET = 120_000
 _BUDGET = 200_000
 _BLOCKS_ACROSS = 16
 #: Share of a face of the region that the segment may cover before the region grows.
@@ -65,38 +71,13 @@ class Scene:
     forbidden: NDArray[Any] | None
 
 
-class RegionsSession:
+class RegionsSession(PromptList):
     """One segment in the making; see :class:`napari_volseg.interactive.protocol.InteractiveSession`."""
 
     def __init__(self, scene: Scene) -> None:
+        super().__init__(scene.volume, scene.forbidden)
         self._scene = scene
-        self._prompts: list[Prompt] = []
-        self._results: dict[tuple[Prompt, ...], BoxMask] = {
-            (): scene.initial or BoxMask(Box((0, 0, 0), (0, 0, 0)), np.zeros((0, 0, 0), bool))
-        }
-
-    @property
-    def prompts(self) -> tuple[Prompt, ...]:
-        """The prompts in the order in which they were given."""
-        return tuple(self._prompts)
-
-    def add(self, prompt: Prompt) -> None:
-        """Append a prompt."""
-        voxels = prompt_voxels(prompt, self._scene.volume.geometry)
-        forbidden = self._scene.forbidden
-        if prompt.positive and forbidden is not None and forbidden[tuple(voxels.T)].all():
-            raise RefusedError(
-                "the prompt lies on a locked segment: unlock that segment or point elsewhere", "prompt.locked"
-            )
-        self._prompts.append(prompt)
-
-    def remove(self, prompt: Prompt) -> None:
-        """Take back the last prompt that equals ``prompt``."""
-        for index in reversed(range(len(self._prompts))):
-            if self._prompts[index] == prompt:
-                del self._prompts[index]
-                return
-        raise UsageError(f"there is no such prompt among the {len(self._prompts)} given: nothing was taken back")
+        self._results: dict[tuple[Prompt, ...], BoxMask] = {(): scene.initial or nothing()}
 
     def result(self, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None) -> BoxMask:
         """Return the mask for the present prompts."""
@@ -119,7 +100,8 @@ def advance(scene: Scene, prompts: Sequence[Prompt], before: BoxMask, cancel: Ca
         view, inside = _begin(scene, clues, cancel)
     else:
         return before
-    return _finished(scene, view, inside)
+    one_way = len(prompts) >= MONOTONE_FROM or scene.initial is not None
+    return _finished(scene, view, inside, before if one_way else None)
 
 
 def _begin(scene: Scene, clues: Clues, cancel: CancelToken | None) -> Guess:
@@ -211,11 +193,23 @@ def _size_mm(view: View, inside: BoolArray) -> float:
     return float(max(np.multiply(box.shape, view.grid.spacing))) if box else 0.0
 
 
-def _finished(scene: Scene, view: View, inside: BoolArray) -> BoxMask:
+def _updated(view: View, inside: BoolArray, before: BoolArray) -> BoolArray:
+    """Return voxels (z, y, x): ``before``, with what changed between blocks in the sense of the newest prompt."""
+    believed = view.blocks_mask(before)
+    changed = ndimage.binary_dilation(inside ^ believed, structure=np.ones((3, 3, 3), bool))
+    now = inside if view.grid.is_native else refined(view, inside)
+    allowed = view.grid.expand(changed)
+    return before | (now & allowed) if view.clues.newest_positive else before & (now | ~allowed)
+
+
+def _finished(scene: Scene, view: View, inside: BoolArray, before: BoxMask | None = None) -> BoxMask:
     """Return the mask in voxels: sharp, without holes or stray parts, prompts obeyed, off forbidden voxels."""
     box = view.grid.box
     seeds = view.clues.seeds
-    mask = inside.copy() if view.grid.is_native else refined(view, inside)
+    if before is not None and before.mask.any():
+        mask = _updated(view, inside, before.within(box))
+    else:
+        mask = inside.copy() if view.grid.is_native else refined(view, inside)
     positive, negative = box_indices(seeds.positive, box), box_indices(seeds.negative, box)
     mask[tuple(positive.T)] = True
     mask = fill_holes(mask, negative)
@@ -258,14 +252,4 @@ class RegionsModel:
         self, volume: Volume, *, initial: BoxMask | None = None, forbidden: NDArray[Any] | None = None
     ) -> RegionsSession:
         """Start a segment on a 3D volume."""
-        if volume.voxels.ndim != 3:
-            raise UsageError(
-                f"a volume of shape {volume.voxels.shape} can't be segmented by clicks: choose one time point"
-            )
-        if forbidden is not None and forbidden.shape != volume.geometry.shape:
-            raise GeometryError(
-                f"locked voxels of shape {forbidden.shape} do not match a volume of shape {volume.geometry.shape}: "
-                "pass an array of the volume's shape",
-                "labels.mismatch",
-            )
         return RegionsSession(Scene(volume, initial, forbidden))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import Box, Geometry, PointPrompt, Prompt, ScribblePrompt, UsageError
+from napari_volseg.core import Box, BoxPrompt, Geometry, PointPrompt, Prompt, ScribblePrompt, UsageError
 
 IndexArray = NDArray[np.intp]
 
@@ -60,6 +60,8 @@ def prompt_voxels(prompt: Prompt, geometry: Geometry) -> IndexArray:
             centres = _nearest(np.asarray(prompt.positions, float).reshape(-1, 3), geometry)
             ball = sphere_offsets(geometry, prompt.radius)
             voxels = np.unique((centres[:, None] + ball[None]).reshape(-1, 3), axis=0)
+        case BoxPrompt():
+            voxels = _rectangle(_nearest(np.asarray(prompt.corners), geometry), 0)
     inside = voxels[((voxels >= 0) & (voxels < np.asarray(geometry.shape))).all(1)]
     if len(inside) == 0:
         raise UsageError(
@@ -68,11 +70,32 @@ def prompt_voxels(prompt: Prompt, geometry: Geometry) -> IndexArray:
     return inside
 
 
+def decisions(prompt: Prompt, geometry: Geometry) -> list[tuple[IndexArray, bool]]:
+    """Return which voxels (n, 3) in (z, y, x) a prompt decides, and their sides.
+
+    A box decides its middle, and that the frame of voxels around it on its slice is outside.
+    """
+    voxels = prompt_voxels(prompt, geometry)
+    if not isinstance(prompt, BoxPrompt):
+        return [(voxels, prompt.positive)]
+    corners = _nearest(np.asarray(prompt.corners), geometry)
+    wide = _rectangle(corners, 1)
+    frame = wide[((wide < corners.min(0)) | (wide > corners.max(0))).any(1)]
+    frame = frame[((frame >= 0) & (frame < np.asarray(geometry.shape))).all(1)]
+    return [(frame, False), (middle_of(voxels), True)]
+
+
+def middle_of(voxels: IndexArray) -> IndexArray:
+    """Return the one of ``voxels`` (n, 3) that lies nearest to their mean, as (1, 3)."""
+    return voxels[[int(np.argmin(np.linalg.norm(voxels - voxels.mean(0), axis=1)))]]
+
+
 def seeds_of(prompts: Sequence[Prompt], geometry: Geometry) -> Seeds:
     """Return the voxels that a list of prompts decides; later prompts overrule earlier ones voxel by voxel."""
     decided: dict[tuple[int, ...], bool] = {}
     for prompt in prompts:
-        decided.update(dict.fromkeys(map(tuple, prompt_voxels(prompt, geometry).tolist()), prompt.positive))
+        for voxels, sign in decisions(prompt, geometry):
+            decided.update(dict.fromkeys(map(tuple, voxels.tolist()), sign))
     return Seeds(_chosen(decided, True), _chosen(decided, False))
 
 
@@ -84,6 +107,14 @@ def box_indices(voxels: IndexArray, box: Box) -> IndexArray:
 
 def _nearest(positions: NDArray[np.float64], geometry: Geometry) -> IndexArray:
     return np.unique(np.round(geometry.to_index(positions)).astype(np.intp), axis=0)
+
+
+def _rectangle(corners: IndexArray, margin: int) -> IndexArray:
+    """Return the voxels (n, 3) between corners (m, 3), ``margin`` wider on all sides but across the slice."""
+    low, high = corners.min(0), corners.max(0)
+    wider = np.where(np.arange(3) == np.argmin(high - low), 0, margin)
+    ranges = (np.arange(a, b + 1) for a, b in zip(low - wider, high + wider, strict=True))
+    return np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, 3)
 
 
 def _chosen(decided: dict[tuple[int, ...], bool], positive: bool) -> IndexArray:

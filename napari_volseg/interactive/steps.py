@@ -23,6 +23,16 @@ _SAMPLE_BLOCKS = 2.0
 _NEGATIVE_SPREAD_MM = 20.0
 #: Weight of the surface in a first guess.
 _GUESS_STIFFNESS = 1.5
+#: The same in a correction.
+_STIFFNESS = 0.8
+#: Log-odds of what lies around a click, enough to survive a cut.
+_SEED_ODDS = np.float32(8)
+#: The classifier learns the outside from surroundings up to this distance (mm) that are not in doubt.
+_SURROUNDINGS_MM = 20.0
+_NO_DOUBT = 0.5
+#: How much surroundings and the border of the region count in all, in positive prompts.
+_SURROUNDINGS_WEIGHT = 0.5
+_BORDER_WEIGHT = 0.3
 #: Surroundings of a segment lie between these distances from it, in blocks.
 _GAP_BLOCKS = 1.5
 _SHELL_BLOCKS = 4.0
@@ -32,11 +42,15 @@ _BELIEF_MM = 30.0
 _DOUBT_DEPTHS = 2.5
 #: Log-odds between the extremes of the random walk and of the classifier.
 _WALK_ODDS = np.float32(6)
-_LOOK_ODDS = np.float32(3)
+_LOOK_ODDS = np.float32(4)
 #: From this prompt on a positive prompt only adds and a negative one only removes.
-_MONOTONE_FROM = 3
+MONOTONE_FROM = 3
 #: A positive prompt never removes more than this share.
 _LARGEST_LOSS = 0.3
+#: An error is no deeper than so many times the depth of its deepest point from where it begins.
+_ERROR_DEPTHS = 2.0
+#: The largest change from one prompt, in balls of the radius to which it contradicts what is there.
+_MOST_BALLS = 25.0
 
 
 def first_guess(view: View, spread: float, cancel: CancelToken | None = None) -> BoolArray:
@@ -106,12 +120,13 @@ def corrected(
     contradicted = believed ^ view.clues.newest_positive
     pull = (1 - doubt * contradicted) * np.float32((view.unit / _BELIEF_MM) ** 2)
     chance = walk(edges, positive, negative, belief, pull, cancel=cancel)
-    look = _learned(view, positive, negative, cancel)
+    look = _learned(view, positive, negative, believed, doubt, cancel)
     odds = _WALK_ODDS * (chance - np.float32(0.5)) + _LOOK_ODDS * doubt * (look - np.float32(0.5))
-    proposal = _cut(view, odds, 1.0, cancel)
+    odds[positive], odds[negative] = _SEED_ODDS, -_SEED_ODDS
+    proposal = _cut(view, odds, _STIFFNESS, cancel)
     if not local:
         proposal = connected_to(proposal, view.positive)
-    return _bounded(view, believed, proposal, count, local)
+    return bounded(view, believed, proposal, count, local)
 
 
 def _look(view: View, distance: FloatArray) -> Look:
@@ -167,24 +182,50 @@ def _contradiction(view: View, believed: BoolArray) -> float:
     return float(depth[tuple(view.newest.T)].max(initial=0))
 
 
-def _learned(view: View, positive: BoolArray, negative: BoolArray, cancel: CancelToken | None) -> FloatArray:
+def _within_error(view: View, believed: BoolArray) -> BoolArray:
+    """Return where (z, y, x) an error may lie whose deepest point is the newest prompt.
+
+    An error that begins at the surface of the segment has its deepest point halfway, so that it ends at twice that
+    depth.
+    """
+    wrong = ~believed if view.clues.newest_positive else believed
+    depth = ndimage.distance_transform_edt(wrong, sampling=view.grid.spacing)
+    return np.asarray(depth <= _ERROR_DEPTHS * depth[tuple(view.newest.T)].max(initial=0))
+
+
+def _learned(
+    view: View,
+    positive: BoolArray,
+    negative: BoolArray,
+    believed: BoolArray,
+    doubt: FloatArray,
+    cancel: CancelToken | None,
+) -> FloatArray:
     """Return the classifier's probability (z, y, x) of being inside, one half where it has nothing to learn from."""
     ball = _SAMPLE_BLOCKS * view.unit
     inside = (positive | (view.distance_to(view.positive) <= ball)) & ~negative
     outside = (negative | (view.distance_to(view.negative) <= ball)) & ~positive
-    border = view.open_border() & ~inside & ~outside
+    border, around = (part & ~inside & ~outside for part in _outskirts(view, believed, doubt))
     random = np.random.default_rng(0)
     clues = view.clues
     groups = [
         _drawn(inside, True, clues.positives, 300, random),
         _drawn(outside, False, max(1, clues.negatives), 300, random),
-        _drawn(border, False, 0.3 * clues.positives, 150, random),
+        _drawn(around, False, _SURROUNDINGS_WEIGHT * clues.positives, 300, random),
+        _drawn(border, False, _BORDER_WEIGHT * clues.positives, 150, random),
     ]
     samples = _balanced(groups)
     if not samples.inside.any() or samples.inside.all():
         return np.full(view.grid.shape, 0.5, np.float32)
     seen = features(view.image, view.grid.spacing)
     return membership(seen, samples, cancel=cancel).reshape(view.grid.shape)
+
+
+def _outskirts(view: View, believed: BoolArray, doubt: FloatArray) -> tuple[BoolArray, BoolArray]:
+    """Return what is outside (z, y, x) unless all is wrong: the open border, and surroundings that no one doubts."""
+    gap = ndimage.distance_transform_edt(~believed, sampling=view.grid.spacing)
+    around = (gap > _GAP_BLOCKS * view.unit) & (gap <= _SURROUNDINGS_MM) & (doubt < _NO_DOUBT)
+    return view.open_border() & ~believed, around
 
 
 def _drawn(mask: BoolArray, inside: bool, weight: float, most: int, random: np.random.Generator) -> Samples:
@@ -202,15 +243,31 @@ def _balanced(groups: list[Samples]) -> Samples:
     return Samples(where, inside, weight)
 
 
-def _bounded(view: View, believed: BoolArray, proposal: BoolArray, count: int, local: bool) -> BoolArray:
+def bounded(view: View, believed: BoolArray, proposal: BoolArray, count: int, local: bool = False) -> BoolArray:
     """Return the proposal without changes that the newest prompt did not ask for."""
     adding = view.clues.newest_positive
     lost = int((believed & ~proposal).sum())
-    one_way = local or count >= _MONOTONE_FROM or (adding and lost > _LARGEST_LOSS * believed.sum())
-    if not one_way:
-        return proposal
     change = view.honoured(proposal) ^ believed
-    change &= ~believed if adding else believed
-    if local:
-        change = connected_to(change, view.newest)
+    if count >= MONOTONE_FROM or local:
+        change &= ~believed if adding else believed
+        change = connected_to(change & _within_error(view, believed), view.newest)
+        change = _nearest(view, change, _most_change(view, believed))
+    elif not adding:
+        change &= ~believed | _within_error(view, believed)
+    elif lost > _LARGEST_LOSS * believed.sum():
+        change &= ~believed
     return view.honoured(believed ^ change)
+
+
+def _most_change(view: View, believed: BoolArray) -> int:
+    """Return how many blocks the newest prompt may change."""
+    radius = max(_contradiction(view, believed) / view.unit, 1.0)
+    return int(_MOST_BALLS * 4 / 3 * np.pi * radius**3)
+
+
+def _nearest(view: View, change: BoolArray, most: int) -> BoolArray:
+    """Return ``change`` (z, y, x), or of a larger one those ``most`` blocks that lie nearest to the newest prompt."""
+    if int(change.sum()) <= most:
+        return change
+    distance = view.distance_to(view.newest)
+    return change & (distance <= np.partition(distance[change], most)[most])

@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from napari_volseg.core import Geometry, PointPrompt, Prompt, Volume
+from napari_volseg.core import BoxPrompt, Geometry, Prompt, ScribblePrompt, Volume
 from napari_volseg.interactive.appearance import GreyScale
 from napari_volseg.interactive.grids import WorkingGrid, block_mean
 from napari_volseg.interactive.neighbours import BoolArray, FloatArray
-from napari_volseg.interactive.seeds import IndexArray, Seeds, prompt_voxels, seeds_of
+from napari_volseg.interactive.seeds import IndexArray, Seeds, middle_of, prompt_voxels, seeds_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +44,11 @@ class Clues:
     @classmethod
     def of(cls, prompts: Sequence[Prompt], geometry: Geometry) -> Clues:
         """Return what a non-empty list of prompts says."""
-        clicks = [prompt_voxels(p, geometry) for p in prompts if isinstance(p, PointPrompt) and p.positive]
+        clicks = [_spoken_for(p, geometry) for p in prompts if p.positive and not isinstance(p, ScribblePrompt)]
         positives = sum(p.positive for p in prompts)
         return cls(
             seeds_of(prompts, geometry),
-            prompt_voxels(prompts[-1], geometry),
+            _spoken_for(prompts[-1], geometry),
             prompts[-1].positive,
             np.concatenate([np.zeros((0, 3), np.intp), *clicks]),
             positives,
@@ -146,3 +146,9 @@ class View:
         out[tuple(self.negative.T)] = False
         out[tuple(self.positive.T)] = True
         return out
+
+
+def _spoken_for(prompt: Prompt, geometry: Geometry) -> IndexArray:
+    """Return the voxels (n, 3) whose side a prompt gives by its own sign: of a box its middle."""
+    voxels = prompt_voxels(prompt, geometry)
+    return middle_of(voxels) if isinstance(prompt, BoxPrompt) else voxels

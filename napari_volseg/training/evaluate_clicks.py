@@ -3,10 +3,11 @@
 ::
 
     python -m napari_volseg.training.evaluate_clicks IMAGE LABELS --json OUT
-        [--engine E] [--segments 1,2] [--clicks N]
+        [--engine E] [--segments 1,2] [--clicks N] [--limit N] [--baselines] [--prompts] [--plot SVG]
 
 Each label is segmented from nothing: the simulated user clicks where the result is most wrong
 (:mod:`napari_volseg.interactive.simulate`), the engine answers, and the Dice coefficient is noted after every click.
+What is measured, and how, stands in docs/click.md.
 Exit codes: 0 done, 2 usage, 3 refused.
 """
 
@@ -15,9 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,59 +26,20 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
-from napari_volseg.core import Geometry, PointPrompt, RefusedError, UsageError, Volume
-from napari_volseg.interactive import InteractiveModel, load_engine, next_click, prompt_voxels
-from napari_volseg.measure import dice
+from napari_volseg.core import Geometry, RefusedError, UsageError, Volume
+from napari_volseg.interactive import InteractiveModel, load_engine, next_click
 from napari_volseg.spatial import apply_reorientation, display_reorientation, reorient_geometry
+from napari_volseg.training.click_baselines import BASELINES, load_baseline
+from napari_volseg.training.click_report import report, table, write_plot
+from napari_volseg.training.click_runs import ClickRun, run_clicks
+from napari_volseg.training.click_users import beginning_with, sloppy_click
 
-#: A click that lowers the Dice coefficient by more than this did harm.
-HARM = 0.02
+#: How many sloppy users there are.
+SLOPPY_USERS = 3
 #: An image with values below this is taken for a CT in HU where nothing else is said.
 _CT_MINIMUM = -500
 
 Labels = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class ClickRun:
-    """What happened when one label was segmented.
-
-    Parameters
-    ----------
-    value, name
-        The label.
-    voxels
-        Size of the reference.
-    dsc
-        Dice coefficient after each click.
-    seconds
-        What the engine took for each click that was made; fewer than ``dsc`` where the result became perfect.
-    honoured
-        Share of prompts that the results obeyed.
-    """
-
-    value: int
-    name: str
-    voxels: int
-    dsc: tuple[float, ...]
-    seconds: tuple[float, ...]
-    honoured: float
-
-    @property
-    def harmful(self) -> int:
-        """Number of clicks that lowered the Dice coefficient by more than :data:`HARM`."""
-        return int((np.diff(self.dsc) < -HARM).sum())
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {
-            "name": self.name,
-            "voxels": self.voxels,
-            "dsc": _by_click(self.dsc),
-            "seconds": [round(s, 4) for s in self.seconds],
-            "harmful": self.harmful,
-            "honoured": self.honoured,
-        }
 
 
 def read_nifti(path: Path) -> tuple[NDArray[Any], Geometry]:
@@ -127,71 +88,6 @@ def read_case(image: Path, labels: Path, modality: str = "auto") -> tuple[Volume
     return volume, np.round(values).astype(np.int64)
 
 
-def run_clicks(
-    model: InteractiveModel,
-    volume: Volume,
-    reference: NDArray[np.bool_],
-    clicks: int,
-    seed: int = 0,
-    value: int = 1,
-    name: str = "",
-) -> ClickRun:
-    """Segment one structure with simulated clicks.
-
-    Parameters
-    ----------
-    model
-        The engine.
-    volume
-        The image.
-    reference
-        Boolean (z, y, x), true where the structure is; not empty.
-    clicks
-        Most clicks that are made.
-    seed
-        Of the simulated user.
-    value, name
-        The label, for the report.
-    """
-    random = np.random.default_rng(seed)
-    session = model.open(volume)
-    mask = np.zeros(reference.shape, bool)
-    scores: list[float] = []
-    seconds: list[float] = []
-    honoured: list[bool] = []
-    while len(scores) < clicks:
-        click = next_click(mask, reference, volume.geometry, random)
-        if click is not None:
-            start = time.perf_counter()
-            session.add(click)
-            result = session.result()
-            seconds.append(time.perf_counter() - start)
-            mask = result.expand(reference.shape)
-            honoured += [
-                _is_honoured(p, mask, volume.geometry) for p in session.prompts if isinstance(p, PointPrompt)
-            ]
-        scores.append(dice(mask, reference))
-    share = float(np.mean(honoured)) if honoured else 1.0
-    return ClickRun(value, name, int(reference.sum()), tuple(scores), tuple(seconds), share)
-
-
-def report(engine: str, runs: Sequence[ClickRun], clicks: int) -> dict[str, Any]:
-    """Return the figures of all runs as plain values for JSON; ``macro`` weighs each segment alike."""
-    seconds = [s for run in runs for s in run.seconds]
-    return {
-        "engine": engine,
-        "clicks": clicks,
-        "segments": {str(run.value): run.as_dict() for run in runs},
-        "macro": {"dsc": _by_click(np.mean([run.dsc for run in runs], axis=0).tolist())},
-        "harmful": {
-            "count": sum(run.harmful for run in runs),
-            "share": sum(run.harmful for run in runs) / max(1, len(runs) * (clicks - 1)),
-        },
-        "honoured": float(np.mean([run.honoured for run in runs])),
-        "latency": {"p50": float(np.percentile(seconds, 50)), "p95": float(np.percentile(seconds, 95))},
-    }
-
-
 def segment_names(labels: Path) -> dict[int, str]:
     """Return names by label value from the sidecar ``<name>.segments.json``, empty where there is none."""
     stem = labels.name.removesuffix(".gz").removesuffix(".nii")
@@ -202,6 +98,51 @@ def segment_names(labels: Path) -> dict[int, str]:
     return {int(s["value"]): str(s["name"]) for s in content.get("segments", [])}
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Who is measured, and with which user.
+
+    Parameters
+    ----------
+    engine
+        Name of the engine or baseline.
+    first
+        The first prompt: ``"click"``, ``"box"`` or ``"scribble"``.
+    sloppy
+        Whether the user is sloppy; then there are three of them.
+    """
+
+    engine: str = "default"
+    first: str = "click"
+    sloppy: bool = False
+
+    @property
+    def title(self) -> str:
+        """A name for tables."""
+        return f"{self.engine}, {self.first}" + (", sloppy user" if self.sloppy else "")
+
+    def load(self) -> InteractiveModel:
+        """Return the engine or the baseline."""
+        return load_baseline(self.engine) if self.engine in BASELINES else load_engine(self.engine)
+
+    def runs(self, volume: Volume, reference: NDArray[np.bool_], clicks: int, **about: Any) -> list[ClickRun]:
+        """Segment one structure, by each of the users in turn; ``about`` goes to :func:`run_clicks`."""
+        user = beginning_with(self.first, sloppy_click if self.sloppy else next_click)
+        model = self.load()
+        seeds = range(SLOPPY_USERS if self.sloppy else 1)
+        return [run_clicks(model, volume, reference, clicks, seed, user=user, **about) for seed in seeds]
+
+
+def settings(engine: str, baselines: bool = False, prompts: bool = False) -> list[Setting]:
+    """Return what to measure: the engine first, with its other prompts and users or the baselines where asked for."""
+    chosen = [Setting(engine)]
+    if prompts:
+        chosen += [Setting(engine, "box"), Setting(engine, "scribble"), Setting(engine, sloppy=True)]
+    if baselines:
+        chosen += [Setting(name) for name in BASELINES]
+    return chosen
+
+
 def evaluate(
     image: Path,
     labels: Path,
@@ -210,6 +151,9 @@ def evaluate(
     clicks: int = 10,
     modality: str = "auto",
     tell: Callable[[str], None] = lambda _: None,
+    limit: int = 20,
+    baselines: bool = False,
+    prompts: bool = False,
 ) -> dict[str, Any]:
     """Return the report for an image and its labels; see the module's text.
 
@@ -218,7 +162,7 @@ def evaluate(
     image, labels
         NIfTI files on one grid.
     engine
-        Name of the click engine.
+        Name of the click engine or baseline.
     segments
         Label values to segment; all where empty.
     clicks
@@ -227,16 +171,51 @@ def evaluate(
         ``"CT"`` (values are HU), ``"MR"``, ``"PT"``, or ``"auto"``.
     tell
         Is given a line per finished label.
+    limit
+        Go on up to so many clicks where a Dice coefficient of 0.9 is not reached.
+    baselines, prompts
+        What else to measure, for the report's ``others``; see :func:`settings`.
     """
-    model = load_engine(engine)
     volume, values = read_case(image, labels, modality)
     names = segment_names(labels)
-    runs = []
-    for value in _chosen(values, segments):
-        run = run_clicks(model, volume, values == value, clicks, value=value, name=names.get(value, f"Label {value}"))
-        tell(f"{run.value:4d} {run.name:24s} " + " ".join(f"{d:.2f}" for d in run.dsc))
-        runs.append(run)
-    return report(model.card.id, runs, clicks)
+    chosen = {v: names.get(v, f"Label {v}") for v in _chosen(values, segments)}
+    first, *others = measured(
+        settings(engine, baselines, prompts), volume, values, chosen, clicks, limit, tell
+    ).items()
+    return {**first[1], "others": dict(others)}
+
+
+def measured(
+    wanted: Sequence[Setting],
+    volume: Volume,
+    values: Labels,
+    names: Mapping[int, str],
+    clicks: int,
+    limit: int,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, dict[str, Any]]:
+    """Return a report for each setting by its title, over the labels that ``names`` names.
+
+    A baseline whose package is absent is left out, and told.
+    """
+    reports: dict[str, dict[str, Any]] = {}
+    for setting in wanted:
+        try:
+            name = setting.load().card.id
+        except UsageError as problem:
+            if setting.engine not in BASELINES or setting is wanted[0]:
+                raise
+            tell(f"skipped: {problem}")
+            continue
+        title = replace(setting, engine=name).title
+        tell(title)
+        runs = []
+        for value, label in names.items():
+            found = setting.runs(volume, values == value, clicks, value=value, name=label, limit=limit)
+            tell(f"{value:4d} {label:24s} " + " ".join(f"{found[0].after(n + 1):.2f}" for n in range(clicks)))
+            runs += found
+        reports[title] = report(name, runs, clicks)
+    return reports
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -251,8 +230,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.clicks,
             options.modality,
             lambda line: print(line, flush=True),
+            options.limit,
+            options.baselines,
+            options.prompts,
         )
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        reports = {f"{figures['engine']}, click": figures, **figures["others"]}
+        if options.plot:
+            write_plot(options.plot, reports)
     except UsageError as problem:
         print(problem, file=sys.stderr)
         return 2
@@ -260,8 +245,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(problem, file=sys.stderr)
         return 3
     except OSError as problem:
-        print(f"{options.json} can't be written ({problem.strerror}): choose another file", file=sys.stderr)
+        print(f"{problem.filename} can't be written ({problem.strerror}): choose another file", file=sys.stderr)
         return 3
+    print(table(reports))
     print("macro " + " ".join(f"{click}:{score:.3f}" for click, score in figures["macro"]["dsc"].items()))
     return 0
 
@@ -273,11 +259,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("image", type=Path, help="NIfTI image")
     parser.add_argument("labels", type=Path, help="NIfTI labels on the same grid")
-    parser.add_argument("--engine", default="default", help="name of the click engine")
+    parser.add_argument("--engine", default="default", help="name of the click engine or baseline")
     parser.add_argument("--segments", type=_values, default=(), help="label values, such as 1,2 (default: all)")
     parser.add_argument("--clicks", type=_positive, default=10, help="clicks per label (default: 10)")
+    parser.add_argument("--limit", type=_positive, default=20, help="clicks until Dice is .90 at most (default: 20)")
     parser.add_argument("--modality", choices=("auto", "CT", "MR", "PT"), default="auto")
+    parser.add_argument("--baselines", action="store_true", help=f"also measure {', '.join(BASELINES)}")
+    parser.add_argument("--prompts", action="store_true", help="also begin with a box or a stroke, and be sloppy")
     parser.add_argument("--json", type=Path, required=True, help="where the report goes")
+    parser.add_argument("--plot", type=Path, help="where a plot goes, as SVG")
     return parser
 
 
@@ -300,14 +290,6 @@ def _chosen(values: Labels, wanted: Sequence[int]) -> list[int]:
     if not present:
         raise RefusedError("the labels are empty: pass labels that hold at least one segment", "labels.empty")
     return list(wanted) or present
-
-
-def _is_honoured(prompt: PointPrompt, mask: NDArray[np.bool_], geometry: Geometry) -> bool:
-    return bool((mask[tuple(prompt_voxels(prompt, geometry).T)] == prompt.positive).all())
-
-
-def _by_click(scores: Sequence[float]) -> dict[str, float]:
-    return {str(click): round(float(score), 4) for click, score in enumerate(scores, 1)}
 
 
 if __name__ == "__main__":

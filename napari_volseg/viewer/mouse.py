@@ -20,7 +20,7 @@ from napari_volseg.app.layouts import maximize, take_in_hand
 from napari_volseg.app.measuring import MEASURING_TOOLS
 from napari_volseg.app.outlines import Ray
 from napari_volseg.app.wishes import Plane, ViewName
-from napari_volseg.core import Window
+from napari_volseg.core import PointPrompt, Window
 from napari_volseg.viewer.planes import LAYOUTS
 
 LEFT, RIGHT, MIDDLE = 1, 2, 3
@@ -29,6 +29,8 @@ LEFT, RIGHT, MIDDLE = 1, 2, 3
 WINDOW_DRAG_PIXELS = 250
 #: Factor of one notch of the wheel when it zooms.
 ZOOM_STEP = 1.2
+#: A mark is taken hold of within this many pixels.
+GRIP_PIXELS = 9
 #: A window is never dragged narrower than this share of what it was.
 NARROWEST = 0.01
 
@@ -40,6 +42,7 @@ CURSORS = {
     "scribble": "circle",
     "fill": "pointing",
     "click": "crosshair",
+    "box": "crosshair",
     "polygon": "crosshair",
     "lasso": "crosshair",
     "livewire": "crosshair",
@@ -215,10 +218,14 @@ class Mouse:
         event.handled = True
         match app.tools.tool:
             case "click":
-                self._click(index, sign)
+                held = self._prompt_at(event.position)
+                if held is None:
+                    self._click(index, sign)
+                else:
+                    yield from self._follow(event, lambda _: None, lambda: self._put_down(held, event))
             case "polygon" | "livewire":
                 app.attempt(drawing.press, index, self._ground.axis, minus)
-            case "lasso" | "scissors":
+            case "lasso" | "scissors" | "box":
                 app.attempt(drawing.press, index, self._ground.axis, minus)
                 yield from self._follow(event, self._draw, drawing.close)
             case "scribble":
@@ -285,6 +292,32 @@ class Mouse:
         if geometry.contains(index):
             x, y, z = (float(c) for c in geometry.to_patient(index))
             app.attempt(app.click, (x, y, z), sign)
+
+    def _prompt_at(self, position: Any) -> PointPrompt | None:
+        """Return the click whose mark is under the cursor."""
+        app, geometry = self._app, self._app.need_case().volume.geometry
+        here = self._ground.to_index(position)
+        for prompt in reversed(app.clicks.prompts if app.clicks is not None else ()):
+            if not isinstance(prompt, PointPrompt):
+                continue
+            away = (geometry.to_index(prompt.position) - here) * geometry.spacing
+            on_slice = abs(away[self._ground.axis]) < geometry.spacing[self._ground.axis]
+            if on_slice and np.linalg.norm(away) * self._viewer.scene.camera.zoom < GRIP_PIXELS:
+                return prompt
+        return None
+
+    def _put_down(self, held: PointPrompt, event: Any) -> None:
+        """Move a click to where its mark was dragged."""
+        app, index = self._app, self._ground.to_index(event.position)
+        geometry = app.need_case().volume.geometry
+        away = (geometry.to_index(held.position) - index) * geometry.spacing
+        if app.clicks is None or np.linalg.norm(away) * self._viewer.scene.camera.zoom < GRIP_PIXELS:
+            return
+        if not geometry.contains(index):
+            app.notice("the click was not moved: it would lie outside the image", "warning")
+            return
+        x, y, z = (float(c) for c in geometry.to_patient(index))
+        app.attempt(app.clicks.replace, held, PointPrompt((x, y, z), held.positive))
 
     def _drag_window(self, event: Any) -> Iterator[None]:
         start, origin = self._app.view.window, np.array(event.pos, float)

@@ -368,7 +368,7 @@ class Pane:
             markers.opacity = opacity
 
     def show_draft(self, draft: Draft | None, ready: bool) -> None:
-        """Draw what the segment tool would do, over the slice once colours are ready, or among segments in 3D."""
+        """Draw what the segment tool would do: over the slice, once colours are ready, or in 3D."""
         shown, three_d = self.shown, self.three_d
         if shown is None:
             return
@@ -417,9 +417,12 @@ class Pane:
             return
         if shown.segments_3d is not None:
             shown.segments_3d.update(box)
-        if not self.three_d and self.meets_slice(box):
-            axis = self.viewer.dims.order[0]
-            draw_box(shown.labels, box, axis, self.slice_index(axis))
+        if self.three_d:
+            return
+        axis = self.viewer.dims.order[0]
+        index = self.slice_index(axis)
+        if box.start[axis] <= index < box.stop[axis]:
+            draw_box(shown.labels, box, axis, index)
 
     def catch_up(self) -> None:
         """Take over what changed while this view was not shown."""

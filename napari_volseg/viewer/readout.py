@@ -22,11 +22,12 @@ def readout(case: Case, index: NDArray[np.float64]) -> str:
     value = _number(case.volume.voxels[voxel])
     label = int(case.segmentation.labels[voxel])
     segment = case.table[label].name if label in case.table else ""
-    place = _place(geometry, index) if case.volume.is_calibrated else f"voxel {', '.join(map(str, voxel))}"
+    place = place_in_words(geometry, index) if case.volume.is_calibrated else f"voxel {', '.join(map(str, voxel))}"
     return "   ".join(part for part in (place, f"{value} {case.volume.unit}".strip(), segment) if part)
 
 
-def _place(geometry: Geometry, index: NDArray[np.float64]) -> str:
+def place_in_words(geometry: Geometry, index: NDArray[np.float64]) -> str:
+    """Return a fractional voxel index (z, y, x) in patient coordinates, mm, with the letters they count towards."""
     axes = zip(geometry.to_patient(index), ("LR", "PA", "SI"), strict=True)
     return f"{'  '.join(_coordinate(c, letters) for c, letters in axes)} mm"
 

@@ -13,9 +13,11 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFileDialog,
+    QInputDialog,
     QLabel,
     QListWidget,
     QListWidgetItem,
+    QMessageBox,
     QVBoxLayout,
     QWidget,
 )
@@ -74,6 +76,18 @@ def ask_choice(parent: QWidget, text: str, choices: Mapping[str, str]) -> str | 
     """Return the identifier of the choice that the user takes, None where the question was cancelled."""
     dialog = ChoiceDialog(parent, text, choices)
     return dialog.chosen if dialog.exec() else None
+
+
+def ask_text(parent: QWidget, text: str, suggestion: str = "") -> str | None:
+    """Return what the user types, None where the question was cancelled."""
+    answer, given = QInputDialog.getText(parent, "Please answer", as_sentence(text), text=suggestion)
+    return answer.strip() or None if given else None
+
+
+def ask_yes(parent: QWidget, text: str) -> bool:
+    """Return whether the user says yes."""
+    kinds = QMessageBox.StandardButton
+    return bool(QMessageBox.question(parent, "Please decide", as_sentence(text), kinds.Yes | kinds.No) == kinds.Yes)
 
 
 class ChoiceDialog(QDialog):

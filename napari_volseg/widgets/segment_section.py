@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtWidgets import QCheckBox, QComboBox
 
 from napari_volseg.app import ShelvedModel
 from napari_volseg.core import ModelCard
@@ -49,6 +50,16 @@ class SegmentSection(Section):
         self.device = muted_label()
         self.rows.addWidget(self.card)
         self.rows.addWidget(self.device)
+        self.postprocess = QCheckBox("Correct labels as its card says")
+        self.postprocess.setObjectName("postprocess")
+        self.postprocess.toggled.connect(self._wish_postprocessing)
+        self.rows.addWidget(self.postprocess)
+        self.images = ActionButton(
+            "Images…", "Choose the images of the model's further channels", self._choose_images, "model.images"
+        )
+        self.trust = CommandButton(self.app, "model.trust")
+        self.add_row(self.images)
+        self.add_row(self.trust)
         self.run = CommandButton(self.app, "segment.run")
         self.cancel = CommandButton(self.app, "segment.cancel")
         self.add_row(self.run, self.cancel)
@@ -62,6 +73,10 @@ class SegmentSection(Section):
         self._fill()
         self.card.setText(describe_card(shelf.chosen.card) if shelf.chosen else "")
         self.card.setToolTip(explain_card(shelf.chosen.card) if shelf.chosen else "")
+        self._offer_postprocessing(shelf.chosen.card.postprocessing_words if shelf.chosen else ())
+        self._offer_images(shelf.chosen.card.channels if shelf.chosen else ())
+        self.trust.refresh()
+        self.trust.setVisible(shelf.untrusted is not None)
         self.device.setText(f"Networks run on: {shelf.device}")
         self.device.setVisible(bool(shelf.device))
         self.run.refresh()
@@ -80,10 +95,38 @@ class SegmentSection(Section):
 
     def _choose(self, row: int) -> None:
         if row >= 0:
+            self.app.tools.further = ()
             self.app.tools.model = self.models.itemData(row)
 
+    def _offer_images(self, channels: tuple[str, ...]) -> None:
+        """Show which further images the model needs, and the files that were chosen."""
+        self.images.setVisible(len(channels) > 1)
+        chosen = [path.name for path in self.app.tools.further] or ["not chosen"] * len(channels[1:])
+        told = "; ".join(f"{name}: {file}" for name, file in zip(channels[1:], chosen, strict=False))
+        self.images.setToolTip(f"Choose the images of the model's further channels\n{told}")
+        self.images.setText("Images…" if not self.app.tools.further else f"Images: {', '.join(chosen)}")
+
+    def _choose_images(self) -> None:
+        chosen: list[Path] = []
+        shelved = self.app.models.chosen
+        for name in shelved.card.channels[1:] if shelved else ():
+            path = dialogs.ask_file(self, f"Choose the image of {name}, on the grid of the open one")
+            if path is None:
+                return
+            chosen.append(path)
+        self.app.tools.further = tuple(chosen)
+
+    def _offer_postprocessing(self, words: tuple[str, ...]) -> None:
+        self.postprocess.setVisible(bool(words))
+        self.postprocess.setToolTip("Each is a step that can be undone: " + "; ".join(words))
+        with QSignalBlocker(self.postprocess):
+            self.postprocess.setChecked(self.app.tools.postprocess)
+
+    def _wish_postprocessing(self, wished: bool) -> None:
+        self.app.tools.postprocess = wished
+
     def _add_folder(self) -> None:
-        if folder := dialogs.ask_folder(self, "Choose a trained nnU-Net v2 folder"):
+        if folder := dialogs.ask_folder(self, "Choose the folder of a model"):
             self.app.attempt(self.app.models.add_folder, folder)
 
     def _obtain(self) -> None:
@@ -112,6 +155,7 @@ def explain_card(card: ModelCard) -> str:
         "Input": ", ".join(card.channels),
         "Spacing": spacing,
         "Licence of the weights": card.weights_license,
+        "Afterwards": "; ".join(card.postprocessing_words),
     }
     lines = "".join(f"<p><b>{name}:</b> {escape(text)}</p>" for name, text in facts.items() if text)
     return f"<b>{escape(card.title)}</b>{lines}"

@@ -17,7 +17,7 @@ from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QApplication, QMainWindow
 
-from napari_volseg.app import Application, ScanStore, SessionStore
+from napari_volseg.app import Application, ModelPlaces, ScanStore, SessionStore
 from napari_volseg.app.wishes import LayoutName
 from napari_volseg.viewer import ViewerBinding
 from napari_volseg.viewer.handover import describe_labels
@@ -101,7 +101,9 @@ class ViewerPanel(MainPanel):
     """
 
     def __init__(self, viewer: ViewerModel, sessions: SessionStore | None = None) -> None:
-        app = Application(sessions=sessions or SessionStore(), scans=ScanStore())
+        sessions = sessions or SessionStore()
+        places = ModelPlaces(sessions.folder.parent / "models.json")
+        app = Application(sessions=sessions, scans=ScanStore(), places=places)
         super().__init__(app, viewer)
         self.binding = ViewerBinding(app, viewer, partial(QTimer.singleShot, 0))
         self.views: ViewGrid | None = None

@@ -223,7 +223,7 @@ def test_a_model_run_and_a_stroke_meanwhile_both_stay(app, monkeypatch):
         def predict(self, volume, **_):
             return prediction(truth)
 
-    monkeypatch.setattr("napari_volseg.app.segmenting.load_model", lambda _: Toy())
+    monkeypatch.setattr("napari_volseg.app.segmenting.load_model", lambda *_, **__: Toy())
     app.case.add_segment("mine")
     job = app.run_model()
     while not job.result and job.state != "failed" and app.jobs.inbox._calls.qsize() < 2:

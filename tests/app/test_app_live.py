@@ -23,7 +23,8 @@ class TwofoldModel:
         segments = (Segment(1, "Lower"), Segment(2, "Upper"))
         self.card = ModelCard("twofold", "1", "Twofold", "halves", segments, ("image",))
 
-    def predict(self, volume, *, cancel, bands, **_):
+    def predict(self, volume, *, cancel, bands, look_at, **_):
+        self.look_at = look_at
         labels = np.zeros(SHAPE, np.uint8)
         labels[:3] = 1
         bands(Band(Box((0, 0, 0), (3, 5, 4)), labels[:3]))
@@ -40,7 +41,7 @@ class TwofoldModel:
 @pytest.fixture
 def model(monkeypatch):
     model = TwofoldModel()
-    monkeypatch.setattr(segmenting, "load_model", lambda _: model)
+    monkeypatch.setattr(segmenting, "load_model", lambda _, **__: model)
     yield model
     model.open.set()
 
@@ -101,6 +102,24 @@ def test_a_band_of_a_case_that_was_left_is_not_shown(app, model):
     model.open.set()
     app.jobs.wait(job)
     assert app.live.sighting is None
+
+
+@pytest.mark.parametrize(
+    ("plane", "index", "expected"),
+    [
+        ("axial", (4, 1, 2), Box((4, 0, 0), (5, 5, 4))),
+        ("sagittal", (4, 1, 2), Box((0, 0, 2), (6, 5, 3))),
+        ("coronal", None, Box((0, 2, 0), (6, 3, 4))),
+    ],
+)
+def test_the_model_is_told_which_slice_is_looked_at(app, model, plane, index, expected):
+    app.view.plane, app.view.index = plane, index
+    model.open.set()
+    app.jobs.wait(app.run_model())
+    assert model.look_at == expected
+    app.view.three_d = True
+    app.jobs.wait(app.run_model())
+    assert model.look_at is None
 
 
 def test_a_band_that_comes_after_a_cancel_is_not_shown(app, model):

@@ -267,6 +267,27 @@ class TestStroke:
             edit.undo()
             assert np.array_equal(edit.segmentation.labels, before), ending
 
+    @pytest.mark.parametrize("ending", ["finish", "abort"])
+    @pytest.mark.parametrize("shape", [(1, 9, 9), (9, 1, 9), (12, 50, 9)])
+    def test_one_that_wanders_through_the_volume_is_taken_back_exactly(
+        self, ending: str, shape: tuple[int, int, int]
+    ) -> None:
+        rng = np.random.default_rng(sum(shape))
+        labels = rng.integers(0, 4, (40, 90, 130), np.uint16)
+        edit = EditSession(Segmentation(labels, Geometry.from_spacing(labels.shape), TABLE))
+        before = labels.copy()
+        stroke = edit.stroke(1, name="s", author=HAND)
+        start = np.array((20, 45, 65))
+        for _ in range(30):
+            start = np.clip(start + rng.integers(-12, 13, 3), -4, (38, 85, 125))
+            box = Box.of(start, start + shape).clip(before.shape)
+            stroke.add(BoxMask(box, rng.random(box.shape) < 0.8))
+        assert not np.array_equal(edit.segmentation.labels, before)
+        stroke.abort() if ending == "abort" else stroke.finish()
+        if ending == "finish":
+            edit.undo()
+        assert np.array_equal(edit.segmentation.labels, before)
+
     def test_another_change_makes_a_step_of_what_was_painted(self) -> None:
         edit = session()
         stroke = edit.stroke(1, name="s", author=HAND)

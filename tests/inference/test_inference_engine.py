@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_volseg.core import CancelToken, Geometry, Progress, RefusedError, Volume
+from napari_volseg.core import Box, CancelToken, Geometry, Progress, RefusedError, Volume
 from napari_volseg.inference import Band, NnunetModel, build_unet, parse_plan, write_model_folder
 from napari_volseg.inference.engine import window_counter
 from napari_volseg.inference.memory import MemoryNeed, memory_need
@@ -46,6 +46,37 @@ def test_bands_are_final_and_cover_every_voxel_once(
     assert len(np.unique(labels)) > 1
     assert (told == 1).all()
     np.testing.assert_array_equal(seen, labels)
+
+
+@pytest.mark.parametrize("transpose", [[0, 1, 2], [2, 0, 1]])
+@pytest.mark.parametrize("orientation", ["", "IRA", "ARS"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_bands_begin_at_the_slice_that_is_looked_at(
+    trained_folder: Path, plans: Json, transpose: list[int], orientation: str, axis: int
+) -> None:
+    plans["transpose_forward"] = transpose
+    (trained_folder / "plans.json").write_text(json.dumps(plans))
+    (trained_folder / "card.json").write_text(json.dumps({"configuration": "3d_fullres", "orientation": orientation}))
+    shape = [12, 12, 12]
+    shape[axis] = 60  # whichever axis of the network that is, bands follow it
+    volume = noise((shape[0], shape[1], shape[2]), spacing=(1.1, 1.1, 1.1))
+    model = NnunetModel(trained_folder)
+    plain = model.predict(volume)
+    for index in (41, 19):
+        start, stop = [0, 0, 0], list(shape)
+        start[axis], stop[axis] = index, index + 1
+        bands: list[Band] = []
+        found = model.predict(volume, bands=bands.append, look_at=Box.of(start, stop))
+        np.testing.assert_array_equal(found.labels, plain.labels)
+        told = np.zeros(shape, int)
+        for band in bands:
+            told[band.box.slices] += 1
+        assert (told == 1).all()
+        assert any(band.box.start[axis] <= index < band.box.stop[axis] for band in bands[:2])
+        assert plain.report.windows < found.report.windows < 1.25 * plain.report.windows
+        across = [0, 0, 0]
+        other = Box.of(across, [1 if a == (axis + 1) % 3 else n for a, n in enumerate(shape)])
+        assert model.predict(volume, look_at=other).report.windows == plain.report.windows
 
 
 def test_bands_come_while_windows_are_still_to_be_run(trained_folder: Path) -> None:

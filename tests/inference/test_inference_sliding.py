@@ -13,7 +13,14 @@ from skimage.transform import resize
 
 from napari_volseg.inference.fused import compiled_winners
 from napari_volseg.inference.outputs import Exclusive, Regions
-from napari_volseg.inference.sliding import MonaiWindows, WindowGrid, gaussian_profile, stream_logits, window_starts
+from napari_volseg.inference.sliding import (
+    MonaiWindows,
+    WindowGrid,
+    Windows,
+    gaussian_profile,
+    stream_logits,
+    window_starts,
+)
 from napari_volseg.inference.stitching import LabelStitcher
 
 FOUR = Exclusive(("background", "a", "b", "c"))
@@ -65,6 +72,83 @@ def test_a_pointwise_network_gives_what_one_pass_gives(shape: tuple[int, int, in
 
     logits = collect(network, image, WindowGrid(shape, (6, 8, 8)), 3)
     np.testing.assert_allclose(logits, np.stack((image * 2, np.ones(shape), image**2)), atol=1e-5)
+
+
+RULES = (Windows(), MonaiWindows(0.25), MonaiWindows(0.6, True), MonaiWindows(0.7))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("size", [(40, 8, 9), (41, 8, 9), (9, 47, 12)])
+@COMPILED
+def test_beginning_in_the_midst_gives_the_same_to_the_last_bit(rule: Any, size: Any, compiled: bool) -> None:
+    torch.manual_seed(1)
+    network = torch.nn.Conv3d(1, 4, 3, padding=1).requires_grad_(False)
+    image = torch.randn(1, *size)
+    grid = WindowGrid(size, (6, 6, 6), rule)
+    order = [grid.axis, *(axis for axis in range(3) if axis != grid.axis)]
+    shape = tuple(size[axis] for axis in order)
+    out = (shape[0] * 5 // 3, shape[1] + 2, shape[2] - 1)
+
+    def label(passes: tuple[range, ...]) -> tuple[NDArray[Any], int, list[tuple[int, int]]]:
+        labels, runs, told = np.full(out, 99, np.uint8), [0], []
+        seam = None
+        for rows in passes:
+            begin = grid.starts[grid.axis][rows.start]
+            stitcher = LabelStitcher(shape, labels, FOUR, begin=begin, compiled=compiled)
+            head = None
+
+            def count() -> None:
+                runs[0] += 1
+
+            for first, planes in stream_logits(network, image, grid, 4, count, rows=rows):
+                head = planes[:, :1].clone() if head is None else head
+                told.append(stitcher.add(first, planes))
+            if seam is not None:
+                told.append(stitcher.close(*seam))
+            seam = begin, head
+        return labels, runs[0], told
+
+    expected, windows, _ = label((grid.rows,))
+    assert windows == grid.windows == grid.windows_of(grid.rows)
+    turned = 0
+    for plane in range(shape[0]):
+        passes = grid.passes(plane)
+        labels, windows, told = label(passes)
+        np.testing.assert_array_equal(labels, expected)
+        assert windows == sum(grid.windows_of(rows) for rows in passes)
+        seen = [index for begin, end in told for index in range(begin, end)]
+        assert sorted(seen) == list(range(out[0]))
+        if len(passes) > 1:
+            turned += 1
+            first = next((begin, end) for begin, end in told if end > begin)
+            assert first[0] <= np.ceil(plane * 5 / 3) + 2
+            assert windows <= 1.25 * grid.windows
+    assert turned > shape[0] // 3 or rule == MonaiWindows(0.7)
+
+
+@pytest.mark.parametrize("rule", [Windows(), MonaiWindows(0.5), MonaiWindows(0.5, True)])
+def test_a_window_that_is_skipped_counts_as_zeros(rule: Any) -> None:
+    grid = WindowGrid((16, 12, 8), (8, 8, 8), rule)
+    skip = np.random.default_rng(0).random([len(starts) for starts in grid.starts]) < 0.4
+    numbers = iter(np.flatnonzero(~skip).tolist())
+    image = torch.zeros(1, *grid.shape)
+
+    def answers(window: torch.Tensor) -> torch.Tensor:
+        return window + 1 + next(numbers)
+
+    found = torch.cat([p.clone() for _, p in stream_logits(answers, image, grid, 1, lambda: None, skip=skip)], 1)
+    values = iter(np.where(skip.ravel(), 0, 1 + np.arange(skip.size)).tolist())
+    blocks = stream_logits(lambda window: window + next(values), image, grid, 1, lambda: None)
+    torch.testing.assert_close(found, torch.cat([p.clone() for _, p in blocks], 1))
+    assert grid.count(skip, grid.rows) == skip.sum() > 0
+
+
+def test_a_run_is_turned_only_where_it_helps() -> None:
+    grid = WindowGrid((60, 6, 6), (6, 6, 6))
+    assert grid.passes(None) == grid.passes(0) == grid.passes(4) == (grid.rows,)
+    assert grid.passes(30) == (range(10, 19), range(10))
+    short = WindowGrid((9, 6, 6), (6, 6, 6))
+    assert all(short.passes(plane) == (short.rows,) for plane in range(9))
 
 
 def test_windows_are_blended_by_their_weights() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from napari_volseg.core import Box, Geometry, RefusedError, Segment, UsageError, Volume
-from napari_volseg.inference import available_models, load_model, totalsegmentator
+from napari_volseg.inference import available_models, engine, load_model, totalsegmentator
+from napari_volseg.inference.memory import placement
 from napari_volseg.inference.model import Prediction, RunReport, Seconds
 from napari_volseg.inference.nnunet import NnunetModel
 from napari_volseg.inference.tasks import COMMERCIAL, PREFIX, Part, Task, all_tasks, find_task, weights_folder
@@ -174,6 +175,69 @@ def test_a_task_with_weights_is_on_offer_and_equals_its_network(body):
     assert prediction.labels.any()
     assert np.array_equal(prediction.labels, same.labels)
     assert sum(band.box.size for band in bands) == volume.voxels.size
+
+
+@pytest.fixture
+def several(tmp_path, trained_folder, plans, monkeypatch):
+    """Three networks of one task; the last one sees the image on another scale. Returns their folders."""
+    torch = pytest.importorskip("torch")
+    checkpoint = torch.load(trained_folder / "fold_0" / "checkpoint_final.pth", weights_only=False)
+    parts = tuple(Part(f"Dataset{n}", "v1", (f"first{n}", f"second{n}")) for n in range(3))
+    task = Task("several", "CT", tuple(label for part in parts for label in part.labels), parts)
+    generator, folders = torch.Generator().manual_seed(3), []
+    for number, part in enumerate(parts):
+        folder = tmp_path / "results" / part.folder / trained_folder.name
+        shutil.copytree(trained_folder, folder)
+        for tensor in {id(t): t for t in checkpoint["network_weights"].values()}.values():
+            tensor += 0.3 * torch.randn(tensor.shape, generator=generator)
+        names = checkpoint["network_weights"]
+        for name in [name for name in names if name.startswith("decoder.encoder.")]:
+            names[name] = names[name.removeprefix("decoder.")]
+        torch.save(checkpoint, folder / "fold_0" / "checkpoint_final.pth")
+        if number == 2:
+            plans["configurations"]["3d_fullres"]["normalization_schemes"] = ["ZScoreNormalization"]
+            (folder / "plans.json").write_text(json.dumps(plans))
+        folders.append(folder)
+    return task, folders
+
+
+def test_the_image_is_prepared_once_for_networks_that_see_it_alike(several, tmp_path, monkeypatch):
+    task, folders = several
+    rng = np.random.default_rng(6)
+    geometry = Geometry.from_spacing((9, 14, 12), (1.5, 1.1, 0.9))
+    volume = Volume(rng.normal(size=(9, 14, 12)).astype(np.float32), geometry, "CT")
+    expected, apart = np.zeros(volume.voxels.shape, np.uint8), []
+    for number, folder in enumerate(folders):
+        found = NnunetModel(folder, facts={"orientation": ORIENTATION}).predict(volume, device="cpu").labels
+        apart.append(found)
+        expected[found > 0] = (found + 2 * number)[found > 0]
+    assert all(found.any() for found in apart)
+    assert not np.array_equal(apart[0], apart[1])
+    prepared = []
+    real = engine.prepare
+    monkeypatch.setattr(engine, "prepare", lambda *a, **k: prepared.append(a) or real(*a, **k))
+    model = TotalSegmentatorModel(task, weights=tmp_path / "results")
+    assert np.array_equal(model.predict(volume, device="cpu").labels, expected)
+    assert len(prepared) == 2  # the last network's scale is another one
+    other = Volume(volume.voxels[::-1].copy(), geometry, "CT")
+    model.predict(other, device="cpu")
+    assert len(prepared) == 4  # nothing is kept from one image to the next
+
+
+def test_an_image_that_is_held_already_is_not_asked_room_for_again(several, tmp_path, monkeypatch):
+    task, _ = several
+    geometry = Geometry.from_spacing((9, 14, 12), (1.5, 1.1, 0.9))
+    volume = Volume(np.random.default_rng(7).normal(size=(9, 14, 12)).astype(np.float32), geometry, "CT")
+    needs, real = [], engine.place
+    monkeypatch.setattr(engine, "place", lambda need, device: needs.append(need) or real(need, device))
+    TotalSegmentatorModel(task, weights=tmp_path / "results").predict(volume, device="cpu")
+    held = 4 * np.prod([14, 15, 11])  # in the network's axes at 1 mm
+    assert [need.held for need in needs] == [0, held, 0]
+    assert needs[1].planes == 0
+    free = needs[1].image + needs[1].labels + needs[1].band + needs[1].window
+    placement(needs[1], free - held)
+    with pytest.raises(RefusedError):
+        placement(needs[1], free - held - 1)
 
 
 def test_the_same_image_stored_another_way_gets_the_same_labels(body):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_volseg.core import (
     Box,
     BoxMask,
+    BoxPrompt,
     CancelledError,
     CancelToken,
     Geometry,
@@ -19,6 +21,10 @@ from napari_volseg.core import (
     Volume,
 )
 from napari_volseg.interactive import available_engines, load_engine, next_click, prompt_voxels
+from napari_volseg.interactive.grids import WorkingGrid
+from napari_volseg.interactive.seeds import seeds_of
+from napari_volseg.interactive.steps import bounded
+from napari_volseg.interactive.views import Clues, View
 
 SHAPE = (24, 60, 70)
 SPACING = (3.0, 1.2, 1.2)
@@ -298,3 +304,69 @@ def test_only_the_region_of_a_large_volume_is_read():
     result = session.result()
     assert result.box == Box((140, 110, 110), (160, 140, 140))
     assert Watched.asked < voxels.size / 3
+
+
+def clicked_through(volume, reference, clicks):
+    """Prompts of the simulated user and the masks after them."""
+    session = load_engine("regions").open(volume)
+    random = np.random.default_rng(0)
+    masks, prompts = [np.zeros(reference.shape, bool)], []
+    for _ in range(clicks):
+        click = next_click(masks[-1], reference, volume.geometry, random)
+        if click is None:
+            break
+        session.add(click)
+        prompts.append(click)
+        masks.append(session.result().expand(reference.shape))
+    return prompts, masks
+
+
+def test_from_the_third_click_on_no_voxel_changes_against_the_click_even_on_coarse_blocks():
+    geometry = Geometry.from_spacing((60, 150, 150), (1.5, 0.8, 0.8))
+    organ = ellipsoid(geometry, (60, 60, 45), (42, 30, 34))
+    dent = ellipsoid(geometry, (80, 60, 45), (26, 12, 14))
+    volume = body_with(geometry, (organ, 60), (dent, 35))
+    prompts, masks = clicked_through(volume, organ & ~dent, 7)
+    assert len(prompts) >= 4
+    for prompt, before, after in list(zip(prompts, masks, masks[1:], strict=False))[2:]:
+        assert (after >= before).all() if prompt.positive else (after <= before).all()
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_change_is_no_deeper_than_a_click_just_beyond_the_surface_can_mean(positive):
+    geometry = Geometry.from_spacing((24, 30, 30), (2.0, 2.0, 2.0))
+    believed = np.zeros(geometry.shape, bool)
+    believed[4:20, 5:25, 5:20] = True
+    at = (12, 15, 21) if positive else (12, 15, 18)
+    clues = Clues.of(
+        [point(geometry, (12, 15, 10)), point(geometry, (1, 1, 1), False), point(geometry, at, positive)], geometry
+    )
+    grid = WorkingGrid(Box.whole(geometry.shape), (1, 1, 1), (2.0, 2.0, 2.0))
+    view = View(body_with(geometry, (believed, 60)), grid, clues)
+    proposal = np.full(geometry.shape, positive)
+    change = bounded(view, believed, proposal, 9) ^ believed
+    wrong = ~believed if positive else believed
+    depth = ndimage.distance_transform_edt(wrong, sampling=geometry.spacing)
+    assert depth[at] == 4
+    assert change[at]
+    assert depth[change].max() <= 2 * depth[at]
+    assert depth[change].max() > depth[at]
+    # A plate of that thickness may be wide, but not without end.
+    assert change.sum() < 900
+
+
+def test_a_box_finds_the_organ_and_keeps_within_its_frame(volume, geometry, organs):
+    right, left = organs
+    k = int(np.argmax(left.sum((1, 2))))
+    rows, columns = np.nonzero(left[k])
+    low, high = (rows.min(), columns.min()), (rows.max(), columns.max())
+    corners = [(k, low[0], low[1]), (k, low[0], high[1]), (k, high[0], high[1]), (k, high[0], low[1])]
+    box = BoxPrompt(tuple(tuple(map(float, geometry.to_patient(c))) for c in corners))
+    session = load_engine("regions").open(volume)
+    session.add(box)
+    mask = session.result().expand(SHAPE)
+    assert 2 * (mask & left).sum() / (mask.sum() + left.sum()) > 0.85
+    assert not (mask & right).any()
+    seeds = seeds_of([box], geometry)
+    assert mask[tuple(seeds.positive.T)].all()
+    assert not mask[tuple(seeds.negative.T)].any()

@@ -54,8 +54,25 @@ def test_ct_tissues_is_plausible_on_a_real_abdomen(real_ct_folder):
 def test_the_click_engine_reaches_its_bars(sample_data, tmp_path):
     out = tmp_path / "clicks.json"
     image, labels = sample_data / "torso-ct.nii.gz", sample_data / "torso-labels.nii.gz"
-    evaluate_clicks([str(image), str(labels), "--clicks", "5", "--json", str(out)])
+    evaluate_clicks([str(image), str(labels), "--clicks", "5", "--limit", "5", "--json", str(out)])
     told = json.loads(out.read_text())
     assert told["macro"]["dsc"]["3"] >= 0.60
     assert told["macro"]["dsc"]["5"] >= 0.75
     assert told["honoured"] == 1
+
+
+def test_the_click_engine_beats_the_baselines_at_every_click(sample_data, tmp_path):
+    out, plot = tmp_path / "clicks.json", tmp_path / "clicks.svg"
+    image, labels = sample_data / "torso-ct.nii.gz", sample_data / "torso-labels.nii.gz"
+    few = ["--segments", "3,5,8", "--clicks", "3", "--limit", "3", "--baselines", "--prompts"]
+    assert evaluate_clicks([str(image), str(labels), *few, "--json", str(out), "--plot", str(plot)]) == 0
+    told = json.loads(out.read_text())
+    others = told["others"]
+    baselines = [name for name in others if name.startswith(("random-walker", "fast-growcut", "region-growing"))]
+    assert len(baselines) >= 2
+    for count, score in told["macro"]["dsc"].items():
+        assert all(score > others[name]["macro"]["dsc"][count] for name in baselines)
+    own = [name for name in others if name.startswith("regions")]
+    assert len(own) == 3
+    assert all(others[name]["honoured"] == 1 for name in own)
+    assert plot.read_text().count("<polyline") == 1 + len(others)

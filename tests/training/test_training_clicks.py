@@ -8,7 +8,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_volseg.training.evaluate_clicks import ClickRun, main, read_case, report
+from napari_volseg.training.click_report import report
+from napari_volseg.training.click_runs import ClickRun
+from napari_volseg.training.evaluate_clicks import main, read_case
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import SPACING, Hand, make_volume
+from driven import SPACING, Hand, make_volume
 from napari.utils.key_bindings import KeymapHandler
 from test_viewer_planes import AXES, EXPECTED, ORIENTATIONS, on_canvas, stored_volume
 

@@ -6,6 +6,7 @@ Codecs are written in C, C++ and Rust, and damaged data makes some of them abort
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import subprocess
@@ -13,9 +14,10 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,9 @@ SECONDS_PER_IMAGE = 9.0
 _CHILD = Path(__file__).with_name("decoder_child.py")
 #: Longest line of an answer, bytes.
 _LINE = 1 << 12
+#: What a process imports: OpenJPEG alone, OpenJPEG and pydicom, or pydicom with every library of codecs, which takes
+#: as much memory as a hundred slices.
+Libraries = Literal["codestream", "lean", "all"]
 
 
 class DecoderError(Exception):
@@ -44,18 +49,18 @@ class Decoder:
 
     Parameters
     ----------
-    lean
-        Whether it has OpenJPEG alone: grey JPEG 2000 needs no other library, and the others take as much memory as a
-        hundred slices.
+    libraries
+        Which it has.
     """
 
-    def __init__(self, lean: bool = False) -> None:
-        self.lean = lean
+    def __init__(self, libraries: Libraries = "all") -> None:
+        self.libraries = libraries
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_CHILD), *(["lean"] if lean else [])],
+            [sys.executable, "-P", str(_CHILD), libraries],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # threads that it never uses take half of its start
         )
 
     @property
@@ -72,21 +77,30 @@ class Decoder:
                 pipe.close()
 
     def decode(self, images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
-        """Yield the stored values (y, x), or (y, x, 3) of colours, of images that lie in one file.
+        """Yield the stored values (y, x), or (y, x, 3) of colours, of images, those of a file in a row.
+
+        The next file is asked for before the answers for this one are read, so that the process never waits.
 
         Raises
         ------
         DecoderError
             Where they can't be decoded within the limits.
         """
+        files = [list(group) for _, group in itertools.groupby(images, lambda image: image.path)]
+        self._ask(files[0])
+        for file, following in itertools.zip_longest(files, files[1:]):
+            if following:
+                self._ask(following)
+            for image in file:
+                yield self._answer(image)
+
+    def _ask(self, images: Sequence[Instance]) -> None:
         try:
             requests = cast(IO[bytes], self._process.stdin)
-            requests.write(json.dumps(_request(images)).encode() + b"\n")
+            requests.write(json.dumps(_request(images, self.libraries)).encode() + b"\n")
             requests.flush()
         except OSError as error:
             raise DecoderError("the decoder ended") from error
-        for image in images:
-            yield self._answer(image)
 
     def _answer(self, image: Instance) -> NDArray[Any]:
         clock = threading.Timer(SECONDS_PER_IMAGE, self._process.kill)
@@ -97,11 +111,14 @@ class Decoder:
             clock.cancel()
 
 
-def _request(images: Sequence[Instance]) -> dict[str, Any]:
+def _request(images: Sequence[Instance], libraries: Libraries) -> dict[str, Any]:
     first = images[0]
+    codestream = first.codestream if libraries == "codestream" else None
     return {
         "path": os.path.abspath(first.path),
         "frames": [image.frame for image in images if image.frame is not None],
+        "codestream": codestream and astuple(codestream),
+        "shape": (first.rows, first.columns),
         "syntax": first.transfer_syntax,
         "bare": not first.has_preamble,
         "lut": first.has_lut,
@@ -138,34 +155,36 @@ _lock = threading.Lock()
 
 def start_ahead(image: Instance) -> None:
     """Start a process that such images will want soon, where none waits; returns at once."""
-    lean = _needs_openjpeg_alone(image)
+    libraries = _enough_for(image)
     with _lock:
-        if not any(decoder.lean == lean for decoder in _idle):
-            _idle.append(Decoder(lean))
+        if not any(decoder.libraries == libraries for decoder in _idle):
+            _idle.append(Decoder(libraries))
 
 
 def decode_apart(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
-    """Yield the stored values of compressed images that lie in one file; shapes and errors as in ``decode``."""
-    left = list(images)
-    if _needs_openjpeg_alone(images[0]):
+    """Yield the stored values of compressed images, of one file or codestreams; shape and errors as in ``decode``."""
+    left, libraries = list(images), _enough_for(images[0])
+    if libraries != "all":
         try:
-            for pixels in _decode(images, lean=True):
+            for pixels in _decode(images, libraries):
                 left.pop(0)
                 yield pixels
         except CodecError:  # another library may know better
             pass
     if left:
-        yield from _decode(left, lean=False)
+        yield from _decode(left, "all")
 
 
-def _decode(images: Sequence[Instance], *, lean: bool) -> Iterator[NDArray[Any]]:
-    with _borrowed(lean) as decoder:
+def _decode(images: Sequence[Instance], libraries: Libraries) -> Iterator[NDArray[Any]]:
+    with _borrowed(libraries) as decoder:
         yield from decoder.decode(images)
 
 
-def _needs_openjpeg_alone(image: Instance) -> bool:
+def _enough_for(image: Instance) -> Libraries:
     plain = not (image.colour or image.has_lut or image.photometric == PALETTE)
-    return plain and image.transfer_syntax in JPEG2000TransferSyntaxes and _has_openjpeg()
+    if not (plain and image.transfer_syntax in JPEG2000TransferSyntaxes and _has_openjpeg()):
+        return "all"
+    return "lean" if image.codestream is None else "codestream"
 
 
 @cache
@@ -174,14 +193,14 @@ def _has_openjpeg() -> bool:
 
 
 @contextmanager
-def _borrowed(lean: bool) -> Iterator[Decoder]:
+def _borrowed(libraries: Libraries) -> Iterator[Decoder]:
     """Lend a process; one that wasn't used to the end has answers left over and is ended."""
     with _lock:
-        decoder = next((decoder for decoder in _idle if decoder.lean == lean), None)
+        decoder = next((decoder for decoder in _idle if decoder.libraries == libraries), None)
         if decoder is not None:
             _idle.remove(decoder)
     if decoder is None or not decoder.is_alive:
-        decoder = Decoder(lean)
+        decoder = Decoder(libraries)
     try:
         yield decoder
     except BaseException:

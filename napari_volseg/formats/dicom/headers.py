@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +16,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from napari_volseg.core import RefusedError
 from napari_volseg.formats.catalog import RefusedFile
 from napari_volseg.formats.dicom import frames, palette
-from napari_volseg.formats.dicom.codestream import refuse_other_size
+from napari_volseg.formats.dicom.codestream import find_codestream, first_fragment, refuse_other_size
 from napari_volseg.formats.dicom.directory import Directory, read_directory
 from napari_volseg.formats.dicom.elements import Header, number, text
 from napari_volseg.formats.dicom.encoding import (
@@ -143,13 +144,17 @@ def _images(path: Path, stream: BinaryIO, opened: Opened) -> tuple[Instance, ...
         _refuse_non_images(path, header)
         _refuse_unsupported_images(path, header)
         refuse_missing_pixels(path, header, opened.pixels, opened.syntax)
-        refuse_other_size(path, header, stream, opened.pixels, opened.syntax)
-        native = find_native_pixels(header, opened.pixels, opened.syntax)
+        fragment = first_fragment(stream, opened.pixels, opened.syntax)
+        refuse_other_size(path, header, fragment)
+        opened = replace(
+            opened,
+            native=find_native_pixels(header, opened.pixels, opened.syntax),
+            codestream=find_codestream(header, fragment, opened.pixels, opened.syntax),
+        )
         singles = list(frames.single_frames(path, header)) if isinstance(header, Dataset) else [header]
         return without_mosaics(
             tuple(
-                interpret(path, opened, single, n if len(singles) > 1 else None, native)
-                for n, single in enumerate(singles)
+                interpret(path, opened, single, n if len(singles) > 1 else None) for n, single in enumerate(singles)
             )
         )
     except RefusedError as error:

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from napari_volseg.core import RefusedError
+from napari_volseg.formats.dicom.codestream import Codestream
 from napari_volseg.formats.dicom.elements import Header, bad_value, number, numbers, size, text, texts
 from napari_volseg.formats.dicom.encoding import PREAMBLE_BYTES, PixelElement, is_lossy, starts_like_a_program
 from napari_volseg.formats.dicom.marks import Mark, read_marks
@@ -98,6 +99,8 @@ class Instance:
         Keywords of PixelSpacing, ImageOrientationPatient and ImagePositionPatient that are absent.
     native
         Where the pixels stand, if they can be read without a decoder.
+    codestream
+        Where they stand, if OpenJPEG needs to know nothing else.
     tile
         Its place in a Siemens mosaic, from whose pixels it is cut; None for other images.
     uptake
@@ -150,6 +153,7 @@ class Instance:
     marks: tuple[Mark | None, ...]
     missing: tuple[str, ...]
     native: NativePixels | None
+    codestream: Codestream | None = None
     tile: Tile | None = None
     uptake: Uptake | None = None
     suv: Suv | None = None
@@ -163,6 +167,8 @@ class Opened:
     syntax: str
     start: bytes
     pixels: PixelElement
+    native: NativePixels | None = None
+    codestream: Codestream | None = None
 
     @property
     def has_preamble(self) -> bool:
@@ -170,7 +176,7 @@ class Opened:
         return self.start[128:PREAMBLE_BYTES] == b"DICM"
 
 
-def interpret(path: Path, opened: Opened, header: Header, frame: int | None, native: NativePixels | None) -> Instance:
+def interpret(path: Path, opened: Opened, header: Header, frame: int | None) -> Instance:
     """Return the image that a header describes.
 
     Parameters
@@ -181,8 +187,6 @@ def interpret(path: Path, opened: Opened, header: Header, frame: int | None, nat
         Its header, or that of one of its frames.
     frame
         Which one, None where the file is a single image.
-    native
-        Where its pixels stand, if they can be read without a decoder.
 
     Raises
     ------
@@ -249,7 +253,8 @@ def interpret(path: Path, opened: Opened, header: Header, frame: int | None, nat
             )
             if value is None
         ),
-        native=native,
+        native=opened.native,
+        codestream=opened.codestream,
         uptake=read_uptake(header) if isinstance(header, Dataset) and text(header, "Modality") == "PT" else None,
     )
 

@@ -97,12 +97,12 @@ def find_native_pixels(header: Header, pixels: PixelElement, syntax: str) -> Nat
     syntax
         Its transfer syntax UID.
     """
-    if syntax not in (ImplicitVRLittleEndian, ExplicitVRLittleEndian) or not _is_single_grey(header):
+    if syntax not in (ImplicitVRLittleEndian, ExplicitVRLittleEndian) or not is_single_grey(header):
+        return None
+    dtype = type_of_integers(header)
+    if dtype is None:
         return None
     allocated, stored = header.get("BitsAllocated"), header.get("BitsStored")
-    dtype = _TYPES.get((allocated, header.get("PixelRepresentation")))
-    if dtype is None or not isinstance(stored, int) or not 1 <= stored <= allocated:
-        return None
     shape = (int(header.get("Rows")), int(header.get("Columns")))
     pixel_bytes = shape[0] * shape[1] * allocated // 8
     head = _head_bytes(pixels.head, pixel_bytes, syntax)
@@ -111,7 +111,15 @@ def find_native_pixels(header: Header, pixels: PixelElement, syntax: str) -> Nat
     return NativePixels(pixels.at + head, dtype, shape, allocated - stored, pixels.version)
 
 
-def _is_single_grey(header: Header) -> bool:
+def type_of_integers(header: Header) -> str | None:
+    """Return the type of a stored pixel, None where it is no integer of 8 or 16 bits."""
+    allocated, stored = header.get("BitsAllocated"), header.get("BitsStored")
+    dtype = _TYPES.get((allocated, header.get("PixelRepresentation")))
+    return dtype if dtype is not None and isinstance(stored, int) and 1 <= stored <= allocated else None
+
+
+def is_single_grey(header: Header) -> bool:
+    """Whether a file holds one image of one sample a pixel, whose values need no lookup table."""
     return (
         header.get("SamplesPerPixel") == 1
         and header.get("PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")

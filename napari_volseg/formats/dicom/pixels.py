@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pydicom
@@ -38,6 +38,8 @@ from napari_volseg.formats.dicom.stack import Stack, fillings
 from napari_volseg.formats.filling import allocate
 from napari_volseg.formats.rescale import INTEGER_TYPES, keeps_integers, rescale_into
 
+_T = TypeVar("_T")
+
 #: Share of red, green and blue in what is seen as brightness (ITU-R BT.601).
 _BRIGHTNESS = np.array([0.299, 0.587, 0.114])
 #: Slices of the grid for each that has an image, beyond which nobody means to fill the gaps.
@@ -48,6 +50,8 @@ _LONGEST_REASON = 200
 _FRAMES_AT_ONCE = 16
 #: Files of one image each that one thread reads in a row.
 _FILES_AT_ONCE = 8
+#: Compressed files of one image each that are decoded in a row; more would leave one thread waiting for the other.
+_CODESTREAMS_AT_ONCE = 4
 
 
 def refuse_missing_decoders(instances: Sequence[Instance]) -> None:
@@ -199,7 +203,7 @@ def _decode_into(
 
 #: Time and slice of an image.
 Cell = tuple[int, int]
-#: Cells whose images come from one file.
+#: Cells whose images are read together: those of one file, or some codestreams.
 Batch = list[Cell]
 
 
@@ -217,9 +221,10 @@ def _batches(cells: Mapping[Cell, Instance], arrivals: Arrivals) -> list[list[Ba
     rest = _by_file({cell: image for cell, image in cells.items() if cell not in nearest})
     if arrivals.wanted:
         rest.sort(key=lambda batch: min(map(distance, batch)))
+    if all(image.codestream is not None for image in cells.values()):
+        rest = [list(itertools.chain.from_iterable(files)) for files in _in_pieces(rest, _CODESTREAMS_AT_ONCE)]
     at_once = _FILES_AT_ONCE if all(image.native is not None for image in cells.values()) else 1
-    chunks = [rest[start : start + at_once] for start in range(0, len(rest), at_once)]
-    return [*([[nearest]] if nearest else []), *chunks]
+    return [*([[nearest]] if nearest else []), *_in_pieces(rest, at_once)]
 
 
 def _by_file(cells: Mapping[Cell, Instance]) -> list[Batch]:
@@ -231,16 +236,22 @@ def _by_file(cells: Mapping[Cell, Instance]) -> list[Batch]:
     for cell, image in cells.items():
         by_file.setdefault(image.path, []).append(cell)
     return [
-        ordered[start : start + size]
+        piece
         for batch in by_file.values()
-        for ordered in (sorted(batch, key=lambda cell: cells[cell].frame or 0),)
-        for size in (_FRAMES_AT_ONCE if cells[batch[0]].tile is None else len(batch),)
-        for start in range(0, len(ordered), size)
+        for piece in _in_pieces(
+            sorted(batch, key=lambda cell: cells[cell].frame or 0),
+            _FRAMES_AT_ONCE if cells[batch[0]].tile is None else len(batch),
+        )
     ]
 
 
+def _in_pieces(items: list[_T], size: int) -> list[list[_T]]:
+    """Return a list in pieces of as many items, the last of which may be shorter."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
 def _read_file(planes: Sequence[NDArray[Any]], images: Sequence[Instance]) -> None:
-    """Fill planes (y, x) with the rescaled values of images that lie in one file; errors as in ``decode``."""
+    """Fill planes (y, x) with the rescaled values of the images of a batch; errors as in ``decode``."""
     first = images[0]
     if first.native is not None and first.tile is None and _read_native(planes[0], first, first.native):
         return
@@ -277,7 +288,7 @@ def _told_as_damaged(path: Path) -> Iterator[None]:
 
 
 def decode(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
-    """Yield the stored values (y, x) of images that lie in one file; those of a lookup table, where it has one.
+    """Yield the stored values (y, x) of images of one file, or that are codestreams; those of a lookup table, if any.
 
     Raises
     ------
@@ -287,11 +298,14 @@ def decode(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     if images[0].tile is not None:
         yield from cut_tiles(images, next(decode([mosaic_of(images[0])])))
         return
-    with _told_as_damaged(images[0].path):
-        for image, pixels in zip(images, _decoded(images), strict=True):
+    arriving = _decoded(images)
+    for image in images:
+        with _told_as_damaged(image.path):
+            pixels = next(arriving)
             if pixels.shape[:2] != (image.rows, image.columns) or pixels.ndim != 2 + image.colour:
                 raise ValueError(f"{pixels.shape} pixels where its header says {(image.rows, image.columns)}")
-            yield np.rint(pixels @ _BRIGHTNESS).astype(pixels.dtype) if image.colour else pixels
+        yield np.rint(pixels @ _BRIGHTNESS).astype(pixels.dtype) if image.colour else pixels
+    next(arriving, None)  # to its end, where it gives its process back
 
 
 def _decoded(images: Sequence[Instance]) -> Iterator[NDArray[Any]]:

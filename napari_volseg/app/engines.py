@@ -1,0 +1,95 @@
+"""The click engines on offer, with their cards; those of others are asked about before they answer a click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from psygnal import Signal
+
+from napari_volseg.app.jobs import Job, JobRunner
+from napari_volseg.app.wishes import ToolWishes
+from napari_volseg.core import CancelToken, ModelCard, ProgressCallback
+from napari_volseg.interactive import InteractiveModel, load_engine
+
+
+class EngineShelf:
+    """Click engines that the user may choose from.
+
+    Parameters
+    ----------
+    jobs
+        Where an engine is looked at before it is offered.
+    wishes
+        Holds the engine that is chosen.
+
+    Attributes
+    ----------
+    engines
+        The engines by the id of their card, the one without weights first.
+    offered
+        An engine of others, whose terms somebody must accept before it is used.
+    """
+
+    changed = Signal()
+    offered = Signal(ModelCard)
+
+    def __init__(self, jobs: JobRunner, wishes: ToolWishes) -> None:
+        self._jobs = jobs
+        self._wishes = wishes
+        first = load_engine()
+        self.engines: dict[str, InteractiveModel] = {first.card.id: first}
+        self._waiting: InteractiveModel | None = None
+
+    @property
+    def chosen(self) -> InteractiveModel:
+        """The engine that answers."""
+        return self.engines.get(self._wishes.engine) or next(iter(self.engines.values()))
+
+    def add_folder(self, folder: Path) -> Job:
+        """Offer a folder of nnInteractive's weights."""
+
+        def read() -> InteractiveModel:
+            from napari_volseg.interactive.nninteractive import local_nninteractive
+
+            return local_nninteractive(folder, self._wishes.device)
+
+        return self._look(f"Reading click engine {folder.name}", read)
+
+    def add_server(self, address: str, key: str | None = None) -> Job:
+        """Offer a server of nnInteractive; asking it sends no image."""
+
+        def read() -> InteractiveModel:
+            from napari_volseg.interactive.nninteractive import remote_nninteractive
+
+            return remote_nninteractive(address, key)
+
+        return self._look(f"Asking {address}", read)
+
+    def accept(self) -> None:
+        """Accept the terms of the engine that was offered, and choose it."""
+        if self._waiting is None:
+            return
+        engine, self._waiting = self._waiting, None
+        self.engines[engine.card.id] = engine
+        self._wishes.engine = engine.card.id
+        self.changed.emit()
+
+    def _look(self, title: str, read: Callable[[], InteractiveModel]) -> Job:
+        def work(progress: ProgressCallback, cancel: CancelToken) -> InteractiveModel:
+            return read()
+
+        return self._jobs.submit(title, work, self._offer, lane="network")
+
+    def _offer(self, engine: InteractiveModel) -> None:
+        self._waiting = engine
+        self.offered.emit(engine.card)
+
+
+def terms_of(card: ModelCard) -> str:
+    """Return what somebody accepts who uses an engine of others."""
+    use = card.intended_use.rstrip(".")
+    return (
+        f"{card.title}: licence of the code {card.code_license}, of the weights {card.weights_license}. {use}. "
+        "Use it under these terms?"
+    )

@@ -1,0 +1,99 @@
+"""Choosing what answers clicks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_volseg.app import Application, terms_of
+from napari_volseg.app.commands import COMMANDS
+from napari_volseg.core import Box, BoxMask, Geometry, ModelCard, PointPrompt, Volume
+from napari_volseg.interactive import Capabilities
+from napari_volseg.interactive.listing import PromptList, nothing
+
+CARD = ModelCard("cubes", "Cubes", "2", "A cube about each click", (), code_license="MIT", weights_license="CC0-1.0")
+
+
+class CubesSession:
+    def __init__(self, prompts):
+        self._list = prompts
+        self.add, self.remove = prompts.add, prompts.remove
+
+    @property
+    def prompts(self):
+        return self._list.prompts
+
+    def result(self, progress=None, cancel=None):
+        if not self.prompts:
+            return nothing()
+        z, y, x = np.round(self._list.volume.geometry.to_index(self.prompts[-1].position)).astype(int)
+        return BoxMask(Box((z - 1, y - 1, x - 1), (z + 2, y + 2, x + 2)), np.ones((3, 3, 3), bool))
+
+
+class CubesModel:
+    card = CARD
+    capabilities = Capabilities(scribbles=False)
+
+    def open(self, volume, *, initial=None, forbidden=None):
+        return CubesSession(PromptList(volume, forbidden))
+
+
+@pytest.fixture
+def app():
+    app = Application()
+    geometry = Geometry.from_spacing((12, 14, 16), (1.0, 1.0, 1.0), (0, 0, 0))
+    voxels = np.random.default_rng(0).integers(0, 50, (12, 14, 16)).astype(np.int16)
+    app.adopt(Volume(voxels, geometry, "CT", "HU", "HU"))
+    yield app
+    app.close()
+
+
+def offer(app):
+    app.engines._look("Reading", CubesModel)
+    app.jobs.wait()
+
+
+def test_an_engine_of_others_answers_once_its_terms_are_accepted(app):
+    asked = []
+    app.engines.offered.connect(asked.append)
+    offer(app)
+    assert asked == [CARD]
+    assert app.engines.chosen.card.id == "regions"
+    assert "CC0-1.0" in terms_of(CARD)
+    app.engines.accept()
+    assert app.engines.chosen.card is CARD
+    app.clicks.add(PointPrompt((8.0, 7.0, 6.0)))
+    app.jobs.wait()
+    labels = app.case.segmentation.labels
+    assert (labels != 0).sum() == 27
+    assert labels[5:8, 6:9, 7:10].all()
+    assert app.case.session.history.current.author.name == "cubes"
+
+
+def test_another_engine_begins_anew_from_what_is_there(app):
+    offer(app)
+    app.engines.accept()
+    app.clicks.add(PointPrompt((8.0, 7.0, 6.0)))
+    app.jobs.wait()
+    app.tools.engine = "regions"
+    app.clicks.add(PointPrompt((3.0, 3.0, 3.0)))
+    app.jobs.wait()
+    assert app.clicks.prompts == (PointPrompt((3.0, 3.0, 3.0)),)
+    assert app.case.segmentation.labels[6, 7, 8] != 0
+
+
+def test_what_an_engine_can_not_do_is_greyed(app):
+    scribble = COMMANDS["tool.scribble"]
+    assert scribble.why_not(app) is None
+    offer(app)
+    app.engines.accept()
+    assert scribble.why_not(app) == "Cubes takes no scribbles"
+
+
+def test_a_missing_package_is_told_by_what_installs_it(app, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_volseg.interactive.nninteractive.find_spec", lambda name: None)
+    told = []
+    app.noticed.connect(lambda notice: told.append(notice.text))
+    app.engines.add_server("http://127.0.0.1:9")
+    app.jobs.wait()
+    assert "pip install" in told[-1]

@@ -1,0 +1,178 @@
+"""Boxes, and prompts that are moved or taken back alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_volseg.core import BoxPrompt, PointPrompt
+
+START = (6, 10, 14)
+TARGETS = {"axial": (6, 13, 20), "coronal": (9, 10, 20), "sagittal": (9, 13, 14)}
+AXIS = {"axial": 0, "coronal": 1, "sagittal": 2}
+
+
+class Recorded:
+    """An engine that takes the voxels of its prompts for the segment."""
+
+    def __init__(self, app):
+        from napari_volseg.core import ModelCard
+        from napari_volseg.interactive import Capabilities
+
+        self.card = ModelCard("recorded", "Recorded", "1", "What was prompted", ())
+        self.capabilities = Capabilities()
+        app.engines.engines["recorded"] = self
+        app.tools.engine = "recorded"
+
+    def open(self, volume, *, initial=None, forbidden=None):
+        from napari_volseg.interactive.listing import PromptList, nothing, obeying
+
+        class Session(PromptList):
+            def result(self, progress=None, cancel=None):
+                return obeying(initial or nothing(), self) if self.prompts else initial or nothing()
+
+        return Session(volume, forbidden)
+
+
+@pytest.fixture
+def prompted(app):
+    Recorded(app)
+    return app
+
+
+def look_at(app, viewer, plane):
+    viewer.dims.set_current_step(range(3), START)
+    app.view.plane = plane
+
+
+def indices(app, prompt):
+    points = prompt.corners if isinstance(prompt, BoxPrompt) else [prompt.position]
+    return np.round(app.case.volume.geometry.to_index(points)).astype(int)
+
+
+@pytest.mark.parametrize("plane", TARGETS)
+def test_a_box_is_drawn_from_corner_to_corner_of_the_slice(plane, prompted, viewer, hand, place):
+    look_at(prompted, viewer, plane)
+    prompted.tools.tool = "box"
+    hand.press(place(*START))
+    middle = [round((a + b) / 2) for a, b in zip(START, TARGETS[plane], strict=True)]
+    hand.move(place(*middle))
+    hand.move(place(*TARGETS[plane]))
+    assert len(prompted.drawing.sketch.lines[0]) == 4
+    hand.release(place(*TARGETS[plane]))
+    prompted.jobs.wait()
+    (box,) = prompted.clicks.prompts
+    corners = indices(prompted, box)
+    assert corners.min(0).tolist() == list(np.minimum(START, TARGETS[plane]))
+    assert corners.max(0).tolist() == list(np.maximum(START, TARGETS[plane]))
+    assert np.ptp(corners[:, AXIS[plane]]) == 0
+    steps = np.abs(np.diff(np.vstack([corners, corners[:1]]), axis=0))
+    assert ((steps > 0).sum(1) == 1).all(), "the corners go around"
+
+
+def test_a_mere_click_draws_no_box(prompted, viewer, hand, place):
+    told = []
+    prompted.noticed.connect(lambda notice: told.append(notice.text))
+    look_at(prompted, viewer, "axial")
+    prompted.tools.tool = "box"
+    hand.drag([place(*START), place(*START)])
+    assert prompted.clicks.prompts == ()
+    assert "opposite" in told[-1]
+
+
+def click_at(app, hand, place, index):
+    hand.drag([place(*index)])
+    app.jobs.wait()
+
+
+def test_a_click_is_dragged_to_another_place(prompted, viewer, hand, place):
+    look_at(prompted, viewer, "axial")
+    viewer.scene.camera.zoom = 10
+    prompted.tools.tool = "click"
+    click_at(prompted, hand, place, START)
+    click_at(prompted, hand, place, (6, 4, 4))
+    hand.drag([place(*START), place(6, 12, 17), place(6, 14, 20)])
+    prompted.jobs.wait()
+    assert [indices(prompted, p)[0].tolist() for p in prompted.clicks.prompts] == [[6, 14, 20], [6, 4, 4]]
+    labels = prompted.case.segmentation.labels
+    assert labels[6, 14, 20]
+    assert labels[6, 4, 4]
+    assert not labels[START]
+    assert prompted.case.session.history.steps[-1].name.startswith("Move a prompt")
+    hand.drag([place(6, 14, 20)])
+    assert not prompted.jobs.active, "a click on a mark asks nothing"
+
+
+def test_one_prompt_is_taken_back_and_then_all(prompted, viewer, hand, place):
+    look_at(prompted, viewer, "axial")
+    viewer.scene.camera.zoom = 10
+    prompted.tools.tool = "click"
+    for index in (START, (6, 4, 4), (6, 16, 22)):
+        click_at(prompted, hand, place, index)
+    first, second, third = prompted.clicks.prompts
+    prompted.clicks.remove(second)
+    prompted.jobs.wait()
+    labels = prompted.case.segmentation.labels
+    assert prompted.clicks.prompts == (first, third)
+    assert labels[START]
+    assert not labels[6, 4, 4]
+    prompted.reset_clicks()
+    prompted.jobs.wait()
+    assert prompted.clicks.prompts == ()
+    assert not labels.any()
+    prompted.undo()
+    assert prompted.clicks.prompts == (first, third)
+    assert labels[START]
+    prompted.undo()
+    assert prompted.clicks.prompts == (first, second, third)
+    assert labels[6, 4, 4]
+
+
+def test_no_prompt_is_taken_from_a_segment_that_was_edited_since(prompted, viewer, hand, place):
+    from napari_volseg.core import UsageError
+
+    look_at(prompted, viewer, "axial")
+    prompted.tools.tool = "click"
+    click_at(prompted, hand, place, START)
+    prompted.tools.tool = "brush"
+    hand.drag([place(6, 4, 4), place(6, 5, 6)])
+    before = prompted.case.segmentation.labels.copy()
+    with pytest.raises(UsageError, match="undo"):
+        prompted.clicks.remove(prompted.clicks.prompts[0])
+    np.testing.assert_array_equal(prompted.case.segmentation.labels, before)
+
+
+def test_marks_show_the_edges_of_a_box(prompted):
+    from napari_volseg.viewer.markers import markers_of
+
+    geometry = prompted.case.volume.geometry
+    corners = tuple(tuple(map(float, geometry.to_patient(i))) for i in ((6, 4, 4), (6, 4, 9), (6, 7, 9), (6, 7, 4)))
+    shown = markers_of([BoxPrompt(corners), PointPrompt(corners[0])], geometry)
+    on_edge = {tuple(np.round(p).astype(int)) for p in shown.positions}
+    assert {(6, 4, x) for x in range(4, 10)} <= on_edge
+    assert {(6, y, 9) for y in range(4, 8)} <= on_edge
+    assert shown.clicks.sum() == 1
+
+
+def test_a_prompt_is_taken_back_after_the_image_was_opened_anew(prompted, viewer, hand, place):
+    from napari_volseg.app.clicks import Clicks
+
+    look_at(prompted, viewer, "axial")
+    viewer.scene.camera.zoom = 10
+    prompted.tools.tool = "brush"
+    hand.drag([place(3, 4, 4), place(3, 5, 6)])
+    painted = prompted.case.segmentation.labels.copy()
+    prompted.tools.tool = "click"
+    for index in (START, (6, 4, 4)):
+        click_at(prompted, hand, place, index)
+    first, second = prompted.clicks.prompts
+    again = Clicks(prompted.case, prompted.jobs, prompted.tools, prompted.engines)
+    again.remove(first)
+    prompted.jobs.wait()
+    labels = prompted.case.segmentation.labels
+    assert again.prompts == (second,)
+    assert labels[6, 4, 4]
+    assert not labels[START]
+    again.reset()
+    prompted.jobs.wait()
+    np.testing.assert_array_equal(labels, painted)

@@ -64,6 +64,16 @@ def template() -> Path:
     return Path(nilearn.__file__).parent / "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 
 
+def enlarged_template(work: Path, image: NDArray[np.float32]) -> tuple[Path, NDArray[np.float32]]:
+    """Return the template, enlarged by air until nothing is padded, as a file and as an array (z, y, x)."""
+    shape = tuple(round(n * HD_BET_SPACING) for n in HD_BET_WINDOW)
+    enlarged = np.zeros(shape, np.float32)
+    enlarged[tuple(map(slice, image.shape))] = image
+    path = work / "template.nii.gz"
+    nib.save(nib.Nifti1Image(enlarged.transpose(2, 1, 0), nib.load(template()).affine), path)
+    return path, enlarged
+
+
 # -- HD-BET ---------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +206,8 @@ def main() -> None:
         folder = hd_bet_folder(arguments.work)
         print("HD-BET, its own grid:", json.dumps(hd_bet_on_its_grid(folder, image)), flush=True)
         print("HD-BET, file to mask:", json.dumps(hd_bet_whole(folder, path, image)), flush=True)
+        fitting, enlarged = enlarged_template(arguments.work, image)
+        print("HD-BET, file to mask, no padding:", json.dumps(hd_bet_whole(folder, fitting, enlarged)), flush=True)
     if arguments.only != "hd-bet":
         print("deepbet, its own grid:", json.dumps(deepbet_on_its_grid(arguments.work, image)), flush=True)
 

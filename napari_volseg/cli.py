@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_volseg import __version__
 from napari_volseg.core import (
@@ -34,6 +34,9 @@ from napari_volseg.core import (
     in_words,
     no_progress,
 )
+
+if TYPE_CHECKING:
+    from napari_volseg.app.batch import CaseDone
 
 DONE, USAGE, REFUSED, UNDECIDED = 0, 2, 3, 4
 INTERRUPTED = 130
@@ -237,7 +240,7 @@ def _segment_each(arguments: argparse.Namespace) -> int:
         raise UsageError("--further and --volume are of one case: leave them out, or segment the cases one by one")
     headless.label_export(Path(f"labels{arguments.ending}"))
     cases = batch.find_cases(_existing(arguments.input), arguments.output, arguments.ending)
-    model, facts, code = load_model(arguments.model, trusted=arguments.trust), [], DONE
+    model, told, code = load_model(arguments.model, trusted=arguments.trust), [], DONE
     with TemporaryDirectory(prefix="napari-volseg-", ignore_cleanup_errors=True) as room:
 
         def read(path: Path) -> Volume:
@@ -252,25 +255,33 @@ def _segment_each(arguments: argparse.Namespace) -> int:
 
         options = {"device": arguments.device, "backend": arguments.backend, "progress": _progress_bar()}
         wishes = {"postprocess": not arguments.no_postprocessing, "skip_air": arguments.skip_air}
-        for done in batch.segment_cases(cases, model, read, **wishes, **options):
-            name = done.case.source.name
-            if done.segmented is None:
-                assert done.error is not None
-                sentence, own_code = _sentence(done.error)
+        try:
+            for done in batch.segment_cases(cases, model, read, **wishes, **options):
+                facts, own_code = _tell_case(done)
+                told.append(facts)
                 code = code or own_code
-                _complain(f"{name}: {sentence}", own_code)
-                facts.append({"case": name, "error": sentence})
-                continue
-            for finding in (*done.segmented.volume.origin_provenance.findings, *done.segmented.findings):
-                if finding.severity == "warning":
-                    print(f"napari-volseg: warning: {name}: {finding.message}", file=sys.stderr)
-            _say_saved(done.case.target)
-            facts.append({"case": name, "labels": str(done.case.target), **headless.run_facts(done.segmented)})
-    refused = sum("error" in entry for entry in facts)
-    print(f"{len(facts) - refused} of {len(facts)} cases were segmented")
+        except (CancelledError, KeyboardInterrupt):
+            code = _complain("cancelled: what was saved by then stays", INTERRUPTED)
+    segmented = sum("labels" in facts for facts in told)
+    print(f"{segmented} of {len(cases)} cases were segmented")
     if arguments.report:
-        _say_saved(headless.save_facts(arguments.report, {"cases": facts}))
+        _say_saved(headless.save_facts(arguments.report, {"cases": told}))
     return code
+
+
+def _tell_case(done: CaseDone) -> tuple[dict[str, Any], int]:
+    """Say how one of many cases went; return what a report holds of it, and its exit code."""
+    from napari_volseg.app import headless
+
+    name = done.case.source.name
+    if done.segmented is None:
+        sentence, code = _sentence(done.error) if done.error is not None else ("nothing was written", REFUSED)
+        return {"case": name, "error": sentence}, _complain(f"{name}: {sentence}", code)
+    read = done.segmented.volume.origin_provenance.findings
+    for finding in (*(f for f in read if f.severity == "warning"), *done.segmented.findings):
+        print(f"napari-volseg: {finding.severity}: {name}: {finding.message}", file=sys.stderr)
+    _say_saved(done.case.target)
+    return {"case": name, "labels": str(done.case.target), **headless.run_facts(done.segmented)}, DONE
 
 
 def _models(arguments: argparse.Namespace) -> int:

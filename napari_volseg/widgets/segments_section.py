@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import QModelIndex, QSize, Qt, QTimer
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QLabel, QSlider, QTableView
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QLabel, QSizePolicy, QSlider, QTableView
 
 from napari_volseg.app import Application
 from napari_volseg.widgets import dialogs
@@ -45,6 +45,8 @@ class SegmentsSection(Section):
         self.opacity.setObjectName("segment-opacity")
         self.opacity.setRange(5, 100)
         self.opacity.setPageStep(10)
+        # a slider of fixed height would take the row's buttons down to their least, which cuts their texts
+        self.opacity.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.opacity.setToolTip("How strongly the active segment is drawn, on slices and in 3D")
         self.opacity.valueChanged.connect(self._set_opacity)
         self.opacity.sliderReleased.connect(self._set_opacity)

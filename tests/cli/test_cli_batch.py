@@ -8,7 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_volseg.cli import DONE, REFUSED, UNDECIDED, USAGE, main
+from napari_volseg.app import batch
+from napari_volseg.cli import DONE, INTERRUPTED, REFUSED, UNDECIDED, USAGE, main
 
 
 def write(path, seed, known=True):
@@ -85,3 +86,22 @@ def test_what_can_not_work_is_refused_before_anything_runs(cases, tmp_path, caps
     assert run(cases, tmp_path / "labels") == USAGE
     assert "anna.nii" in capsys.readouterr().err
     assert not (tmp_path / "labels").exists()
+
+
+def test_an_interrupted_run_tells_what_it_has_and_keeps_it(cases, tmp_path, monkeypatch, capsys):
+    whole = batch.segment_cases
+
+    def interrupted(*arguments, **options):
+        run = whole(*arguments, **options)
+        yield next(run)
+        run.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch, "segment_cases", interrupted)
+    out, report = tmp_path / "labels", tmp_path / "run.json"
+    assert run(cases, out, "--report", str(report)) == INTERRUPTED
+    told = capsys.readouterr()
+    assert "1 of 3 cases were segmented" in told.out
+    assert "what was saved by then stays" in told.err
+    assert [path.name for path in out.glob("*.nii.gz")] == ["anna.nii.gz"]
+    assert [entry["case"] for entry in json.loads(report.read_text())["cases"]] == ["anna.nii.gz"]

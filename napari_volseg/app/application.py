@@ -29,6 +29,7 @@ from napari_volseg.app.sessions import Listener, SessionStore, Work
 from napari_volseg.app.shelf import ModelShelf
 from napari_volseg.app.surfaces import SegmentSurfaces
 from napari_volseg.app.tool_preview import ToolPreview
+from napari_volseg.app.tour import SAVED, Tour
 from napari_volseg.app.view_state import ViewKeeper, restore_view
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import (
@@ -143,6 +144,7 @@ class Application:
         self.surfaces: SegmentSurfaces | None = None
         self.drawing = Drawing(self)
         self.measuring = Measuring(self)
+        self.tour = Tour(self)
         self.engines = EngineShelf(self.jobs, self.tools)
         self.models = ModelShelf(self.jobs, self.tools, places, self.asked.emit)
         self.scan_result: Scan | None = None
@@ -468,7 +470,7 @@ class Application:
                 self.notice(finding.message, "warning")
 
     def _tell_saved(self, path: Path) -> None:
-        self.notice(f"Saved and verified: {path}")
+        self.notice(f"{SAVED}: {path}")
 
     def _tell_failure(self, job: Job) -> None:
         if job.error is not None:

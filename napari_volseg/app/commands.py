@@ -582,8 +582,14 @@ def toggle_sheet(app: Application) -> None:
     app.view.sheet_shown = not app.view.sheet_shown
 
 
+def begin_tour(app: Application) -> None:
+    """Begin the tour of five steps."""
+    app.tour.begin()
+
+
 def _work() -> list[Command]:
     return [
+        Command("help.tour", "Tour", begin_tour, "Shift-F1", _always, "Five steps through the job"),
         Command(
             "help.keys",
             "Keys and commands",

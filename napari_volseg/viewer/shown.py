@@ -46,7 +46,7 @@ class Shown:
         self.volume_3d: VolumeProxy | None = None
         self.segments_3d: SegmentsProxy | None = None
         self.surfaces_3d: dict[bool, SurfaceLayer] = {}
-        self.drafting_3d = False
+        self.drafting_3d = self._looked_for = False
         self.draft: DraftLayer | None = None
         self.live: Labels | None = None
         self._colors = colors_of(case.table)
@@ -95,7 +95,8 @@ class Shown:
     def show_layers(self, view: ViewWishes, *, in_3d: bool) -> None:
         """Show the layers that are wished in 2D or in 3D, and no others.
 
-        In 3D segments are surfaces once these are made, unless a tool shows what it would change.
+        In 3D segments are surfaces once these are made, unless a tool shows what it would change. Where the image is
+        left out beside them, they are waited for with nothing to see, as their stand-in takes seconds to draw there.
         """
         self.labels.opacity = view.labels_opacity
         visible: dict[Layer, bool] = {self.image: not in_3d, self.labels: view.labels_visible and not in_3d}
@@ -103,8 +104,11 @@ class Shown:
             segments = view.labels_visible and in_3d
             smooth = bool(self.surfaces_3d) and not self.drafting_3d
             surfaces = [s for s in self.surfaces_3d.values() if segments and smooth and not s.is_empty]
-            visible[self.volume_3d.layer] = in_3d and (view.image_in_3d or not surfaces)
-            visible[self.segments_3d.layer] = segments and not smooth
+            awaited = segments and not self._looked_for and any(s.visible for s in self.case.table)
+            visible[self.volume_3d.layer] = in_3d and (view.image_in_3d or not (surfaces or awaited))
+            visible[self.segments_3d.layer] = (
+                segments and not smooth and (view.image_in_3d or self.drafting_3d or not awaited)
+            )
             visible |= {s.layer: s in surfaces for s in self.surfaces_3d.values()}
         for layer, wanted in visible.items():
             if layer.visible != wanted:
@@ -120,6 +124,7 @@ class Shown:
         towards
             Where one looks, napari's (z, y, x).
         """
+        self._looked_for = self._looked_for or scene is not None
         for glass in (False, True):
             there = scene is not None and len(scene.part(glass=glass).faces) > 0
             if there and glass not in self.surfaces_3d:

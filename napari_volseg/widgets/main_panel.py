@@ -27,6 +27,7 @@ from napari_volseg.widgets.segments_section import SegmentsSection
 from napari_volseg.widgets.status_strip import JobStrip, NoticeStrip
 from napari_volseg.widgets.theme import accent_color, apply_theme, icon_color, warning_color
 from napari_volseg.widgets.tools_section import ToolsSection
+from napari_volseg.widgets.tour_strip import TourStrip
 from napari_volseg.widgets.view_section import ViewSection
 
 WIDTH = 350
@@ -93,6 +94,7 @@ class MainPanel(QWidget):
             section.body.setEnabled(not reading)
             section.body.setToolTip(f"Not now: {READING}" if reading else "")
         self.hint.setText(next_step(self.app).text)
+        self.app.tour.look()
 
     def sizeHint(self) -> QSize:
         """Return a width at which nothing is cut."""
@@ -134,8 +136,9 @@ class MainPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.setSpacing(6)
+        self.tour = TourStrip(app)
         self._area = _scrolling(self.sections)
-        for widget, stretch in ((self.hint, 0), (self._area, 1), (self.jobs, 0), (self.notices, 0)):
+        for widget, stretch in ((self.tour, 0), (self.hint, 0), (self._area, 1), (self.jobs, 0), (self.notices, 0)):
             layout.addWidget(widget, stretch)
         self.setMinimumWidth(WIDTH)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)

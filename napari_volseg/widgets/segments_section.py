@@ -10,7 +10,7 @@ from napari_volseg.app import Application
 from napari_volseg.widgets import dialogs
 from napari_volseg.widgets.buttons import ActionButton, CommandButton
 from napari_volseg.widgets.name_delegate import NameDelegate
-from napari_volseg.widgets.section import Section
+from napari_volseg.widgets.section import Section, joined
 from napari_volseg.widgets.segment_model import Column, SegmentTableModel
 
 #: Rows that are shown without scrolling: at least and at most.
@@ -50,8 +50,9 @@ class SegmentsSection(Section):
         self.opacity.setToolTip("How strongly the active segment is drawn, on slices and in 3D")
         self.opacity.valueChanged.connect(self._set_opacity)
         self.opacity.sliderReleased.connect(self._set_opacity)
-        row = self.add_row(self.go_to, self.solo, QLabel("Opacity"), self.opacity, stretch=False)
-        row.setStretchFactor(self.opacity, 1)
+        drawn = joined(QLabel("Opacity"), self.opacity)
+        row = self.add_row(self.go_to, self.solo, drawn, stretch=False)
+        row.setStretchFactor(drawn, 1)
         self._quiet = QTimer(self)
         self._quiet.setSingleShot(True)
         self._quiet.setInterval(QUIET_MS)

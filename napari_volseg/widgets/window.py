@@ -40,7 +40,7 @@ DOCK_NAME = "Segmentation (napari-volseg)"
 
 
 def create_window(
-    path: Path | None = None, show: bool = True, sessions: SessionStore | None = None
+    path: Path | None = None, show: bool = True, sessions: SessionStore | None = None, greet: bool = False
 ) -> tuple[napari.Viewer, Application, ViewerPanel]:
     """Open a window of our own.
 
@@ -52,6 +52,8 @@ def create_window(
         Whether it appears on the screen.
     sessions
         Where the work on each image is kept; the user's data folder where absent.
+    greet
+        Whether the tour begins.
 
     Returns
     -------
@@ -68,6 +70,8 @@ def create_window(
             viewer.show()
         _fit_screen(panel.window())
         panel.app.view.layout = _first_layout(panel)
+    if greet:
+        panel.app.tour.begin()
     if path is not None:
         panel.app.attempt(panel.app.open_path, path)
     return viewer, panel.app, panel

@@ -9,8 +9,11 @@ from napari.utils.key_bindings import KeymapHandler, coerce_keybinding
 from napari_volseg.app import COMMANDS
 from napari_volseg.viewer import keys
 
-#: Commands for an outline that is being drawn; their keys do something else otherwise.
-OUTLINE = [COMMANDS[f"tool.{name}"] for name in ("close-outline", "drop-vertex", "abandon-outline")]
+#: Commands for an outline or a measurement that is being drawn; their keys do something else otherwise.
+OUTLINE = [
+    *(COMMANDS[f"tool.{name}"] for name in ("close-outline", "drop-vertex", "abandon-outline")),
+    COMMANDS["measure.abandon"],
+]
 KEYED = [c for c in COMMANDS.values() if c.key and c not in OUTLINE]
 
 
@@ -57,6 +60,11 @@ def test_keys_that_commands_share_run_what_is_possible(press, app, binding, monk
     for key in ("Enter", "Escape", "Backspace"):
         press(key, binding.image)
     assert ran == ["tool.close-outline", "tool.abandon-outline", "tool.drop-vertex"]
+    ran.clear()
+    app.tools.tool = "distance"
+    app.measuring.press((6, 10, 14), 0)
+    press("Escape", binding.image)
+    assert ran == ["measure.abandon"]
 
 
 @pytest.mark.parametrize("key", keys.BACK)

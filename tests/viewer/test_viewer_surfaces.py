@@ -79,6 +79,22 @@ def test_what_can_be_seen_through_is_drawn_last(deep, app, viewer) -> None:
     assert shown(viewer) == {"Volume in 3D", "Surfaces in 3D"}
 
 
+def test_without_a_graphics_card_nothing_slow_is_drawn_until_they_are_made(binding, app, viewer) -> None:
+    paint(app, (2, 3, 4), (7, 12, 15))
+    binding.be_thrifty()
+    app.view.three_d = True
+    assert shown(viewer) == set()
+    app.jobs.wait()
+    assert shown(viewer) == {"Surfaces in 3D"}
+
+
+def test_without_segments_the_image_is_seen_all_the_same(binding, app, viewer) -> None:
+    binding.be_thrifty()
+    app.view.three_d = True
+    app.jobs.wait()
+    assert "Volume in 3D" in shown(viewer)
+
+
 def test_slices_know_nothing_of_them(deep, app, viewer) -> None:
     paint(app, (0, 0, 0), app.case.volume.geometry.shape, 2)
     app.jobs.wait()

@@ -100,21 +100,6 @@ def test_each_is_a_step_and_survives_the_program(app, tmp_path) -> None:
     other.close()
 
 
-def test_many_steps_move_the_base_of_the_file_along(app, tmp_path) -> None:
-    app.case.add_segment()
-    draw(app, "distance", [(7, 10, 20), (7, 50, 20)])
-    for k in range(90):
-        box = Box((1, k % 40, 0), (2, k % 40 + 2, 9 + k % 7))
-        app.case.session.apply(BoxMask(box, np.ones(box.shape, bool)), 1, name="t", author=Author("hand", "t"))
-        app.case.session.undo() if k % 3 == 0 else None
-    app.close()
-    other = Application(sessions=SessionStore(tmp_path / "sessions"))
-    other.open_volume(volume())
-    other.jobs.wait()
-    assert len(other.measuring.measurements) == 1
-    other.close()
-
-
 def test_a_point_on_another_slice_is_told_and_not_set(app) -> None:
     notices = []
     app.noticed.connect(notices.append)

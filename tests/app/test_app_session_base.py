@@ -12,7 +12,7 @@ from napari_volseg.app import session_changes
 from napari_volseg.app.recovery import recover
 from napari_volseg.app.session_database import connect, read_base, read_dropped
 from napari_volseg.app.session_file import SessionFile
-from napari_volseg.core import Geometry, PointPrompt, RefusedError, Segment, Segmentation, SegmentTable
+from napari_volseg.core import Distance, Geometry, PointPrompt, RefusedError, Segment, Segmentation, SegmentTable
 from napari_volseg.editing import Author, EditSession, History, PromptChange, path_spheres
 
 SHAPE = (70, 65, 130)
@@ -140,3 +140,21 @@ def test_a_file_begun_in_the_middle_holds_the_history_and_its_dropped_steps(tmp_
     connection = connect(copy.path)
     assert read_dropped(connection) == 3
     connection.close()
+
+
+@pytest.mark.parametrize("back", [0, 5, 12])
+def test_measurements_go_with_it(tmp_path, back):
+    edit, file = begin(tmp_path / "case.volseg")
+    for number in range(10):
+        edit.measure((*edit.measurements, Distance(((float(number), 0.0, 0.0), (0.0, 1.0, 0.0)))))
+        patch = path_spheres(GEOMETRY, np.full(3, 40.0), np.full(3, 40.0), 2.0 + number)
+        edit.apply(patch, 1, name="step", author=HAND)
+    assert file.flush()
+    time.sleep(0.3)
+    edit.go_to(len(edit.history.steps) - back)
+    assert file.flush()
+    time.sleep(0.3)
+    file.close()
+    assert base_of(tmp_path / "case.volseg") > 0
+    assert recover(tmp_path / "case.volseg").measurements == edit.measurements
+    assert len(edit.measurements) == 10 - back // 2

@@ -16,6 +16,7 @@ from napari_volseg.core import Box, Geometry, SegmentTable, Volume
 from napari_volseg.editing import Author
 from napari_volseg.widgets.segment_model import Column, SegmentTableModel, format_mean
 
+pytestmark = pytest.mark.gui
 MANY = 120
 LIMIT_MS = 50
 

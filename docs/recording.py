@@ -18,7 +18,7 @@ from screenshots import FOLDER, center, pause, wait
 SIZE, SCALE = (1366, 768), 0.7
 #: Milliseconds that a picture stays, and that one stays at which something is to be read.
 QUICK, SLOW = 220, 1400
-COLORS = 128
+COLORS = 224
 ARROW = ((0, 0), (0, 17), (4, 13), (7, 20), (10, 19), (7, 12), (12, 12))
 
 
@@ -47,9 +47,17 @@ class Film:
 
     def save(self, path: Path) -> None:
         """Write the film as an animated GIF."""
-        palette = self._pictures[-1].quantize(COLORS)  # the end has every colour
+        palette = _beside(self._pictures[len(self._pictures) // 2], self._pictures[-1]).quantize(COLORS)
         frames = [p.quantize(COLORS, palette=palette, dither=Image.Dither.NONE) for p in self._pictures]
         frames[0].save(path, save_all=True, append_images=frames[1:], duration=self._durations, loop=0, optimize=True)
+
+
+def _beside(one: Image.Image, other: Image.Image) -> Image.Image:
+    """Return two pictures as one: greys are in the one, the colours of segments in the other."""
+    both = Image.new("RGB", (one.width + other.width, one.height))
+    both.paste(one, (0, 0))
+    both.paste(other, (one.width, 0))
+    return both
 
 
 class Actor:

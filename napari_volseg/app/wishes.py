@@ -86,6 +86,8 @@ class ViewWishes(EventedModel):
         What is under the cursor, for the status line.
     cursor
         The voxel (z, y, x) under the cursor, None where there is none.
+    pointed
+        The view over which the mouse is, whose cursor is told; None before it moved.
     index
         The voxel (z, y, x) in which the shown slices meet, None for the middle.
     """
@@ -108,6 +110,7 @@ class ViewWishes(EventedModel):
     marked_step: int | None = None
     cursor_text: str = ""
     cursor: tuple[int, int, int] | None = None
+    pointed: ViewName | None = None
     index: tuple[int, int, int] | None = None
 
 

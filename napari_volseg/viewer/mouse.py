@@ -87,6 +87,9 @@ class Ground(Protocol):
     def point_at(self, position: Any) -> None:
         """Let the slices of all planes meet at a napari position (z, y, x)."""
 
+    def read_cursor(self) -> None:
+        """Tell what is under the cursor."""
+
 
 class Mouse:
     """What mouse events on a canvas do.
@@ -194,7 +197,10 @@ class Mouse:
 
     def hover(self, _: ViewerModel, event: Any) -> None:
         """Show where the outline would go on, or what a click would take; with Shift, go there in all planes."""
-        drawing = self._app.drawing
+        drawing, view = self._app.drawing, self._app.view
+        if view.pointed != self._ground.name:
+            view.pointed = self._ground.name
+            self._ground.read_cursor()
         if "Shift" in event.modifiers and not event.is_dragging and not self._ground.three_d and self._is_open:
             self._ground.point_at(event.position)
         if not self.tool_in_hand or self._ground.three_d:

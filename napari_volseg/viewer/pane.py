@@ -474,6 +474,8 @@ class Pane:
     def read_cursor(self) -> None:
         """Tell what is under the cursor."""
         shown, view, position = self.shown, self.app.view, self.viewer.cursor.position
+        if view.pointed != self.name and view.pointed in views_shown(view):
+            return  # napari moves the cursors of other views, too, when their slices change
         covered = self.three_d or self.app.preview.arriving is not None
         seen = shown is not None and not covered and len(position) >= len(shown.image.scale)
         view.cursor_text = readout(shown.case, self.to_index(position)) if shown and seen else ""

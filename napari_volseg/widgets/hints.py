@@ -60,7 +60,8 @@ def _within_case(app: Application) -> Hint:
     if any(job.lane == "network" for job in app.jobs.shown) and not app.clicks.busy:
         return Hint("The model runs in the background: go on looking at the image meanwhile")
     if app.view.three_d and app.tools.tool not in ("navigate", "scissors"):
-        return Hint("In 3D the left button turns the view; tools work on slices: A, C or S")
+        slices = "press A, C or S" if app.view.layout == "one" else "click one beside it"
+        return Hint(f"In 3D the left button turns the view; tools work on slices: {slices}")
     if app.tools.tool != "navigate" and (unseen := _unseen(app)):
         return Hint(unseen)
     match app.tools.tool:

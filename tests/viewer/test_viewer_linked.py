@@ -332,3 +332,24 @@ def test_napari_s_own_buttons_take_another_view_in_hand(app, four) -> None:
     four.main.viewer.dims.order = LAYOUTS["coronal"].order
     assert in_hand(app.view) == "coronal"
     assert four.main.viewer.dims.order == LAYOUTS["axial"].order
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_what_is_told_is_under_the_mouse_and_not_in_another_view(name, app, four) -> None:
+    hand, place = hand_in(four, name), tuple(i * s for i, s in zip((4, 7, 9), SPACING, strict=True))
+    for other in FLAT:
+        four.shown[other].viewer.cursor.position = (0.0, 0.0, 0.0)
+        hand_in(four, other).hover((0.0, 0.0, 0.0))
+    pane = four.shown[name]
+    on_slice = list(place)
+    on_slice[pane.axis] = START[pane.axis] * SPACING[pane.axis]
+    pane.viewer.cursor.position = tuple(on_slice)
+    hand.hover(tuple(on_slice))
+    expected = tuple(round(p / s) for p, s in zip(on_slice, SPACING, strict=True))
+    assert app.view.cursor == expected
+    hand.drag([tuple(on_slice)])
+    for other in FLAT:
+        if other != name:  # napari does so when slices change
+            four.shown[other].viewer.cursor.position = (1.0, 2.0, 3.0)
+    assert app.view.cursor == expected
+    assert app.view.cursor_text

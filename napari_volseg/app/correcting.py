@@ -137,7 +137,14 @@ def request_of(app: Application, tool: SegmentTool, value: int) -> Request:
 
 def _submit(app: Application, tool: SegmentTool, request: Request, draft: Draft | None = None) -> Job:
     def work(progress: ProgressCallback, cancel: CancelToken) -> Outcome:
-        return plan_draft(draft or draft_tool(tool, request, cancel))
+        session = request.case.session
+        revision = session.revision
+        try:
+            return plan_draft(draft or draft_tool(tool, request, cancel))
+        except UsageError:
+            if session.revision == revision:
+                raise
+            return Outcome(revision, None, "")  # the table changed meanwhile: what is home decides
 
     return app.jobs.submit(step_name(tool, request), work, lambda outcome: _take(app, tool, request, outcome))
 

@@ -96,15 +96,20 @@ def _submit(app: Application, case: Case, use: Use, value: int) -> Job:
         revision = case.session.revision
         mask = use.work(progress, cancel)
         cancel.check()
-        plan = case.session.plan_apply(
-            mask,
-            0 if use.takes_away else value,
-            rule=rule,
-            erase=value if use.takes_away and value else None,
-            name=name,
-            author=use.author,
-            parameters=dict(use.parameters),
-        )
+        try:
+            plan = case.session.plan_apply(
+                mask,
+                0 if use.takes_away else value,
+                rule=rule,
+                erase=value if use.takes_away and value else None,
+                name=name,
+                author=use.author,
+                parameters=dict(use.parameters),
+            )
+        except UsageError:
+            if case.session.revision == revision:
+                raise
+            plan = None  # the table changed meanwhile: what is home decides
         return _Worked(plan, revision)
 
     def take(worked: _Worked) -> None:

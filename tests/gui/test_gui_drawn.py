@@ -276,6 +276,7 @@ def show_only(hand, value) -> None:
 
 
 def picture(hand) -> np.ndarray:
+    hand.settle()  # surfaces are made in the background
     return hand.viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
 
 

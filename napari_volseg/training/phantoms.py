@@ -156,6 +156,21 @@ def torso(
     return PhantomCase(volume, Segmentation(labels_of(scene, geometry), geometry, TORSO_TABLE))
 
 
+def torso_tissues(
+    seed: int, spacing: Sequence[float] = (3.0, 2.0, 2.0), extent: Sequence[float] = TORSO_EXTENT
+) -> tuple[NDArray[np.uint8], tuple[float, ...], tuple[int, ...]]:
+    """Return what the torso of a seed is made of: a map of tissue numbers, and the mean HU and the label of each number.
+
+    The map (z, y, x) lies on the grid of :func:`torso` with the same ``spacing`` and ``extent`` (mm).
+    """
+    anatomy = np.random.default_rng([seed, 0])
+    scene = _torso_scene(Chance(anatomy))
+    geometry = _torso_grid(spacing, extent, float(anatomy.uniform(-900, -300)), 0.0)
+    scene.pose[2, 3] += geometry.to_patient((np.asarray(geometry.shape) - 1) / 2)[2]
+    tissue = scene.sample(geometry)
+    return tissue, tuple(t.values[0] for t in scene.tissues), tuple(t.label for t in scene.tissues)
+
+
 def _torso_grid(spacing: Sequence[float], extent: Sequence[float], z: float, tilt: float) -> Geometry:
     shape = [max(1, round(e / s)) for e, s in zip(extent, spacing, strict=True)]
     half = [(n - 1) * s / 2 for n, s in zip(shape, spacing, strict=True)]

@@ -68,12 +68,12 @@ def _clicked(
     image: Tensor, points: Tensor, signs: Tensor, previous: Tensor, low: Tensor, high: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the intensity and its spread (B,) at the positive points; where there are none, in the previous mask."""
-    size = torch.tensor(image.shape[2:], device=points.device)
+    size = _size(tuple(image.shape[2:]), str(points.device))
     within = ((points >= 0) & (points < size)).all(-1)
     used = within & (signs == 1)
     around = _values_around(image, points, size)
     nan = torch.full((), torch.nan, device=image.device)
-    means = torch.where(used, around[..., _core_of_cube()].mean(-1), nan).nanmedian(1).values
+    means = torch.where(used, around[..., _core_of_cube(str(points.device))].mean(-1), nan).nanmedian(1).values
     sigmas = torch.where(used, around.std(-1), nan).nanmedian(1).values
     weights = previous.flatten(1).float()
     flat = image.flatten(1).float()
@@ -94,7 +94,7 @@ def _values_around(image: Tensor, points: Tensor, size: Tensor) -> Tensor:
 
 def _cues(points: Tensor, used: Tensor, shape: torch.Size) -> Tensor:
     """Return the cue (B, 1, D, H, W) of the points that are ``used`` (B, K), each 1 at its core and 0 far away."""
-    size = torch.tensor(shape[2:], device=points.device)
+    size = _size(tuple(shape[2:]), str(points.device))
     offsets, values = _ball(str(points.device))
     places = points.unsqueeze(2) + offsets
     valid = ((places >= 0) & (places < size)).all(-1) & used.unsqueeze(-1)
@@ -106,16 +106,22 @@ def _cues(points: Tensor, used: Tensor, shape: torch.Size) -> Tensor:
 
 
 @lru_cache(maxsize=8)
+def _size(shape: tuple[int, ...], device: str) -> Tensor:
+    """Return a patch's edges (3,) on the device; kept, since bringing them there would wait for it."""
+    return torch.tensor(shape, device=device)
+
+
+@lru_cache(maxsize=8)
 def _cube(reach: int, device: str) -> Tensor:
     """Return offsets ((2 reach + 1)³, 3) of a cube, its middle in the middle."""
     axis = torch.arange(-reach, reach + 1, device=device)
     return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
 
 
-@lru_cache(maxsize=1)
-def _core_of_cube() -> list[int]:
+@lru_cache(maxsize=8)
+def _core_of_cube(device: str) -> Tensor:
     """Return which of a cube of five voxels belong to its innermost three."""
-    return (_cube(2, "cpu").abs().amax(1) <= 1).nonzero().flatten().tolist()
+    return (_cube(2, device).abs().amax(1) <= 1).nonzero().flatten()
 
 
 @lru_cache(maxsize=8)

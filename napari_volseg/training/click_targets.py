@@ -112,9 +112,9 @@ class Pool:
         """Return a label id (n,) in each chosen volume; rare ones nearly as often as common ones, air never."""
         counts = self.counts[chosen]
         fit = (counts >= SMALLEST) & (counts <= 0.5 * self.edge**3)
-        weights = torch.where(fit, counts**_COMMONNESS, 0)
-        weights[:, 0] = 1e-9
-        return torch.multinomial(weights, 1, generator=generator).squeeze(1)
+        fit[:, 0] = False
+        noise = torch.rand(counts.shape, generator=generator, device=self.device).clamp(1e-6, 1 - 1e-6)
+        return torch.where(fit, counts**_COMMONNESS / -noise.log(), 0).argmax(1)
 
     def _begin(self, chosen: Tensor, ids: Tensor, generator: torch.Generator) -> Tensor:
         """Return a voxel (n, 3) of the wanted label in each chosen volume."""

@@ -41,17 +41,18 @@ class Recipe:
         Share of the past in the running mean of the weights that is shipped.
     groups
         A batch consists of so many groups of samples, one of which is replaced in each step.
-    fresh
-        New volumes in the pool per step.
+    fresh, every
+        So many new volumes come into the pool every so many steps.
     """
 
     size: str = "s24"
-    rate: float = 2e-3
+    rate: float = 1.5e-3
     warm_up: int = 200
     decay: float = 1e-3
     memory: float = 0.999
     groups: int = 4
-    fresh: int = 4
+    fresh: int = 16
+    every: int = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -174,7 +175,8 @@ class Training:
         loss, overlaps, probability = self.forward(seen, targets.mask, targets.edges, targets.valid)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0, foreach=True)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0, foreach=True)
+        self._skip_where(~norm.isfinite())
         self.optimizer.step()
         self.steps += 1
         self.samples += desk.batch
@@ -195,6 +197,11 @@ class Training:
             logits, quality = self.network(seen)
         loss, overlaps = click_loss(logits, quality, seen, mask, edges, valid)
         return loss, overlaps, logits[:, :1].detach().float().sigmoid().half()
+
+    def _skip_where(self, broken: Tensor) -> None:
+        """Let the optimizer skip the step where the gradient is not finite, without waiting for the device."""
+        if self.device == "cuda":
+            self.optimizer.found_inf = broken.float()
 
     def _rate(self, share: float) -> float:
         warm = min(1.0, (self.steps + 1) / self.recipe.warm_up)

@@ -59,7 +59,7 @@ class SyntheticVolumes:
         like_ct = dice.on_device(is_ct) > 0
         image = painted(dice, tissue, dice.on_device(means[:, shared]), dice.on_device(spread[:, shared]))
         image = degraded(dice, uneven(dice, image, like_ct), like_ct)
-        table = torch.as_tensor(objects.astype(np.int16)).to(self.device)
+        table = torch.as_tensor(objects.astype(np.int16)).to(self.device, non_blocking=True)
         labels = table.gather(1, tissue.flatten(1).long()).view(tissue.shape)
         return image, labels
 

@@ -97,7 +97,7 @@ def scene(dice: Dice, count: int, edge: int) -> SyntheticScene:
     """Return a scene: cells first, then overlays of several kinds, then the body's outline."""
     made = SyntheticScene(dice, count, edge)
     _cells(made)
-    for _ in range(int(dice.host.integers(5, 12))):
+    for _ in range(int(dice.host.integers(6, 15))):
         kind = _OVERLAYS[int(dice.host.choice(len(_OVERLAYS), p=_SHARES))]
         kind(made)
     if dice.chance(0.55):
@@ -108,7 +108,7 @@ def scene(dice: Dice, count: int, edge: int) -> SyntheticScene:
 def _cells(made: SyntheticScene) -> None:
     """Fill space with bent cells of unequal size and shape, at times with fat between them."""
     dice, count, edge = made.dice, made.count, made.edge
-    cells = int(dice.host.integers(5, _MOST_CELLS + 1))
+    cells = int(dice.host.integers(6, _MOST_CELLS + 1))
     grid = brought_up(made.grid, edge) + 0.5 * smooth_noise(dice, count, edge, 24, 3)
     best = torch.full((count, 1, edge, edge, edge), 1e9, device=dice.device)
     second, owner = best.clone(), made.tissue.clone()

@@ -145,7 +145,7 @@ def _head(ids: NDArray[np.int64], known: NDArray[np.int64], classes: NDArray[np.
     zero = int(np.flatnonzero(known == 0)[0])
     shifted = np.where(ids == zero, 0, ids + 1).astype(np.uint8)
     thin = ndimage.zoom(shifted, 1 / _HEAD_STEP, order=0)
-    box = ndimage.find_objects(thin > 0)[0]
+    box = ndimage.find_objects((thin > 0).astype(int))[0]
     tissues = np.arange(256)
     for index, kind in enumerate(classes):
         tissues[index + 1] = int(np.flatnonzero(classes == kind)[0]) + 1

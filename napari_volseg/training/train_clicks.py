@@ -95,7 +95,7 @@ class Run:
         recipe = self.training.recipe
         desk = Desk(self.pool, phase.edge, phase.batch, recipe.groups, seed=self.training.steps + phase.edge)
         while self.share() < phase.until:
-            if recipe.fresh:
+            if self.training.steps % recipe.every == 0:
                 self.pool.refresh(recipe.fresh)
             ages = list(desk.ages)
             self._seen.append(self.training.step(desk, self.share()))
@@ -254,11 +254,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", type=Path, default=None, help="folder of an earlier call to go on from")
     parser.add_argument("--templates", type=Path, default=None, help="label maps as shape templates (.npz)")
     parser.add_argument("--phases", default=None, help="until:edge:batch,…, such as 0.6:64:64,1:96:24")
-    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
     parser.add_argument("--pool", type=int, default=1024, help="volumes that are kept")
     parser.add_argument("--pool-edge", type=int, default=112, help="their edge, voxels")
     parser.add_argument("--fill", type=int, default=16, help="volumes that are made at once at the start")
-    parser.add_argument("--fresh", type=int, default=4, help="new volumes a step")
+    parser.add_argument("--fresh", type=int, default=16, help="new volumes every four steps")
     parser.add_argument("--validation", type=int, default=8, help="batches to validate on")
     parser.add_argument("--eager", action="store_true", help="do not compile")
     return parser

@@ -43,7 +43,7 @@ def encode(
     """
     low, high = _range_of(image)
     extent = (high - low).clamp_min(1e-6)
-    centre, sigma = _clicked(image, points, signs, previous, low, high)
+    centre, sigma = _clicked(image, points, signs, torch.maximum(previous, inside), low, high)
     narrow = (_SIGMAS * sigma).clamp_min(_NARROWEST * extent).minimum(_WIDEST * extent)
     shape = (-1, 1, 1, 1, 1)
     low, extent, centre, narrow = (t.view(shape) for t in (low, extent, centre, narrow))
@@ -65,9 +65,9 @@ def _range_of(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _clicked(
-    image: Tensor, points: Tensor, signs: Tensor, previous: Tensor, low: Tensor, high: Tensor
+    image: Tensor, points: Tensor, signs: Tensor, likely: Tensor, low: Tensor, high: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the intensity and its spread (B,) at the positive points; where there are none, in the previous mask."""
+    """Return the intensity and its spread (B,) at the positive points; where there are none, where it is ``likely``."""
     size = _size(tuple(image.shape[2:]), str(points.device))
     within = ((points >= 0) & (points < size)).all(-1)
     used = within & (signs == 1)
@@ -75,7 +75,7 @@ def _clicked(
     nan = torch.full((), torch.nan, device=image.device)
     means = torch.where(used, around[..., _core_of_cube(str(points.device))].mean(-1), nan).nanmedian(1).values
     sigmas = torch.where(used, around.std(-1), nan).nanmedian(1).values
-    weights = previous.flatten(1).float()
+    weights = likely.flatten(1).float()
     flat = image.flatten(1).float()
     total = weights.sum(1)
     mean = (weights * flat).sum(1) / total.clamp_min(1e-3)

@@ -25,6 +25,9 @@ _PARTS = 0.1
 _COMMONNESS = 0.2
 #: How far from the middle of the crop the target may begin, as a share of the edge.
 _OFF_CENTRE = 0.22
+#: Share of crops that may reach beyond their volume, and of volumes that are only a slab thick.
+_OVERHANGING = 0.15
+_SLABS = 0.2
 #: Steps of two voxels that a target may be long from where it begins.
 _FLOOD_STEPS = 48
 
@@ -98,7 +101,7 @@ class Pool:
         """Return ``count`` crops with a target each, flipped and turned at random."""
         chosen = torch.randint(self.size, (count,), generator=generator, device=self.device)
         ids = self._wanted(chosen, generator)
-        begin = self._begin(chosen, ids, generator)
+        begin = self._begin(chosen, ids, edge, generator)
         image, labels, begin = self._crops(chosen, begin, edge, generator)
         mask = _target(labels, ids, begin, generator)
         order = np.random.default_rng(int(generator.initial_seed()) % 2**32).permutation(3) + 1
@@ -116,12 +119,19 @@ class Pool:
         noise = torch.rand(counts.shape, generator=generator, device=self.device).clamp(1e-6, 1 - 1e-6)
         return torch.where(fit, counts**_COMMONNESS / -noise.log(), 0).argmax(1)
 
-    def _begin(self, chosen: Tensor, ids: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a voxel (n, 3) of the wanted label in each chosen volume."""
+    def _begin(self, chosen: Tensor, ids: Tensor, edge: int, generator: torch.Generator) -> Tensor:
+        """Return a voxel (n, 3) of the wanted label in each chosen volume, in its middle part where there is one."""
         labels = self.labels[chosen].flatten(1)
         noise = torch.rand(labels.shape, generator=generator, device=self.device)
-        place = torch.where(labels == ids[:, None], noise, -1.0).argmax(1)
+        place = torch.where(labels == ids[:, None], noise + self._central(edge), -1.0).argmax(1)
         return _unravelled(place, self.edge)
+
+    def _central(self, edge: int) -> Tensor:
+        """Return 1 (1, voxels) where a crop around a voxel, moved off centre or not, may lie within a volume."""
+        margin = min(edge * (0.5 - _OFF_CENTRE), self.edge / 2 - 1)
+        along = torch.arange(self.edge, device=self.device)
+        fits = (along >= margin) & (along <= self.edge - 1 - margin)
+        return (fits[:, None, None] & fits[None, :, None] & fits[None, None, :]).view(1, -1).float()
 
     def _crops(
         self, chosen: Tensor, begin: Tensor, edge: int, generator: torch.Generator
@@ -130,16 +140,34 @@ class Pool:
         count = len(chosen)
         shift = torch.rand((count, 3), generator=generator, device=self.device) - 0.5
         middle = begin + 2 * _OFF_CENTRE * edge * shift
-        origin = (middle - edge / 2).round().long().clamp(0, self.edge - edge)
+        origin = (middle - edge / 2).round().long()
+        free = torch.rand((count, 1), generator=generator, device=self.device) < _OVERHANGING
+        origin = torch.where(free, origin, origin.clamp(0, self.edge - edge))
         flipped = torch.rand((count, 3), generator=generator, device=self.device) < 0.5
         along = torch.arange(edge, device=self.device)
         steps = torch.where(flipped[..., None], edge - 1 - along, along)
         index = origin[..., None] + steps
+        low, high = self._ends(begin, generator)
+        beyond = (index < low[..., None]) | (index >= high[..., None])
+        index = torch.maximum(torch.minimum(index, high[..., None] - 1), low[..., None])
         z, y, x = index[:, 0, :, None, None], index[:, 1, None, :, None], index[:, 2, None, None, :]
         which = chosen[:, None, None, None]
         local = begin - origin
         local = torch.where(flipped, edge - 1 - local, local)
-        return self.images[which, z, y, x].float(), self.labels[which, z, y, x], local
+        labels = self.labels[which, z, y, x]
+        labels = labels * ~(beyond[:, 0, :, None, None] | beyond[:, 1, None, :, None] | beyond[:, 2, None, None, :])
+        return self.images[which, z, y, x].float(), labels, local
+
+    def _ends(self, begin: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return where the volumes begin and end (n, 3): some are slabs around ``begin`` whose last slices go on."""
+        count = len(begin)
+        axis = torch.randint(3, (count, 1), generator=generator, device=self.device)
+        slab = torch.rand((count, 1), generator=generator, device=self.device) < _SLABS
+        chosen = (torch.arange(3, device=self.device) == axis) & slab
+        sides = 6 + 26 * torch.rand((2, count, 3), generator=generator, device=self.device)
+        low = torch.where(chosen, begin - sides[0].long(), 0).clamp_min(0)
+        high = torch.where(chosen, begin + sides[1].long(), self.edge).clamp_max(self.edge)
+        return low, high
 
 
 def _target(labels: Tensor, ids: Tensor, begin: Tensor, generator: torch.Generator) -> Tensor:

@@ -51,24 +51,22 @@ class SyntheticVolumes:
         """
         dice = Dice.of(self.seed, step, self.device)
         if self._maps and dice.chance(_TEMPLATES):
-            tissue, objects, roles, shared = self._from_template(dice, count, edge)
+            tissue, labels, roles, shared = self._from_template(dice, count, edge)
         else:
             made = scene(dice, count, edge)
-            tissue, objects, roles, shared = made.tissue, made.objects, made.roles, np.arange(TISSUES)
+            tissue, labels, roles, shared = made.tissue, made.object, made.roles, np.arange(TISSUES)
         means, spread, is_ct = tissue_means(dice, count, roles, TISSUES)
         like_ct = dice.on_device(is_ct) > 0
         image = painted(dice, tissue, dice.on_device(means[:, shared]), dice.on_device(spread[:, shared]))
-        image = degraded(dice, uneven(dice, image, like_ct), like_ct)
-        table = torch.as_tensor(objects.astype(np.int16)).to(self.device, non_blocking=True)
-        labels = table.gather(1, tissue.flatten(1).long()).view(tissue.shape)
-        return image, labels
+        return degraded(dice, uneven(dice, image, like_ct), like_ct), labels
 
     def _from_template(
         self, dice: Dice, count: int, edge: int
-    ) -> tuple[Tensor, np.typing.NDArray[np.int64], dict[int, str], np.typing.NDArray[np.int64]]:
-        """Return tissues (count, 1, e, e, e), objects (count, 256), roles, and whose intensity each tissue has."""
+    ) -> tuple[Tensor, Tensor, dict[int, str], np.typing.NDArray[np.int64]]:
+        """Return tissues and objects (count, 1, e, e, e), roles, and whose intensity each tissue has."""
         assert self.templates is not None
         index = int(dice.host.integers(len(self._maps)))
         template = self.templates.items[index]
         tissue = crops(dice, template, self._maps[index], count, edge)
-        return tissue, np.tile(template.objects, (count, 1)), dict(template.roles), template.tissues
+        objects = dice.on_device(template.objects).short()[tissue.long()]
+        return tissue, objects, dict(template.roles), template.tissues

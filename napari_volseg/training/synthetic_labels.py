@@ -34,6 +34,7 @@ _MOST_CELLS = 24
 _FIRST_OVERLAY = _FIRST_CELL + _MOST_CELLS
 #: Numbers of tissues that a scene may have.
 TISSUES = 256
+_EACH = (-1, 1, 1, 1, 1)
 
 
 @dataclass(slots=True, eq=False)
@@ -52,9 +53,9 @@ class SyntheticScene:
     count: int
     edge: int
     tissue: Tensor = field(init=False)
+    object: Tensor = field(init=False)
     grid: Tensor = field(init=False)
     roles: dict[int, str] = field(init=False)
-    objects: np.typing.NDArray[np.int64] = field(init=False)
     used: int = _FIRST_OVERLAY
 
     def __post_init__(self) -> None:
@@ -62,7 +63,7 @@ class SyntheticScene:
         self.tissue = torch.zeros(shape, dtype=torch.int16, device=self.dice.device)
         self.grid = warped_grid(self.dice, self.count, self.edge // COARSE, self.edge)
         self.roles = {AIR: "air", FAT: "fat"}
-        self.objects = np.tile(np.arange(TISSUES), (self.count, 1))
+        self.object = self.tissue
 
     def new(self, role: str) -> int:
         """Return the number of a new tissue of a role."""
@@ -71,21 +72,32 @@ class SyntheticScene:
         self.roles[number] = role
         return number
 
-    def same_object(self, parts: list[int], share: float) -> None:
-        """Make several tissues one object in about ``share`` of the volumes."""
-        together = self.dice.host.random(self.count) < share
-        for part in parts[1:]:
-            self.objects[:, part] = np.where(together, self.objects[:, parts[0]], self.objects[:, part])
+    def paint(
+        self, distance: Tensor, number: int, where: Tensor | None = None, up_to: float = 0.0, part: float = 0.0
+    ) -> None:
+        """Give voxels nearer than ``up_to`` to a tissue.
 
-    def paint(self, distance: Tensor, number: int, where: Tensor | None = None, up_to: float = 0.0) -> None:
-        """Give voxels nearer than ``up_to`` to a tissue; ``distance`` (count, 1, …) on either grid."""
+        Parameters
+        ----------
+        distance
+            (count, 1, …) on either grid, voxels.
+        number
+            The tissue.
+        where
+            Volumes (count,) in which this is done.
+        part
+            Share of volumes in which the new tissue is a part of the object that was there.
+        """
         fine = distance if distance.shape[-1] == self.edge else brought_up(distance, self.edge)
         inside = fine < up_to
-        self.paint_mask(inside if where is None else inside & where[:, None, None, None, None], number)
+        self.paint_mask(inside if where is None else inside & where.view(_EACH), number, part)
 
-    def paint_mask(self, inside: Tensor, number: int) -> None:
-        """Give the voxels of a mask (count, 1, e, e, e) to a tissue."""
+    def paint_mask(self, inside: Tensor, number: int, part: float = 0.0) -> None:
+        """Give the voxels of a mask (count, 1, e, e, e) to a tissue; ``part`` as in :meth:`paint`."""
         self.tissue = torch.where(inside, number, self.tissue)
+        if part < 1:
+            alone = inside & ~self.dice.flags(part, self.count).view(_EACH) if part else inside
+            self.object = torch.where(alone, number, self.object)
 
     def place(self, reach: float) -> Tensor:
         """Return positions (count, 3), voxels from the middle, within ``reach`` of the half edge."""
@@ -125,13 +137,20 @@ def _cells(made: SyntheticScene) -> None:
         best = torch.where(nearer, far, best)
         owner = torch.where(nearer, number, owner)
     made.tissue = owner
-    merged = dice.host.integers(0, cells, (count, max(1, cells // 4), 2)) + _FIRST_CELL
-    for pair in range(merged.shape[1]):
-        rows = np.arange(count)
-        made.objects[rows, merged[:, pair, 0]] = made.objects[rows, merged[:, pair, 1]]
+    made.object = _merged(dice, owner, cells)
     gap = dice.uniform(0.02, 0.35, (count, 1, 1, 1, 1)) * scale * (1 + 0.6 * smooth_noise(dice, count, edge, 6))
-    fatty = dice.flags(0.55, count)[:, None, None, None, None]
+    fatty = dice.flags(0.55, count).view(_EACH)
     made.paint_mask((second - best < gap) & fatty, FAT)
+
+
+def _merged(dice: Dice, owner: Tensor, cells: int) -> Tensor:
+    """Return objects of which some are two cells."""
+    count = len(owner)
+    table = np.tile(np.arange(TISSUES), (count, 1))
+    for _ in range(max(1, cells // 4)):
+        pair = dice.host.integers(0, cells, (2, count)) + _FIRST_CELL
+        table[np.arange(count), pair[0]] = table[np.arange(count), pair[1]]
+    return dice.on_device(table).short().gather(1, owner.flatten(1).long()).view(owner.shape)
 
 
 def _organ(made: SyntheticScene) -> None:
@@ -144,7 +163,7 @@ def _lesion(made: SyntheticScene) -> None:
     """Paint small round things, all of one tissue, each by itself."""
     role = str(made.dice.host.choice(["soft", "soft", "fluid", "vessel", "bone"]))
     for _ in range(int(made.dice.host.integers(1, 4))):
-        made.paint(_rounded(made, 1.8, 0.09), made.new(role), made.dice.flags(0.8, made.count))
+        made.paint(_rounded(made, 1.8, 0.09), made.new(role), made.dice.flags(0.8, made.count), part=0.25)
 
 
 def _hollow(made: SyntheticScene) -> None:
@@ -157,8 +176,7 @@ def _hollow(made: SyntheticScene) -> None:
     thick = float(made.dice.host.uniform(1.2, 6))
     made.paint(distance, wall, active)
     rough = octaves(made.dice, made.count, made.edge // COARSE, (6, 12)) * float(made.dice.host.uniform(0, 1.5))
-    made.paint(distance + rough, content, active, -thick)
-    made.same_object([wall, content], 0.7)
+    made.paint(distance + rough, content, active, -thick, part=0.7)
 
 
 def _lobed(made: SyntheticScene) -> None:
@@ -179,8 +197,7 @@ def _tube(made: SyntheticScene) -> None:
     made.paint(distance, outer, active)
     if dice.chance(0.35):
         content = made.new(str(dice.host.choice(["gas", "fluid", "vessel", "soft"])))
-        made.paint(distance, content, active, -float(dice.host.uniform(1.2, 3)))
-        made.same_object([outer, content], 0.7)
+        made.paint(distance, content, active, -float(dice.host.uniform(1.2, 3)), part=0.7)
 
 
 def _tree(made: SyntheticScene) -> None:
@@ -191,7 +208,7 @@ def _tree(made: SyntheticScene) -> None:
     for branch in range(4):
         path = walks(dice, made.count, 16, 0.9 * radius + 1.0, 0.2, start)
         shrink = torch.linspace(1, 0.6, 16, device=dice.device)
-        made.paint(balls(made.grid, path, radius[:, None] * shrink), number, active)
+        made.paint(balls(made.grid, path, radius[:, None] * shrink), number, active, part=0.5)
         start, radius = path[:, 3 * branch + 4], radius * 0.75
 
 
@@ -201,8 +218,7 @@ def _shell(made: SyntheticScene) -> None:
     cortex, marrow = made.new("bone"), made.new("marrow")
     active = made.dice.flags(0.85, made.count)
     made.paint(distance, cortex, active)
-    made.paint(distance, marrow, active, -float(made.dice.host.uniform(1.0, 3.5)))
-    made.same_object([cortex, marrow], 0.85)
+    made.paint(distance, marrow, active, -float(made.dice.host.uniform(1.0, 3.5)), part=0.85)
 
 
 def _plate(made: SyntheticScene) -> None:
@@ -241,8 +257,7 @@ def _stack(made: SyntheticScene) -> None:
         made.paint(piece, outer, active)
         if bone:
             inner = made.new("marrow")
-            made.paint(piece, inner, active, -1.3)
-            made.same_object([outer, inner], 1.0)
+            made.paint(piece, inner, active, -1.3, part=1)
 
 
 def _bowel(made: SyntheticScene) -> None:
@@ -258,8 +273,7 @@ def _bowel(made: SyntheticScene) -> None:
     wall, content = made.new("muscle"), made.new(str(dice.host.choice(["gas", "fluid", "soft", "vessel"])))
     active = dice.flags(0.85, made.count)
     made.paint(distance, wall, active)
-    made.paint(distance, content, active, -1.6)
-    made.same_object([wall, content], 0.7)
+    made.paint(distance, content, active, -1.6, part=0.7)
 
 
 def _ribcage(made: SyntheticScene) -> None:
@@ -289,7 +303,7 @@ def _body(made: SyntheticScene) -> None:
     local = turned(made.grid, rotations(dice, count), made.place(0.45))
     distance = brought_up(superquadric(local, radii, dice.uniform(1.9, 3, (count,))), made.edge)
     rind = dice.uniform(0, 0.12, (count, 1, 1, 1, 1)) * made.edge
-    made.paint_mask((distance > -rind) & (dice.flags(0.7, count)[:, None, None, None, None]), FAT)
+    made.paint_mask((distance > -rind) & (dice.flags(0.7, count).view(_EACH)), FAT)
     made.paint_mask(distance > 0, AIR)
 
 

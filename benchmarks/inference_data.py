@@ -94,6 +94,18 @@ def write_folder(folder: Path, segments: int, features: int) -> Path:
     torch.manual_seed(0)
     network = build_unet(parse_plan(plans, dataset, "3d_fullres").architecture, 1, segments).eval()
     _fit_last_layer(network, segments)
+    return _write(folder, plans, dataset, network)
+
+
+def write_random(folder: Path, plans: dict[str, Any], segments: int) -> Path:
+    """Write a folder with random weights, for plans of any size."""
+    names = {"background": 0} | {f"level_{i}": i for i in range(1, segments)}
+    dataset = {"channel_names": {"0": "CT"}, "labels": names, "file_ending": ".nii.gz"}
+    network = build_unet(parse_plan(plans, dataset, "3d_fullres").architecture, 1, segments).eval()
+    return _write(folder, plans, dataset, network)
+
+
+def _write(folder: Path, plans: dict[str, Any], dataset: dict[str, Any], network: Any) -> Path:
     (folder / "fold_0").mkdir(parents=True, exist_ok=True)
     write_json(folder / "plans.json", plans)
     write_json(folder / "dataset.json", dataset)

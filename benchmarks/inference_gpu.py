@@ -124,7 +124,9 @@ def five_parts(shape: tuple[int, int, int]) -> dict[str, Any]:
 
     model, folder = _model(25, 32, (128, 128, 128), stages=6)
     volume = volume_of(_image(shape), (1.0, 0.7, 0.7))
-    run_network(model.plan, model.card, model.open_network, [volume_of(_image((128, 160, 160)), (1.5,) * 3)], Run("cuda"))
+    run_network(
+        model.plan, model.card, model.open_network, [volume_of(_image((128, 160, 160)), (1.5,) * 3)], Run("cuda")
+    )
     shared, start, parts = SharedImage(), time.perf_counter(), []
     for _ in range(5):
         begin = time.perf_counter()

@@ -6,7 +6,7 @@ import importlib.util
 import io
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_volseg.core import UsageError
 from napari_volseg.inference.devices import import_torch, wait_for
@@ -81,8 +81,8 @@ def require_backend(backend: str, device: torch.device) -> None:
 def on_torch(module: Callable[[Tensor], Tensor], device: torch.device) -> Network:
     """Return a module's forward pass on a device, in half precision on CUDA.
 
-    On CUDA it returns when the device is done with the window before, so that the next one is ready when this one ends
-    and at most two are under way; on others when the device is done.
+    On CUDA it returns when the device is done with the window before, so that the next one is ready when this one
+    ends and at most two are under way; on others when the device is done.
     """
     network = module.to(device) if hasattr(module, "to") else module
     if device.type == "cuda":
@@ -98,7 +98,7 @@ def on_torch(module: Callable[[Tensor], Tensor], device: torch.device) -> Networ
 
 def _on_cuda(network: Callable[[Tensor], Tensor], device: torch.device) -> Network:
     torch = import_torch()
-    before: list[torch.cuda.Event] = []
+    before: list[Any] = []
 
     def forward(window: Tensor) -> Tensor:
         with torch.autocast("cuda", torch.float16), torch.backends.cudnn.flags(benchmark=True):

@@ -1,11 +1,13 @@
 """The network of the engine ``network``: a residual U-Net from image, prompts and previous mask to a mask.
 
-Its first level works at half the resolution without throwing detail away: a convolution of six voxels in steps of two is
-the same as packing 2 × 2 × 2 voxels into channels before one of three, and the transposed one at the end unpacks them.
-Imported only where PyTorch is wanted.
+Its first level works at half the resolution without throwing detail away: a convolution of six voxels in steps of
+two is the same as packing 2 × 2 × 2 voxels into channels before one of three, and the transposed one at the end
+unpacks them. Imported only where PyTorch is wanted.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -41,9 +43,7 @@ class Norm(nn.Module):
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3, padding: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=False), Norm(outputs)
-    )
+    return nn.Sequential(nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=False), Norm(outputs))
 
 
 class Block(nn.Module):
@@ -75,7 +75,7 @@ class ClickNetwork(nn.Module):
     def __init__(self, features: tuple[int, ...]) -> None:
         super().__init__()
         self.stem = _conv(CHANNELS, features[0], 2, 6, 2)
-        pairs = list(zip(features[:-1], features[1:], strict=True))
+        pairs = list(pairwise(features))
         self.encoder = nn.ModuleList([Block(features[0], features[0], 1), *(Block(a, b, 2) for a, b in pairs)])
         self.ups = nn.ModuleList([nn.ConvTranspose3d(b, a, 2, 2) for a, b in reversed(pairs)])
         self.decoder = nn.ModuleList([_conv(a, a) for a, _ in reversed(pairs)])

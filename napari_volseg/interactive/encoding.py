@@ -23,9 +23,7 @@ _WIDEST = 0.15
 _WIDE = 0.125
 
 
-def encode(
-    image: Tensor, points: Tensor, signs: Tensor, inside: Tensor, outside: Tensor, previous: Tensor
-) -> Tensor:
+def encode(image: Tensor, points: Tensor, signs: Tensor, inside: Tensor, outside: Tensor, previous: Tensor) -> Tensor:
     """Return the network's input (B, 8, D, H, W), float32.
 
     Parameters
@@ -67,7 +65,7 @@ def _range_of(image: Tensor) -> tuple[Tensor, Tensor]:
 def _clicked(
     image: Tensor, points: Tensor, signs: Tensor, likely: Tensor, low: Tensor, high: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the intensity and its spread (B,) at the positive points; where there are none, where it is ``likely``."""
+    """Return intensity and spread (B,) at the positive points, or where the mask is ``likely`` if there are none."""
     size = _size(tuple(image.shape[2:]), str(points.device))
     within = ((points >= 0) & (points < size)).all(-1)
     used = within & (signs == 1)

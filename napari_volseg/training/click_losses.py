@@ -5,7 +5,6 @@ Imported only where PyTorch is wanted.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 

@@ -64,10 +64,11 @@ class Hints:
 
 def no_hints(count: int, edge: int, device: str) -> Hints:
     """Return what users have said who have said nothing."""
-    empty = [torch.zeros((count, 1, edge, edge, edge), dtype=torch.float16, device=device) for _ in range(3)]
+    shape = (count, 1, edge, edge, edge)
+    inside, outside, previous = (torch.zeros(shape, dtype=torch.float16, device=device) for _ in range(3))
     points = torch.zeros((count, PLACES, 3), dtype=torch.long, device=device)
     signs = torch.zeros((count, PLACES), dtype=torch.long, device=device)
-    return Hints(points, signs, *empty, torch.zeros(count, dtype=torch.long, device=device))
+    return Hints(points, signs, inside, outside, previous, torch.zeros(count, dtype=torch.long, device=device))
 
 
 def first_hints(target: Tensor, generator: torch.Generator) -> Hints:

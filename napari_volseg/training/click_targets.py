@@ -179,7 +179,7 @@ def _target(labels: Tensor, ids: Tensor, begin: Tensor, generator: torch.Generat
 
 
 def _neighbour(labels: Tensor, begin: Tensor, generator: torch.Generator) -> Tensor:
-    """Return, for some of the crops, another label (n, e, e, e) that occurs near ``begin``; nothing for the others."""
+    """Return, for some of the crops, another label (n, e, e, e) that occurs near ``begin``."""
     count, edge = len(labels), labels.shape[-1]
     offset = torch.randint(-12, 13, (count, 3), generator=generator, device=labels.device)
     place = (begin + offset).clamp(0, edge - 1)

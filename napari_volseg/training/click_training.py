@@ -1,8 +1,8 @@
-"""Learning to answer clicks: samples on the way from their first prompt to their last, and the network that sees them.
+"""Learning to answer clicks: samples on the way from their first prompt to their last, and the network.
 
-Imported only where PyTorch is wanted. A sample lives for a few steps. In each the network sees its prompts and the mask
-of the step before, learns from the structure that was meant, and the simulated user clicks into what was wrong; then
-the next click is learned from. Thus no forward pass is made only to simulate.
+Imported only where PyTorch is wanted. A sample lives for a few steps. In each the network sees its prompts and the
+mask of the step before, learns from the structure that was meant, and the simulated user clicks into what was
+wrong; then the next click is learned from. Thus no forward pass is made only to simulate.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ class Desk:
 
     def __post_init__(self) -> None:
         device, shape = self.pool.device, (self.batch, 1, self.edge, self.edge, self.edge)
-        bools = [torch.zeros(shape, dtype=torch.bool, device=device) for _ in range(2)]
+        mask, edges = (torch.zeros(shape, dtype=torch.bool, device=device) for _ in range(2))
         valid = torch.zeros(self.batch, dtype=torch.bool, device=device)
-        self.targets = Targets(torch.zeros(shape, device=device), *bools, valid)
+        self.targets = Targets(torch.zeros(shape, device=device), mask, edges, valid)
         self.hints = no_hints(self.batch, self.edge, device)
         self.ages = [0] * self.groups
         for group in range(self.groups):
@@ -156,12 +156,12 @@ class Training:
         self.network = build_click_network(self.recipe.size).to(self.device)
         on_gpu = self.device == "cuda"
         if on_gpu:
-            self.network.to(memory_format=torch.channels_last_3d)
+            for parameter in self.network.parameters():
+                if parameter.ndim == 5:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
         parameters = list(self.network.parameters())
         self.mean = [p.detach().clone() for p in parameters]
-        self.optimizer = torch.optim.AdamW(
-            parameters, self.recipe.rate, weight_decay=self.recipe.decay, fused=on_gpu
-        )
+        self.optimizer = torch.optim.AdamW(parameters, self.recipe.rate, weight_decay=self.recipe.decay, fused=on_gpu)
         self.forward = torch.compile(self._losses, dynamic=False) if self.compiled else self._losses
 
     def step(self, desk: Desk, share: float) -> Tensor:
@@ -201,7 +201,7 @@ class Training:
     def _skip_where(self, broken: Tensor) -> None:
         """Let the optimizer skip the step where the gradient is not finite, without waiting for the device."""
         if self.device == "cuda":
-            self.optimizer.found_inf = broken.float()
+            setattr(self.optimizer, "found_inf", broken.float())  # noqa: B010 - read by the fused kernel
 
     def _rate(self, share: float) -> float:
         warm = min(1.0, (self.steps + 1) / self.recipe.warm_up)
@@ -214,7 +214,7 @@ class Training:
 
 
 def validated(network: ClickNetwork, pool: Pool, edge: int, batch: int, rounds: int, prompts: int) -> list[float]:
-    """Return the mean Dice coefficient after each of ``prompts`` prompts, over ``rounds`` batches of synthetic targets.
+    """Return the mean Dice coefficient after each prompt, over ``rounds`` batches of synthetic targets.
 
     The users begin in every way and miss as in training; the pool's volumes are new ones where its seed is another.
     """

@@ -159,7 +159,7 @@ def torso(
 def torso_tissues(
     seed: int, spacing: Sequence[float] = (3.0, 2.0, 2.0), extent: Sequence[float] = TORSO_EXTENT
 ) -> tuple[NDArray[np.uint8], tuple[float, ...], tuple[int, ...]]:
-    """Return what the torso of a seed is made of: a map of tissue numbers, and the mean HU and the label of each number.
+    """Return a map of the tissue numbers of a seed's torso, and the mean HU and the label of each number.
 
     The map (z, y, x) lies on the grid of :func:`torso` with the same ``spacing`` and ``extent`` (mm).
     """

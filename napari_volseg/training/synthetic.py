@@ -1,7 +1,8 @@
 """Synthetic volumes with labels, made on a device as fast as a network can learn from them.
 
-Imported only where PyTorch is wanted. Every volume is a function of seed and step (and of the kind of device). Shapes are
-procedural, or those of label maps where such are given; see :mod:`napari_volseg.training.synthetic_labels`.
+Imported only where PyTorch is wanted. Every volume is a function of seed and step (and of the kind of device).
+Shapes are procedural, or those of label maps where such are given; see
+:mod:`napari_volseg.training.synthetic_labels`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Smooth noise, grids and distances from which synthetic scenes are made, batched on a device.
 
-Imported only where PyTorch is wanted. Distances are in voxels and negative inside; they may be computed on a coarse grid
-and are then brought up, which keeps surfaces smooth.
+Imported only where PyTorch is wanted. Distances are in voxels and negative inside; they may be computed on a coarse
+grid and are then brought up, which keeps surfaces smooth.
 """
 
 from __future__ import annotations

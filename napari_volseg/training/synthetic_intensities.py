@@ -36,7 +36,9 @@ _ENHANCED = 0.7
 _VESSEL = (110.0, 360.0)
 
 
-def tissue_means(dice: Dice, count: int, roles: Mapping[int, str], size: int) -> tuple[Table, Table, NDArray[np.bool_]]:
+def tissue_means(
+    dice: Dice, count: int, roles: Mapping[int, str], size: int
+) -> tuple[Table, Table, NDArray[np.bool_]]:
     """Return mean and slow variation (count, size) of each tissue, and which volumes (count,) are like CT (in HU)."""
     chance = dice.host.random(count)
     means, spread = np.zeros((count, size)), np.zeros((count, size))
@@ -50,7 +52,12 @@ def _ct(host: np.random.Generator, roles: Mapping[int, str], means: Table, sprea
     enhanced = host.random() < _ENHANCED
     level = {role: host.uniform(low, high) for role, (low, high, _) in _HU.items()}
     vessel = host.uniform(*_VESSEL)
-    varied = {"soft": host.choice([6.0, 15.0, 28.0]), "muscle": host.choice([0.0, 3.0]), "vessel": 15.0, "bone": 120.0}
+    varied = {
+        "soft": host.choice([6.0, 15.0, 28.0]),
+        "muscle": host.choice([0.0, 3.0]),
+        "vessel": 15.0,
+        "bone": 120.0,
+    }
     for number, role in roles.items():
         low, high, slow = _HU[role]
         mean = level[role] + host.normal() * varied.get(role, 0.1 * (high - low))
@@ -83,7 +90,7 @@ def _anyhow(host: np.random.Generator, roles: Mapping[int, str], means: Table, s
 
 
 def painted(dice: Dice, tissue: Tensor, means: Tensor, spread: Tensor) -> Tensor:
-    """Return the intensity (count, 1, e, e, e) of tissues (the same shape) by tables (count, size): mean and variation."""
+    """Return the intensity (count, 1, e, e, e) of tissues by tables (count, size) of mean and variation."""
     count, edge = tissue.shape[0], tissue.shape[-1]
     index = tissue.flatten(1).long()
     mean = means.gather(1, index).view(tissue.shape)

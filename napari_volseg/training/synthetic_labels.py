@@ -1,7 +1,7 @@
 """What synthetic scenes consist of: cells that fill space, and organs, vessels, bones, bowel and a body over them.
 
-Imported only where PyTorch is wanted. A scene has tissues (what an image shows) and objects (what somebody may want to
-segment): a kidney is one object of two tissues, two muscles are two objects of one.
+Imported only where PyTorch is wanted. A scene has tissues (what an image shows) and objects (what somebody may want
+to segment): a kidney is one object of two tissues, two muscles are two objects of one.
 """
 
 from __future__ import annotations
@@ -323,7 +323,9 @@ def _long(made: SyntheticScene) -> Tensor:
     dice, count = made.dice, made.count
     thick = dice.log_uniform(2, 0.1 * made.edge, (count, 1))
     radii = torch.cat([thick * dice.uniform(3, 9, (count, 1)), thick, thick * dice.uniform(0.6, 1.6, (count, 1))], 1)
-    return superquadric(turned(made.grid, rotations(dice, count), made.place(0.7)), radii, dice.uniform(1.8, 3, (count,)))
+    return superquadric(
+        turned(made.grid, rotations(dice, count), made.place(0.7)), radii, dice.uniform(1.8, 3, (count,))
+    )
 
 
 def _lobes(made: SyntheticScene) -> Tensor:

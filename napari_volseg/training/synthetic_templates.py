@@ -4,8 +4,8 @@
 
     python -m napari_volseg.training.synthetic_templates --labelmaps FOLDER --out templates.npz
 
-Two families: whole heads (the label maps of SynthSeg, Apache-2.0; the last four by name are held out) and the project's own
-procedural torsos. Only shapes are used; every intensity is drawn anew.
+Two families: whole heads (the label maps of SynthSeg, Apache-2.0; the last four by name are held out) and the
+project's own procedural torsos. Only shapes are used; every intensity is drawn anew.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ def heads(folder: Path) -> list[Template]:
     files = sorted((folder / "training_label_maps").glob("*.nii.gz"))[:-HELD_OUT]
     made = []
     for file in files:
-        labels = np.asarray(nibabel.load(file).dataobj).astype(int)
+        image: Any = nibabel.load(file)
+        labels = np.asarray(image.dataobj).astype(int)
         index = np.searchsorted(np.sort(known), labels)
         order = np.argsort(known)
         ids = order[np.clip(index, 0, len(order) - 1)]
@@ -149,7 +150,10 @@ def _head(ids: NDArray[np.int64], known: NDArray[np.int64], classes: NDArray[np.
     tissues = np.arange(256)
     for index, kind in enumerate(classes):
         tissues[index + 1] = int(np.flatnonzero(classes == kind)[0]) + 1
-    roles = {int(i): "fluid" if int(known[i - 1]) in (4, 5, 14, 15, 24, 43, 44) else "soft" for i in range(1, len(known) + 1)}
+    roles = {
+        int(i): "fluid" if int(known[i - 1]) in (4, 5, 14, 15, 24, 43, 44) else "soft"
+        for i in range(1, len(known) + 1)
+    }
     return Template(thin[box], (_HEAD_STEP,) * 3, {0: "air", **roles}, tissues, np.arange(256))
 
 

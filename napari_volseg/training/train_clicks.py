@@ -4,9 +4,9 @@
 
     python -m napari_volseg.training.train_clicks --out FOLDER --minutes 10
 
-Writes ``weights.safetensors`` (the running mean of the weights, float16), ``training.json``, and a state in shards of at
-most 16 MiB from which the same command goes on. It stops by the clock. With a CUDA device it computes in bfloat16 and
-compiles the network.
+Writes ``weights.safetensors`` (the running mean of the weights, float16), ``training.json``, and a state in shards
+of at most 16 MiB from which the same command goes on. It stops by the clock. With a CUDA device it computes in
+bfloat16 and compiles the network.
 """
 
 from __future__ import annotations
@@ -89,12 +89,14 @@ class Run:
         return (time.monotonic() - self.begin) / self.seconds
 
     def learn(self, phase: Phase) -> None:
-        """Learn until the phase ends."""
+        """Learn until the phase ends, for one step at least."""
         from napari_volseg.training.click_training import Desk
 
         recipe = self.training.recipe
+        self._seen.clear()
         desk = Desk(self.pool, phase.edge, phase.batch, recipe.groups, seed=self.training.steps + phase.edge)
-        while self.share() < phase.until:
+        first = self.training.steps
+        while self.share() < phase.until or self.training.steps == first:
             if self.training.steps % recipe.every == 0:
                 self.pool.refresh(recipe.fresh)
             ages = list(desk.ages)
@@ -178,13 +180,18 @@ def restore(training: Training, folder: Path) -> None:
     averaged = load_file(folder / "weights.safetensors")
     exact = dict(averaged)
     if (folder / "state.json").exists():
-        exact = {**load_file(folder / "state-weights-a.safetensors"), **load_file(folder / "state-weights-b.safetensors")}
+        exact = {
+            **load_file(folder / "state-weights-a.safetensors"),
+            **load_file(folder / "state-weights-b.safetensors"),
+        }
         moments = [load_file(folder / f"state-{key}.safetensors") for key in ("first", "second")]
         facts = json.loads((folder / "state.json").read_text())
         training.steps, training.samples = facts["steps"], facts["samples"]
         for name, parameter in parameters.items():
             first, second = (m[name].float().to(parameter.device) for m in moments)
-            step = torch.tensor(float(training.steps), device=parameter.device if training.device == "cuda" else "cpu")
+            step = torch.tensor(
+                float(training.steps), device=parameter.device if training.device == "cuda" else "cpu"
+            )
             training.optimizer.state[parameter] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
     with torch.no_grad():
         for name, parameter in parameters.items():

@@ -17,6 +17,7 @@ from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.drawing import Drawing
 from napari_volseg.app.engines import EngineShelf
 from napari_volseg.app.figures import SegmentFigures
+from napari_volseg.app.fusion import Fusion
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.keeping import Keeper
 from napari_volseg.app.live import LivePrediction
@@ -144,6 +145,7 @@ class Application:
         self.surfaces: SegmentSurfaces | None = None
         self.drawing = Drawing(self)
         self.measuring = Measuring(self)
+        self.fusion = Fusion(self)
         self.tour = Tour(self)
         self.engines = EngineShelf(self.jobs, self.tools)
         self.models = ModelShelf(self.jobs, self.tools, places, self.asked.emit)
@@ -163,6 +165,16 @@ class Application:
             return look_into(path, progress, cancel, answers, room, self._scans)
 
         return self.jobs.submit(f"Looking into {path.name}", work, self._take_scan)
+
+    def list_path(self, path: Path) -> Job:
+        """Look what a file or folder holds and list it; nothing is opened."""
+        self._place, self._decided = path, Decided()
+        room = self._room_for(path)
+
+        def work(progress: ProgressCallback, cancel: CancelToken) -> Scan:
+            return look_into(path, progress, cancel, None, room, self._scans)
+
+        return self.jobs.submit(f"Looking into {path.name}", work, self._take_listing)
 
     def open_found(self, found: FoundVolume, decided: Decided | None = None) -> Job:
         """Load one of the volumes that were found, and the work on it; what only the user can tell is asked.
@@ -327,11 +339,14 @@ class Application:
             self._room.cleanup()
 
     def _take_scan(self, result: Scan) -> None:
-        self.scan_result = result
-        self.scan_changed.emit()
+        self._take_listing(result)
         if len(result.found) == 1:
             self.open_found(result.found[0], self._decided)
-        elif not result.found:
+
+    def _take_listing(self, result: Scan) -> None:
+        self.scan_result = result
+        self.scan_changed.emit()
+        if not result.found:
             self.notice(refusal_sentence(result), "error")
 
     def _take_loaded(self, found: FoundVolume, decided: Decided, outcome: Opened | DecisionNeededError) -> None:
@@ -386,6 +401,7 @@ class Application:
             self._stay(opened.case, opened.again)
             return
         self._leave_case()
+        self.fusion.remove()
         self.report = import_report(opened.case.volume, refused)
         zoomed = self.case is None and self.preview.sight is not None  # while it was read
         self.case, work = (case := opened.case), opened.work

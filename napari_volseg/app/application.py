@@ -29,6 +29,7 @@ from napari_volseg.app.preview import READING, Preview
 from napari_volseg.app.sessions import Listener, SessionStore, Work
 from napari_volseg.app.shelf import ModelShelf
 from napari_volseg.app.surfaces import SegmentSurfaces
+from napari_volseg.app.thumbnails import Thumbnails
 from napari_volseg.app.tool_preview import ToolPreview
 from napari_volseg.app.tour import SAVED, Tour
 from napari_volseg.app.view_state import ViewKeeper, restore_view
@@ -146,6 +147,7 @@ class Application:
         self.drawing = Drawing(self)
         self.measuring = Measuring(self)
         self.fusion = Fusion(self)
+        self.thumbnails = Thumbnails(self.jobs)
         self.tour = Tour(self)
         self.engines = EngineShelf(self.jobs, self.tools)
         self.models = ModelShelf(self.jobs, self.tools, places, self.asked.emit)
@@ -291,6 +293,16 @@ class Application:
         return self.jobs.submit(f"Exporting {path.name}", work, self._tell_saved)
 
     # -- telling --------------------------------------------------------------------------------------------
+
+    @property
+    def last_folder(self) -> Path | None:
+        """The folder that was looked into last, where the next choice begins; it is forgotten with the program.
+
+        Names of folders may be those of patients, so that no settings hold it.
+        """
+        if self._place is None:
+            return None
+        return self._place if self._place.is_dir() else self._place.parent
 
     @property
     def shown_volume(self) -> Volume | None:

@@ -33,7 +33,7 @@ from napari_volseg.spatial import covered, crop_geometry, resample, steps_within
 if TYPE_CHECKING:
     from napari_volseg.app.application import Application
 
-#: Colour maps by name. All but the last two grow lighter with the value, so that they read without telling hues apart.
+#: Colour maps by name. All of them grow lighter with the value, so that they read without telling hues apart.
 ColourName = Literal["hot", "inferno", "viridis", "cyan", "grey"]
 COLOURS: tuple[ColourName, ...] = get_args(ColourName)
 

@@ -46,6 +46,12 @@ def colours(name: ColourName) -> Colormap:
     return Colormap(np.column_stack([rgb, alpha]), name=f"over-{name}")
 
 
+def colour_bar(name: ColourName, width: int, height: int) -> NDArray[np.uint8]:
+    """Return a picture (height, width, 3) of a colour map, from low on the left to high on the right."""
+    row = colours(name).map(np.linspace(0, 1, width))[:, :3]
+    return np.ascontiguousarray(np.broadcast_to(np.round(row * 255).astype(np.uint8), (height, width, 3)))
+
+
 class FusedVoxels(ComputedVoxels):
     """An array (z, y, x) of a second image on the reference grid, of which only what is looked at is computed.
 

@@ -116,6 +116,11 @@ class Fused:
             return Window.between(0.0, max(self.auto.limits[1], 1e-6), "From 0")
         return opening_window(self.volume, self.auto)
 
+    @property
+    def first_colours(self) -> ColourName:
+        """Hot for what is taken up, as nuclear medicine is commonly read over CT; anatomy is blended in grey."""
+        return "hot" if self.volume.modality in ("PT", "NM") else "grey"
+
     def part(self, places: Sequence[NDArray[np.intp]]) -> NDArray[np.float32]:
         """Return its values at voxels of the reference, given by their indices along each axis (z, y, x)."""
         start = [int(place.min()) for place in places]
@@ -278,6 +283,7 @@ class Fusion:
     def _show(self, case: Case, fused: Fused) -> None:
         self.image = fused
         self.wishes.window = fused.first_window
+        self.wishes.colours = fused.first_colours
         self.wishes.visible = True
         self.changed.emit()
         self._tell(case, fused)

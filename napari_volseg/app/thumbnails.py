@@ -24,8 +24,10 @@ from napari_volseg.core import (
     auto_window,
 )
 from napari_volseg.formats import FoundVolume, load
-from napari_volseg.spatial import crop_geometry
+from napari_volseg.spatial import crop_geometry, steps_within, thin_geometry
 
+#: Voxels that are kept along each axis, at most.
+MOST = 256
 #: Plane of the slices normal to each axis of a display grid.
 PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
 
@@ -54,10 +56,11 @@ class Thumbnail:
         start, stop = [0, 0, 0], list(volume.geometry.shape)
         start[axis], stop[axis] = index, index + 1
         box = Box.of(start, stop)
-        voxels = volume.voxels[box.slices].copy()
+        dz, dy, dx = steps = steps_within(box.shape, MOST)
+        voxels = volume.voxels[box.slices][::dz, ::dy, ::dx].copy()
         cut = Volume(
             voxels,
-            crop_geometry(volume.geometry, box),
+            thin_geometry(crop_geometry(volume.geometry, box), steps),
             volume.modality,
             volume.quantity,
             volume.unit,

@@ -28,8 +28,8 @@ POINTS = MappingProxyType(
     }
 )
 LEVELS = 256
-#: Share of the window over which colours come in from transparent; grey is solid at once, for anatomy over anatomy.
-FADE, FADE_OF_GREY = 0.25, 1 / LEVELS
+#: Share of the window over which colours come in from transparent; grey is solid sooner, for anatomy over anatomy.
+FADE, FADE_OF_GREY = 0.25, 0.08
 
 
 @cache

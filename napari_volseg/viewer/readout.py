@@ -39,7 +39,7 @@ def _coordinate(value: float, letters: str) -> str:
 
 
 def _value(value: np.generic, volume: Volume) -> str:
-    return f"SUV {_number(value)}" if volume.quantity == "SUV" else f"{_number(value)} {volume.unit}".strip()
+    return f"SUV {float(value):.2f}" if volume.quantity == "SUV" else f"{_number(value)} {volume.unit}".strip()
 
 
 def _second(over: Fused, index: NDArray[np.float64]) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QIcon, QImage, QPixmap
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QSlider, QWidget
 
 from napari_volseg.app import COMMANDS, Application
 from napari_volseg.app.fusion import COLOURS, ColourName, Fused
 from napari_volseg.core import Window
 from napari_volseg.viewer import colour_bar
 from napari_volseg.widgets.buttons import CommandButton
-from napari_volseg.widgets.section import SPACING, joined
+from napari_volseg.widgets.section import joined
 
 #: Width and height of a colour map's picture, pixels.
 BAR = (48, 12)
@@ -20,17 +20,21 @@ LETTERS = 26
 VALUE_LIMITS = (-1e6, 1e6)
 
 
-class FusionRows(QWidget):
+class FusionRows:
     """What the second image is and how it is shown; a button to add one where there is none.
 
     Parameters
     ----------
     app
         Whose second image is shown and changed.
+
+    Attributes
+    ----------
+    rows
+        One widget below the other.
     """
 
     def __init__(self, app: Application) -> None:
-        super().__init__()
         self._app = app
         self.add = CommandButton(app, "fusion.add")
         self.name = CommandButton(app, "fusion.show", checked=lambda app: app.fusion.wishes.visible)
@@ -39,21 +43,15 @@ class FusionRows(QWidget):
         self.percent = QLabel()
         self.percent.setMinimumWidth(self.percent.fontMetrics().horizontalAdvance("100 %") + 8)
         self.colours = self._combo()
-        self.low = self._number(
-            "fusion-low", "Value from which the second image is seen; what is lower is seen through"
-        )
-        self.high = self._number("fusion-high", "Value that has the last colour")
+        self.low = self._number("fusion-low", "The second image is seen from this value on")
+        self.high = self._number("fusion-high", "The value of the last colour")
         self.unit = QLabel()
         self._shown = [
             joined(self.name, self.remove),
             joined(self.colours, self.opacity, self.percent),
             joined(QLabel("From"), self.low, QLabel("to"), self.high, self.unit),
         ]
-        rows = QVBoxLayout(self)
-        rows.setContentsMargins(0, 0, 0, 0)
-        rows.setSpacing(SPACING)
-        for row in (self.add, *self._shown):
-            rows.addWidget(row)
+        self.rows: tuple[QWidget, ...] = (self.add, *self._shown)
         self._shown[0].layout().setStretch(0, 1)
         self._shown[1].layout().setStretch(1, 1)
         self._shown[2].layout().addStretch(1)

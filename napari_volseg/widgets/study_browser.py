@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QObject, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QImage, QKeyEvent, QPainter, QPixmap
+from qtpy.QtGui import QColor, QImage, QKeyEvent, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -26,6 +26,7 @@ from napari_volseg.formats import FoundVolume, Scan
 from napari_volseg.viewer.picture import picture, picture_size
 from napari_volseg.widgets import dialogs
 from napari_volseg.widgets.buttons import ActionButton, set_primary
+from napari_volseg.widgets.icons import unfading
 from napari_volseg.widgets.section import muted_label
 from napari_volseg.widgets.theme import apply_theme
 
@@ -164,7 +165,7 @@ class StudyBrowser(QFrame):
         modality = found.modality if found.modality != "OT" else found.format
         item = QTreeWidgetItem(parent, ["", modality, found.date or "–", str(found.slices), step])
         item.setData(0, FOUND, found)
-        item.setIcon(0, QIcon(_framed(self._app.thumbnails.get(found))))
+        item.setIcon(0, unfading(_framed(self._app.thumbnails.get(found))))
         item.setToolTip(0, f"{_name(found)}\n{found.archive or found.paths[0]}")
         item.setTextAlignment(3, int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
         return item
@@ -204,7 +205,7 @@ class StudyBrowser(QFrame):
 
     def _show_thumbnail(self, found: FoundVolume) -> None:
         if found in self._items:
-            self._items[found].setIcon(0, QIcon(_framed(self._app.thumbnails.get(found))))
+            self._items[found].setIcon(0, unfading(_framed(self._app.thumbnails.get(found))))
 
     # -- what is done -------------------------------------------------------------------------------------------
 

@@ -67,7 +67,8 @@ class ViewSection(Section):
         row = self.add_row(labels, self.opacity, self.percent, stretch=False)
         row.setStretchFactor(self.opacity, 1)
         self.fusion = FusionRows(self.app)
-        self.rows.addWidget(self.fusion)
+        for row in self.fusion.rows:
+            self.rows.addWidget(row)
         self._buttons += [*planes, *layouts, crosshair, fit, labels, self.image_3d]
 
     def refresh(self) -> None:

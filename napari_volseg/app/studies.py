@@ -52,6 +52,25 @@ def patients_of(scan: Scan | None) -> tuple[Patient, ...]:
     return tuple(_patient(names.get(id(group), ""), group, top) for group in groups)
 
 
+def nearest_to(opened: FoundVolume | None, found: Iterable[FoundVolume]) -> FoundVolume | None:
+    """Return the series that is likeliest wanted beside an open one: of its study, else of its patient, else any."""
+
+    def distance(volume: FoundVolume) -> int:
+        if opened is None:
+            return 0
+        if volume.study_uid != opened.study_uid or _parent_of_study(volume) != _parent_of_study(opened):
+            return 2 - (volume.patient == opened.patient)
+        return 0
+
+    others = [volume for volume in found if volume is not opened]
+    return min(others, key=distance, default=opened)
+
+
+def _parent_of_study(volume: FoundVolume) -> Path:
+    """Return what holds the files of a study that has no UID."""
+    return Path() if volume.study_uid else _parent(volume)
+
+
 def _patient(name: str, group: tuple[FoundVolume, ...], top: Path) -> Patient:
     folder = _folder_of(group)
     below = "" if folder == top else str(folder.relative_to(top))

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_volseg.app import COMMANDS, Application
-from napari_volseg.app.studies import patients_of
+from napari_volseg.app.studies import nearest_to, patients_of
 from napari_volseg.app.thumbnails import Thumbnail
 from napari_volseg.core import Volume
 from napari_volseg.formats import FoundVolume, Scan
@@ -183,11 +183,12 @@ class StudyBrowser(QFrame):
             item.setFont(0, font)
 
     def _choose_first(self) -> None:
-        """Choose the first series that is not open yet."""
+        """Choose the series that is likeliest wanted next."""
         case = self._app.case
-        fresh = [f for f in self._items if case is None or not _is_of(case.volume, f)]
-        for found in [*fresh, *self._items][:1]:
-            self.choose(found)
+        opened = next((f for f in self._items if case is not None and _is_of(case.volume, f)), None)
+        nearest = nearest_to(opened, self._items)
+        if nearest is not None:
+            self.choose(nearest)
 
     def _follow_choice(self) -> None:
         case, found = self._app.case, self.chosen

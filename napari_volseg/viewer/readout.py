@@ -45,10 +45,11 @@ def _value(value: np.generic, volume: Volume) -> str:
 def _second(over: Fused, index: NDArray[np.float64]) -> str:
     """Return the value of a second image with what it is a value of."""
     value, volume = over.value_at(index), over.volume
+    name = volume.modality if volume.modality != "OT" else "second image"
     if value is None:
-        return f"{volume.modality} –"
+        return f"{name} –"
     told = _value(volume.voxels.dtype.type(value), volume)
-    return told if volume.quantity in ("SUV", "HU") else f"{volume.modality} {told}"
+    return told if volume.quantity in ("SUV", "HU") else f"{name} {told}"
 
 
 def _number(value: np.generic) -> str:

@@ -11,12 +11,13 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDoubleSpinBox, QPushButton, QSlider
 
 from napari_volseg.app import SessionStore
+from napari_volseg.core import Window
 from napari_volseg.widgets import create_window
 
 pytestmark = pytest.mark.gui
 SHIFT, NONE = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.NoModifier
 #: Where it is hot, mm, RAS: off every middle.
-HOT = np.array((70.0, 95.0, 60.0))
+HOT = np.array((75.0, 95.0, 78.0))
 
 
 def save(path, shape, spacing, paint) -> None:
@@ -85,7 +86,7 @@ def test_a_series_is_opened_and_another_laid_over_it_by_keys(hand) -> None:
     open_ct(hand)
     lay_heat_over(hand)
     app = hand.app
-    app.fusion.wishes.colours = "hot"
+    app.fusion.wishes.colours, app.fusion.wishes.window = "hot", Window.between(0.0, 18.0)
     app.view.crosshair = False
     geometry = app.case.volume.geometry
     hot = tuple(int(i) for i in np.round(geometry.to_index(HOT * (-1, -1, 1))))
@@ -96,7 +97,7 @@ def test_a_series_is_opened_and_another_laid_over_it_by_keys(hand) -> None:
     assert abs(mirrored.red() - mirrored.blue()) < 20
     hand.go_to(hot)
     QTest.mouseMove(hand.canvas, hand.where(hot))
-    hand.wait(lambda: app.view.cursor_text)
+    hand.wait(lambda: bool(app.view.cursor_text))
     assert len(app.view.cursor_text.split("   ")) == 3
     hand.key(Qt.Key.Key_V, SHIFT)
     cold = color_at(hand, hot)

@@ -42,6 +42,8 @@ NOTHING = -1e30
 
 #: SUV from which on PET is shown brightest at first.
 BRIGHT_SUV = 7.0
+#: A part so many times smaller than its volume is copied first: sagittal slices are sampled almost twice as fast.
+THIN = 20
 #: One press changes the opacity by so much.
 OPACITY_STEP = 0.1
 #: Places per axis at which it is looked whether two images overlap.
@@ -140,9 +142,24 @@ class Fused:
 
 def on_grid(volume: Volume, target: Geometry) -> NDArray[np.float32]:
     """Return a 3D volume as it is seen on another grid, linearly interpolated; ``NOTHING`` outside of it."""
-    values: NDArray[Any] = resample(volume.voxels, volume.geometry, target)
-    values[~covered(volume.geometry, target) | ~np.isfinite(values)] = NOTHING
+    source = volume.geometry
+    box = _needed(source, target)
+    if box is None:
+        return np.full(target.shape, NOTHING, np.float32)
+    near = volume.voxels[box.slices]
+    if near.size * THIN < volume.voxels.size:
+        near = np.ascontiguousarray(near)
+    values: NDArray[Any] = resample(near, crop_geometry(source, box), target)
+    values[~covered(source, target) | ~np.isfinite(values)] = NOTHING
     return values
+
+
+def _needed(source: Geometry, target: Geometry) -> Box | None:
+    """Return the voxels of ``source`` between which those of ``target`` lie, None where none does."""
+    corners = source.to_index(target.corners())
+    start = np.maximum(np.floor(corners.min(0)).astype(int) - 1, 0)
+    stop = np.minimum(np.ceil(corners.max(0)).astype(int) + 2, source.shape)
+    return Box.of(list(start), list(stop)) if (stop > start).all() else None
 
 
 def fuse(volume: Volume, case: Case) -> Fused:

@@ -17,6 +17,7 @@ from napari_volseg.app.clicks import Clicks
 from napari_volseg.app.drawing import Drawing
 from napari_volseg.app.engines import EngineShelf
 from napari_volseg.app.figures import SegmentFigures
+from napari_volseg.app.fusion import Fusion
 from napari_volseg.app.jobs import Job, JobRunner, error_sentence
 from napari_volseg.app.keeping import Keeper
 from napari_volseg.app.live import LivePrediction
@@ -28,6 +29,7 @@ from napari_volseg.app.preview import READING, Preview
 from napari_volseg.app.sessions import Listener, SessionStore, Work
 from napari_volseg.app.shelf import ModelShelf
 from napari_volseg.app.surfaces import SegmentSurfaces
+from napari_volseg.app.thumbnails import Thumbnails
 from napari_volseg.app.tool_preview import ToolPreview
 from napari_volseg.app.tour import SAVED, Tour
 from napari_volseg.app.view_state import ViewKeeper, restore_view
@@ -144,6 +146,8 @@ class Application:
         self.surfaces: SegmentSurfaces | None = None
         self.drawing = Drawing(self)
         self.measuring = Measuring(self)
+        self.fusion = Fusion(self)
+        self.thumbnails = Thumbnails(self.jobs)
         self.tour = Tour(self)
         self.engines = EngineShelf(self.jobs, self.tools)
         self.models = ModelShelf(self.jobs, self.tools, places, self.asked.emit)
@@ -163,6 +167,16 @@ class Application:
             return look_into(path, progress, cancel, answers, room, self._scans)
 
         return self.jobs.submit(f"Looking into {path.name}", work, self._take_scan)
+
+    def list_path(self, path: Path) -> Job:
+        """Look what a file or folder holds and list it; nothing is opened."""
+        self._place, self._decided = path, Decided()
+        room = self._room_for(path)
+
+        def work(progress: ProgressCallback, cancel: CancelToken) -> Scan:
+            return look_into(path, progress, cancel, None, room, self._scans)
+
+        return self.jobs.submit(f"Looking into {path.name}", work, self._take_listing)
 
     def open_found(self, found: FoundVolume, decided: Decided | None = None) -> Job:
         """Load one of the volumes that were found, and the work on it; what only the user can tell is asked.
@@ -281,6 +295,16 @@ class Application:
     # -- telling --------------------------------------------------------------------------------------------
 
     @property
+    def last_folder(self) -> Path | None:
+        """The folder that was looked into last, where the next choice begins; it is forgotten with the program.
+
+        Names of folders may be those of patients, so that no settings hold it.
+        """
+        if self._place is None:
+            return None
+        return self._place if self._place.is_dir() else self._place.parent
+
+    @property
     def shown_volume(self) -> Volume | None:
         """The image that is looked at: one that is being read, or else that of the open case."""
         if self.preview.arriving is not None:
@@ -327,11 +351,14 @@ class Application:
             self._room.cleanup()
 
     def _take_scan(self, result: Scan) -> None:
-        self.scan_result = result
-        self.scan_changed.emit()
+        self._take_listing(result)
         if len(result.found) == 1:
             self.open_found(result.found[0], self._decided)
-        elif not result.found:
+
+    def _take_listing(self, result: Scan) -> None:
+        self.scan_result = result
+        self.scan_changed.emit()
+        if not result.found:
             self.notice(refusal_sentence(result), "error")
 
     def _take_loaded(self, found: FoundVolume, decided: Decided, outcome: Opened | DecisionNeededError) -> None:
@@ -386,6 +413,7 @@ class Application:
             self._stay(opened.case, opened.again)
             return
         self._leave_case()
+        self.fusion.remove()
         self.report = import_report(opened.case.volume, refused)
         zoomed = self.case is None and self.preview.sight is not None  # while it was read
         self.case, work = (case := opened.case), opened.work

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import get_args
 
+from napari_volseg.app import fusion
 from napari_volseg.app.application import Application, Opened
 from napari_volseg.app.correcting import apply_tool, suggest_settings, why_not
 from napari_volseg.app.hand_tools import HAND_TOOLS
@@ -331,6 +332,84 @@ def _views() -> list[Command]:
     ]
 
 
+def _needs_fusion(app: Application) -> str | None:
+    return _needs_case(app) or (None if app.fusion.image is not None else "no second image is shown")
+
+
+def toggle_studies(app: Application) -> None:
+    """Open the study browser, and close it."""
+    app.view.studies_shown = not app.view.studies_shown
+
+
+def open_studies(app: Application) -> None:
+    """Open the study browser."""
+    app.view.studies_shown = True
+
+
+def toggle_fusion(app: Application) -> None:
+    """Hide the second image, and show it again."""
+    app.fusion.wishes.visible = not app.fusion.wishes.visible
+
+
+def _images() -> list[Command]:
+    return [
+        Command(
+            "studies.show",
+            "Study browser",
+            toggle_studies,
+            "Shift-O",
+            _always,
+            "Patients, studies and series with pictures; open one, or show it over the open image",
+        ),
+        Command(
+            "fusion.add",
+            "Add image over this…",
+            open_studies,
+            "Shift-F",
+            _needs_case,
+            "Choose a second image to show over the open one, such as PET over CT",
+        ),
+        Command(
+            "fusion.show",
+            "Show or hide second image",
+            toggle_fusion,
+            "Shift-V",
+            _needs_fusion,
+            "Hide the second image, and show it again",
+        ),
+        Command(
+            "fusion.colours",
+            "Next colours of the second image",
+            lambda app: fusion.next_colours(app.fusion),
+            "Shift-C",
+            _needs_fusion,
+            "Show the second image in the next colour map",
+        ),
+        Command(
+            "fusion.weaker",
+            "Second image weaker",
+            lambda app: fusion.change_opacity(app.fusion, -fusion.OPACITY_STEP),
+            "Shift-Left",
+            _needs_fusion,
+        ),
+        Command(
+            "fusion.stronger",
+            "Second image stronger",
+            lambda app: fusion.change_opacity(app.fusion, fusion.OPACITY_STEP),
+            "Shift-Right",
+            _needs_fusion,
+        ),
+        Command(
+            "fusion.remove",
+            "Remove second image",
+            lambda app: app.fusion.remove(),
+            "Shift-X",
+            _needs_fusion,
+            "Show the open image alone again; its segments stay",
+        ),
+    ]
+
+
 def _layouts() -> list[Command]:
     offered: tuple[tuple[LayoutName, str, str, str], ...] = (
         ("one", "One view", "Alt-1", "Show one view alone"),
@@ -648,7 +727,9 @@ def _work() -> list[Command]:
     ]
 
 
-COMMANDS: dict[str, Command] = {c.id: c for c in (*_windows(), *_views(), *_tools(), *_segment_tools(), *_work())}
+COMMANDS: dict[str, Command] = {
+    c.id: c for c in (*_windows(), *_views(), *_images(), *_tools(), *_segment_tools(), *_work())
+}
 
 
 def run_command(app: Application, command_id: str) -> object:

@@ -21,7 +21,7 @@ from napari_volseg.core import CancelledError, CancelToken, Progress, ProgressCa
 
 Work = Callable[[ProgressCallback, CancelToken], Any]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-Lane = Literal["network", "files", "tools", "preview", "downloads", "surfaces", "figures"]
+Lane = Literal["network", "files", "tools", "preview", "downloads", "surfaces", "figures", "thumbnails"]
 
 #: Progress is passed on at most this often, seconds.
 PROGRESS_INTERVAL = 0.05

@@ -80,6 +80,8 @@ class ViewWishes(EventedModel):
         Whether the list of steps is unfolded.
     sheet_shown
         Whether the sheet of keys and commands is open.
+    studies_shown
+        Whether the study browser is open.
     marked_step
         Position in the history that was asked for, None where nothing is marked.
     cursor_text
@@ -107,6 +109,7 @@ class ViewWishes(EventedModel):
     report_shown: bool = False
     history_shown: bool = False
     sheet_shown: bool = False
+    studies_shown: bool = False
     marked_step: int | None = None
     cursor_text: str = ""
     cursor: tuple[int, int, int] | None = None

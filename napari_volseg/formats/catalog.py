@@ -60,6 +60,9 @@ class FoundVolume:
         Whether the grid is made up, so that nothing may be told in mm.
     series_uid
         DICOM series that it belongs to, empty where unknown.
+    study_uid, patient
+        DICOM study that it belongs to, and a digest that tells its patient from others and names nobody; empty where
+        unknown.
     archive
         The zip archive that its files were unpacked from, None where they lie by themselves.
     """
@@ -76,6 +79,8 @@ class FoundVolume:
     decisions: tuple[Decision, ...] = ()
     uncalibrated: bool = False
     series_uid: str = ""
+    study_uid: str = ""
+    patient: str = ""
     archive: Path | None = None
 
     @property

@@ -1,6 +1,6 @@
 """Grid algebra: reorient, resample, straighten, crop, and how the three anatomical planes lie in a grid."""
 
-from napari_volseg.spatial.crop import crop_geometry
+from napari_volseg.spatial.crop import LONGEST_AXIS, crop_geometry, steps_within, thin_geometry
 from napari_volseg.spatial.planes import PLANES, Letters, Plane, edge_letters, plane_axis
 from napari_volseg.spatial.reorient import (
     DISPLAY_CODES,
@@ -10,18 +10,20 @@ from napari_volseg.spatial.reorient import (
     reorient_geometry,
     reorientation_to,
 )
-from napari_volseg.spatial.resample import regrid, resample
+from napari_volseg.spatial.resample import covered, regrid, resample
 from napari_volseg.spatial.straighten import Straightening, straightening, upright_frame
 from napari_volseg.spatial.surfaces import Surface, normals, surface_of, vertex_count
 
 __all__ = [
     "DISPLAY_CODES",
+    "LONGEST_AXIS",
     "PLANES",
     "Letters",
     "Plane",
     "Straightening",
     "Surface",
     "apply_reorientation",
+    "covered",
     "crop_geometry",
     "display_reorientation",
     "edge_letters",
@@ -32,8 +34,10 @@ __all__ = [
     "reorient_geometry",
     "reorientation_to",
     "resample",
+    "steps_within",
     "straightening",
     "surface_of",
+    "thin_geometry",
     "upright_frame",
     "vertex_count",
 ]

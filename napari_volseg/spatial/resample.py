@@ -83,6 +83,17 @@ def resample(
     return out
 
 
+def covered(source: Geometry, target: Geometry) -> NDArray[np.bool_]:
+    """Return which voxels (z, y, x) of ``target`` have their centre within a voxel of ``source``."""
+    mapping = source.inverse @ target.matrix
+    z, y, x = np.ogrid[tuple(slice(n) for n in target.shape)]
+    inside = np.ones(target.shape, bool)
+    for (dz, dy, dx, start), size in zip(mapping[:3], source.shape, strict=True):
+        place = dz * z + dy * y + (dx * x + start)
+        inside &= (place >= -0.5) & (place < size - 0.5)
+    return inside
+
+
 def _without_rounding_noise(linear: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.abs(linear) < 1e-12 * np.abs(linear).max(), 0.0, linear)
 

@@ -128,6 +128,8 @@ class ViewerBinding:
             (app.preview.changed, self._show_preview),
             (app.live.changed, self._show_live),
             (app.tool_preview.changed, self._show_draft),
+            (app.fusion.changed, self._show_fusion),
+            (app.fusion.wishes.events, self._dress_fusion),
             *((signal, self._arrange) for signal in (view.layout, view.large, view.plane, view.three_d)),
             (view.index, self._go_to),
             (view.zoom, self._place_cameras),
@@ -310,6 +312,15 @@ class ViewerBinding:
     def _show_layers(self) -> None:
         for pane in self._shown.values():
             pane.show_layers()
+
+    def _show_fusion(self) -> None:
+        if self._app.case is self._case:
+            for pane in self._shown.values():
+                pane.show_fusion()
+
+    def _dress_fusion(self) -> None:
+        for pane in self._shown.values():
+            pane.dress_fusion()
 
     def _show_surfaces(self) -> None:
         for pane in self._shown.values():

@@ -263,6 +263,8 @@ class Pane:
     def _show_volume(self, shown: Shown) -> None:
         if self.in_hand:
             self._add(shown.make_proxies(self.app.view.window))
+            if shown.over is not None:
+                self._add((shown.over.make_deep(),))
         self._hide(shown.flat)
         with self.fit.still():
             show_volume(self.viewer)
@@ -343,6 +345,35 @@ class Pane:
         self._window_missed = self.thrifty and not self.in_hand
         if not self._window_missed and shown.volume_3d is not None:
             shown.volume_3d.show_window(window)
+
+    def show_fusion(self) -> None:
+        """Show the second image between image and segments, or no more, as the application has it."""
+        shown, fused = self.shown, self.app.fusion.image
+        if shown is None or (shown.over.fused if shown.over else None) is fused:
+            return
+        for layer in shown.take_off():
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        if fused is not None:
+            shown.lay_over(fused, self.app.fusion.wishes)
+            self._add_over(shown)
+        self.show_layers()
+
+    def _add_over(self, shown: Shown) -> None:
+        if shown.over is None:
+            return
+        self._add((shown.over.layer,))
+        layers = self.viewer.layers
+        layers.move(layers.index(shown.over.layer), layers.index(shown.labels))
+        if shown.deep:
+            self._add((shown.over.make_deep(),))
+            shown.place(in_3d=self.three_d)
+
+    def dress_fusion(self) -> None:
+        """Show the second image as it is wished."""
+        if self.shown is not None and self.shown.over is not None:
+            self.shown.over.dress(self.app.fusion.wishes)
+            self.show_layers()
 
     def show_markers(self, markers: Markers) -> None:
         """Show prompts, and the scribble in hand."""
@@ -430,6 +461,8 @@ class Pane:
         if shown is None:
             return
         shown.show_table(shown.case.table)
+        self.show_fusion()
+        self.dress_fusion()
         self.show_window()
         if self._missed is not None and not self.three_d:
             shown.labels.refresh(thumbnail=False, highlight=False, extent=False)
@@ -478,7 +511,9 @@ class Pane:
             return  # napari moves the cursors of other views, too, when their slices change
         covered = self.three_d or self.app.preview.arriving is not None
         seen = shown is not None and not covered and len(position) >= len(shown.image.scale)
-        view.cursor_text = readout(shown.case, self.to_index(position)) if shown and seen else ""
+        view.cursor_text = (
+            readout(shown.case, self.to_index(position), self.app.fusion.image) if shown and seen else ""
+        )
         view.cursor = self.voxel(position) if view.cursor_text else None
 
     @property

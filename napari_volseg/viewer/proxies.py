@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_volseg.app.tool_drafts import Draft
 from napari_volseg.core import Box, Segmentation, SegmentTable, Volume, Window
+from napari_volseg.spatial import steps_within
 from napari_volseg.viewer.drafts import LOST, bright, free_values
 from napari_volseg.viewer.layers import Rgba, keep_untouched, placement, segment_colormap
 
@@ -21,21 +22,12 @@ NO_VOXELS = Box((0, 0, 0), (0, 0, 0))
 VOLUME_3D = "Volume in 3D"
 SEGMENTS_3D = "Segments in 3D"
 
-#: Voxels per axis that a software renderer still turns.
-LONGEST_AXIS = 128
-
 #: Stands for the segments that a draft would make, and their colour until they are made.
 NEW = -1
 NEW_COLOR: Rgba = (0.95, 0.95, 0.95, 1.0)
 
 #: How fast depth darkens the projection: little in CT, where bone is to shine through, more where skin is brightest.
 CT_ATTENUATION, ATTENUATION = 0.02, 0.2
-
-
-def steps_for(shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return the step (z, y, x) at which voxels are picked so that no axis is longer than the limit."""
-    z, y, x = (-(-n // LONGEST_AXIS) for n in shape)
-    return z, y, x
 
 
 def picked(array: NDArray[Any], steps: tuple[int, int, int]) -> NDArray[Any]:
@@ -62,7 +54,7 @@ class VolumeProxy:
     """
 
     def __init__(self, volume: Volume, window: Window) -> None:
-        steps = steps_for(volume.geometry.shape)
+        steps = steps_within(volume.geometry.shape)
         self._voxels = picked(volume.voxels, steps)
         self._grey = windowed(self._voxels, window)
         self.layer = Image(
@@ -94,7 +86,7 @@ class SegmentsProxy:
 
     def __init__(self, segmentation: Segmentation) -> None:
         self._labels = segmentation.labels
-        self._steps = steps_for(segmentation.geometry.shape)
+        self._steps = steps_within(segmentation.geometry.shape)
         self._small = picked(self._labels, self._steps)
         self._table = segmentation.table
         self._draft: Draft | None = None

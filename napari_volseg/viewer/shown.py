@@ -8,10 +8,12 @@ import numpy as np
 from napari.layers import Image, Labels, Layer, Points
 
 from napari_volseg.app import Application, Case
+from napari_volseg.app.fusion import Fused, FusionWishes
 from napari_volseg.app.surface_maker import Scene
 from napari_volseg.app.wishes import ViewWishes
 from napari_volseg.core import SegmentTable, Window
 from napari_volseg.viewer.drafts import DraftLayer
+from napari_volseg.viewer.fused import FusedLayers
 from napari_volseg.viewer.layers import (
     colors_of,
     image_layer,
@@ -49,18 +51,23 @@ class Shown:
         self.drafting_3d = self._looked_for = False
         self.draft: DraftLayer | None = None
         self.live: Labels | None = None
+        self.over: FusedLayers | None = None
         self._colors = colors_of(case.table)
+        if app.fusion.image is not None:
+            self.lay_over(app.fusion.image, app.fusion.wishes)
 
     @property
     def flat(self) -> tuple[Layer, ...]:
         """The layers of the 2D view, lowest first."""
-        return self.image, self.labels, self.prompts
+        over = (self.over.layer,) if self.over is not None else ()
+        return self.image, *over, self.labels, self.prompts
 
     @property
     def deep(self) -> tuple[Layer, ...]:
         """The stand-ins of the 3D view, none before it was first entered."""
         proxies = (self.volume_3d, self.segments_3d, *self.surfaces_3d.values())
-        return tuple(p.layer for p in proxies if p is not None)
+        over = (self.over.deep,) if self.over is not None and self.over.deep is not None else ()
+        return (*(p.layer for p in proxies if p is not None), *over)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -68,9 +75,18 @@ class Shown:
         passing = (self.draft.layer if self.draft else None, self.live)
         return *self.flat, *self.deep, *(layer for layer in passing if layer is not None)
 
+    def lay_over(self, fused: Fused, wishes: FusionWishes) -> None:
+        """Make the layer of a second image."""
+        self.over = FusedLayers(fused, wishes)
+
+    def take_off(self) -> tuple[Layer, ...]:
+        """Forget the second image; return the layers that it had."""
+        over, self.over = self.over, None
+        return over.layers if over is not None else ()
+
     def make_proxies(self, window: Window) -> tuple[Layer, ...]:
         """Make the stand-ins of the 3D view; return those that are new."""
-        if self.deep:
+        if self.volume_3d is not None:
             return ()
         self.volume_3d = VolumeProxy(self.case.volume, window)
         self.segments_3d = SegmentsProxy(self.case.segmentation)
@@ -110,6 +126,10 @@ class Shown:
                 segments and not smooth and (view.image_in_3d or self.drafting_3d or not awaited)
             )
             visible |= {s.layer: s in surfaces for s in self.surfaces_3d.values()}
+        if self.over is not None:
+            visible[self.over.layer] = self.over.wished and not in_3d
+        if self.over is not None and self.over.deep is not None and self.volume_3d is not None:
+            visible[self.over.deep] = self.over.wished and visible[self.volume_3d.layer]
         for layer, wanted in visible.items():
             if layer.visible != wanted:
                 layer.visible = wanted

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QListView, QMenu
 
 from napari_volseg.app import SAMPLES, Question, sample_path
 from napari_volseg.widgets import dialogs
-from napari_volseg.widgets.buttons import ActionButton, set_primary
+from napari_volseg.widgets.buttons import ActionButton, CommandButton, set_primary
 from napari_volseg.widgets.hints import next_step
 from napari_volseg.widgets.section import Section
 from napari_volseg.widgets.volume_list import VolumeListModel
@@ -33,6 +33,8 @@ class DataSection(Section):
         sample = ActionButton("Samples", "Open one of the sample cases", lambda: None, "open.sample")
         sample.setMenu(self._sample_menu())
         self.add_row(self.folder, file, sample)
+        self.browser = CommandButton(self.app, "studies.show", "Study browser…")
+        self.add_row(self.browser)
         self.model = VolumeListModel()
         self.list = QListView()
         self.list.setObjectName("volumes")
@@ -48,6 +50,7 @@ class DataSection(Section):
 
     def refresh(self) -> None:
         """Show what was found and which image is open."""
+        self.browser.refresh()
         self.model.show_scan(self.app.scan_result)
         self.list.setVisible(self.model.rowCount() > 0)
         self._fit_list()
@@ -76,11 +79,11 @@ class DataSection(Section):
         self.app.open_path(sample_path(sample_id))
 
     def _open_folder(self) -> None:
-        if folder := dialogs.ask_folder(self, "Open a folder with images"):
+        if folder := dialogs.ask_folder(self, "Open a folder with images", self.app.last_folder):
             self.app.attempt(self.app.open_path, folder)
 
     def _open_file(self) -> None:
-        if file := dialogs.ask_file(self, "Open an image"):
+        if file := dialogs.ask_file(self, "Open an image", self.app.last_folder):
             self.app.attempt(self.app.open_path, file)
 
     def _ask(self, question: Question) -> None:

@@ -32,8 +32,9 @@ class AppEvents(QObject):
         self._app = app
         self._changed = _once(self, self.changed)
         self._voxels = _once(self, self.voxels_changed)
+        fusion = (app.fusion.changed, app.fusion.wishes.events)
         models = (app.case_changed, app.preview.changed, app.scan_changed, app.jobs.changed, app.tools.events)
-        for signal in (*models, app.tool_preview.changed, app.drawing.begun, app.measuring.settled):
+        for signal in (*models, app.tool_preview.changed, app.drawing.begun, app.measuring.settled, *fusion):
             signal.connect(self._mark)
         view = app.view.events
         for signal in (

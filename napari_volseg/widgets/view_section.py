@@ -12,6 +12,7 @@ from napari_volseg.app.layouts import views_shown
 from napari_volseg.app.wishes import LayoutName
 from napari_volseg.core import CT_WINDOWS
 from napari_volseg.widgets.buttons import CommandButton, IconButton
+from napari_volseg.widgets.fusion_rows import FusionRows
 from napari_volseg.widgets.section import SPACING, Section, joined, muted_label
 
 WINDOW_TEXTS = {
@@ -65,6 +66,9 @@ class ViewSection(Section):
         self.percent.setMinimumWidth(self.percent.fontMetrics().horizontalAdvance("100 %") + 8)
         row = self.add_row(labels, self.opacity, self.percent, stretch=False)
         row.setStretchFactor(self.opacity, 1)
+        self.fusion = FusionRows(self.app)
+        for row in self.fusion.rows:
+            self.rows.addWidget(row)
         self._buttons += [*planes, *layouts, crosshair, fit, labels, self.image_3d]
 
     def refresh(self) -> None:
@@ -84,6 +88,7 @@ class ViewSection(Section):
         percent = round(100 * view.labels_opacity)
         self.opacity.setValue(percent)
         self.percent.setText(f"{percent} %")
+        self.fusion.refresh()
 
     def _set_opacity(self, percent: int) -> None:
         if percent != round(100 * self.app.view.labels_opacity):

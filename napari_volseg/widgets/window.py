@@ -28,6 +28,7 @@ from napari_volseg.widgets.events import Waker
 from napari_volseg.widgets.main_panel import MainPanel
 from napari_volseg.widgets.menu import CommandMenu
 from napari_volseg.widgets.overlay import CursorReadout, LettersOverlay
+from napari_volseg.widgets.study_browser import StudyBrowser
 from napari_volseg.widgets.view_grid import ViewGrid
 
 TITLE = "napari-volseg"
@@ -110,6 +111,7 @@ class ViewerPanel(MainPanel):
         self.readout: CursorReadout | None = None
         self.menu: CommandMenu | None = None
         self.sheet: CommandSheet | None = None
+        self.studies: StudyBrowser | None = None
         self._adopter = Adopter(app, viewer)
         self._waker = waker = Waker(app, self)
         self.destroyed.connect(lambda: _end(app, waker))
@@ -128,6 +130,7 @@ class ViewerPanel(MainPanel):
         self.readout = CursorReadout(self.app, window)
         self.menu = CommandMenu(self.app, window)
         self.sheet = CommandSheet(self.app, self._viewer, window)
+        self.studies = StudyBrowser(self.app, self._viewer, window)
 
     @property
     def letters(self) -> LettersOverlay | None:
@@ -160,7 +163,7 @@ class ViewerPanel(MainPanel):
         _end(self.app, self._waker)
         self._adopter.stop()
         self.binding.close()
-        for extra in (self.views, self.readout, self.menu, self.sheet):
+        for extra in (self.views, self.readout, self.menu, self.sheet, self.studies):
             extra.remove()
         self.views = None
         super().release()

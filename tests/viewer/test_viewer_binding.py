@@ -9,8 +9,8 @@ from napari.layers import Image
 from napari_volseg.app import run_command
 from napari_volseg.core import CT_WINDOWS, Box, BoxMask, Geometry, Volume, Window
 from napari_volseg.editing import Author
+from napari_volseg.spatial import LONGEST_AXIS, steps_within
 from napari_volseg.viewer import ViewerBinding
-from napari_volseg.viewer.proxies import LONGEST_AXIS, steps_for
 
 HAND = Author("hand", "test")
 
@@ -183,8 +183,8 @@ def test_stand_ins_are_small_lie_right_and_take_boxes(empty_app, viewer) -> None
     empty_app.view.three_d = True
     segments = next(layer for layer in viewer.layers if layer.name == "Segments in 3D")
     assert max(segments.data.shape) <= LONGEST_AXIS
-    assert steps_for(geometry.shape) == (1, 3, 2)
-    assert steps_for((LONGEST_AXIS, LONGEST_AXIS + 1, 1)) == (1, 2, 1)
+    assert steps_within(geometry.shape) == (1, 3, 2)
+    assert steps_within((LONGEST_AXIS, LONGEST_AXIS + 1, 1)) == (1, 2, 1)
     rng = np.random.default_rng(0)
     for start in rng.integers(0, (7, 300, 150), (20, 3)):
         paint(empty_app, start, start + rng.integers(1, (4, 40, 20)))

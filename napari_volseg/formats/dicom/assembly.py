@@ -262,6 +262,8 @@ def _volume(stack: Stack, findings: tuple[Finding, ...], inquiry: Inquiry) -> Fo
         decisions=tuple(inquiry.unanswered),
         uncalibrated=stack.uncalibrated,
         series_uid=first.series_uid,
+        study_uid=first.study_uid,
+        patient=first.patient,
     )
 
 

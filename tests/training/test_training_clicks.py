@@ -1,4 +1,4 @@
-"""The trainer of the click network on tiny volumes: what it learns from is what is meant, and it goes on where it was."""
+"""The trainer of the click network on tiny volumes: it learns from what is meant, and goes on where it was."""
 
 from __future__ import annotations
 
@@ -39,9 +39,11 @@ def test_volumes_are_finite_and_have_several_objects() -> None:
     for step in range(6):
         images, labels = source.draw(2, 40, step)
         assert images.shape == labels.shape == (2, 1, 40, 40, 40)
-        assert images.dtype == torch.float32 and labels.dtype == torch.int16
+        assert images.dtype == torch.float32
+        assert labels.dtype == torch.int16
         assert images.isfinite().all()
-        assert 0 <= int(labels.min()) and int(labels.max()) < 256
+        assert int(labels.min()) >= 0
+        assert int(labels.max()) < 256
         assert len(labels.unique()) > 3
 
 
@@ -110,7 +112,8 @@ def test_networks_answer_on_the_grid_that_they_see(size: str) -> None:
     network = build_click_network(size).eval()
     with torch.inference_mode():
         logits, quality = network(torch.rand(1, 8, 64, 64, 64))
-    assert logits.shape == (1, 2, 64, 64, 64) and quality.shape == (1,)
+    assert logits.shape == (1, 2, 64, 64, 64)
+    assert quality.shape == (1,)
     parameters = sum(p.numel() for p in network.parameters())
     assert parameters < {"s24": 5.6e6, "small": 1.1e6}[size]
 

@@ -101,6 +101,26 @@ class ClickNetwork(nn.Module):
         return self.head(x), quality
 
 
+class ClickAnswer(nn.Module):
+    """A click network whose answer is one array, for back ends that know no other.
+
+    Parameters
+    ----------
+    network
+        The network.
+    """
+
+    def __init__(self, network: ClickNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, 2, D, H, W): the logits of the mask, and that of the expected overlap everywhere."""
+        logits, quality = self.network(x)
+        mask = logits[:, :1]
+        return torch.cat([mask, quality.view(-1, 1, 1, 1, 1).expand_as(mask)], 1)
+
+
 def build_click_network(size: str) -> ClickNetwork:
     """Return an untrained network of one of :data:`SIZES`.
 

@@ -50,7 +50,7 @@ class ClickWeights:
             complete = False
         if not complete:
             raise RefusedError(
-                f"{folder} holds no weights of a click network: it needs {_WEIGHTS} and its {_CARD} with size and sha256",
+                f"{folder} holds no weights of a click network: it needs {_WEIGHTS} and {_CARD} with size and sha256",
                 "weights.missing",
             )
         return cls(folder, facts)

@@ -6,9 +6,13 @@ Imported only where PyTorch is wanted.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from napari_volseg.interactive.looking import Sight
 
 #: A point's cue is 1 up to so many voxels away and falls to 0 at so many.
 CORE = 2.0
@@ -52,6 +56,14 @@ def encode(image: Tensor, points: Tensor, signs: Tensor, inside: Tensor, outside
     ]
     cues = [_cues(points, signs == sign, image.shape) for sign in (1, -1)]
     return torch.cat([*(w.clamp(-1, 1) for w in windows), *cues, inside, outside, previous], 1)
+
+
+def encoded(sight: Sight, device: torch.device) -> Tensor:
+    """Return the network's input (1, 8, e, e, e) on a device for what it is shown."""
+    cubes = (sight.image, sight.inside, sight.outside, sight.previous)
+    image, *regions = (torch.from_numpy(cube).to(device)[None, None] for cube in cubes)
+    points, signs = (torch.from_numpy(array).to(device)[None] for array in (sight.points, sight.signs))
+    return encode(image, points, signs, *regions)
 
 
 def _range_of(image: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +30,29 @@ _ROOM = 0.9
 #: Points of one prompt that the network is told.
 _POINTS = 64
 
-#: From the network's input (1, 8, e, e, e) to its answer (1, 2, e, e, e), see `ClickAnswer`.
-Network = Callable[[Any], Any]
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What the network is shown, see :func:`napari_volseg.interactive.encoding.encode`.
+
+    Parameters
+    ----------
+    image, inside, outside, previous
+        (e, e, e): the cube's intensity, what a box says is inside and outside, the mask so far.
+    points, signs
+        Voxels (n, 3) of the cube, also beyond it, and 1 for inside or -1 for outside (n,).
+    """
+
+    image: Float32
+    points: NDArray[np.int64]
+    signs: NDArray[np.int64]
+    inside: Float32
+    outside: Float32
+    previous: Float32
+
+
+#: From what it is shown to its answer (2, e, e, e): the logit of the mask, and that of the expected overlap everywhere.
+Network = Callable[[Sight], Float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +127,7 @@ class Eye:
         return self._whole(best, prompts, before, None, cancel)
 
     def again(self, prompts: Sequence[Prompt], before: BoxMask, last: Look, cancel: CancelToken) -> Look:
-        """Look from the distance of the last look, around the segment or, where it does not fit, the newest prompt."""
+        """Look from the distance of the last look, around the segment or else the newest prompt."""
         geometry = self.volume.geometry
         cancel.check()
         unit = last.patch.steps[0] * geometry.spacing[0]
@@ -135,20 +155,12 @@ class Eye:
 
     def look(self, patch: Patch, prompts: Sequence[Prompt], before: BoxMask, last: Look | None) -> Look:
         """Let the network see a cube."""
-        import torch
-
-        from napari_volseg.interactive.encoding import encode
-
         points, signs, inside, outside = told(patch, prompts, self.volume.geometry)
         if last is not None:
             previous = last.patch.moved_to(patch, last.probability)
         else:
             previous = patch.take_box(before.mask, before.box)
-        cubes = (patch.take(self.volume.voxels), inside, outside, previous)
-        image, *regions = (torch.from_numpy(cube)[None, None] for cube in cubes)
-        with torch.inference_mode():
-            seen = encode(image, torch.from_numpy(points)[None], torch.from_numpy(signs)[None], *regions)
-            answer = self.network(seen)[0].float().cpu().numpy()
+        answer = self.network(Sight(patch.take(self.volume.voxels), points, signs, inside, outside, previous))
         return Look(patch, answer[0], float(1 / (1 + np.exp(-answer[1, 0, 0, 0]))))
 
 

@@ -1,7 +1,7 @@
 """The engine ``network``: click to segment with the embedded network, in agreement with the engine without weights.
 
-The network has learned from synthetic volumes what a click means, the engine ``regions`` measures this image; where they
-disagree, the surer one wins. Imported without PyTorch; that is needed from the first prompt on.
+The network has learned from synthetic volumes what a click means, the engine ``regions`` measures this image; where
+they disagree, the surer one wins. Imported without PyTorch; that is needed from the first prompt on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from napari_volseg.core import (
 from napari_volseg.interactive.cleanup import connected_to, fill_holes, placed
 from napari_volseg.interactive.click_weights import ClickWeights
 from napari_volseg.interactive.listing import PromptList, nothing, obeying
-from napari_volseg.interactive.looking import EDGE, Eye, Look, Network
+from napari_volseg.interactive.looking import EDGE, Eye, Look, Network, Sight
 from napari_volseg.interactive.protocol import Capabilities
 from napari_volseg.interactive.regions import Scene, advance
 from napari_volseg.interactive.seeds import box_indices, seeds_of
@@ -143,19 +143,28 @@ class NetworkModel:
         """Start a segment on a 3D volume."""
         return NetworkSession(self._answer, volume, initial, forbidden)
 
-    def _answer(self, seen: Any) -> Any:
+    def _answer(self, sight: Sight) -> NDArray[np.float32]:
         """Return the network's answer; it is loaded at the first call."""
         with self._lock:
             if self._opened is None:
                 self._opened = self._load()
-        return self._opened(seen)
+        return self._opened(sight)
 
     def _load(self) -> Network:
+        import torch
+
         from napari_volseg.inference.backends import open_module
         from napari_volseg.inference.devices import resolve_device
         from napari_volseg.interactive.click_network import CHANNELS, ClickAnswer
+        from napari_volseg.interactive.encoding import encoded
 
         device = resolve_device(self._device)
         module = ClickAnswer(self._weights.load()).eval()
         forward, _ = open_module(module, (1, CHANNELS, EDGE, EDGE, EDGE), device, self._backend)
-        return lambda seen: forward(seen.to(device))
+
+        def answer(sight: Sight) -> NDArray[np.float32]:
+            with torch.inference_mode():
+                found = forward(encoded(sight, device))[0]
+            return np.asarray(found.float().cpu().numpy())
+
+        return answer

@@ -111,8 +111,8 @@ class Patch:
 def _weights(first: float, step: float, count: int, low: int, high: int, widest: float | None = None) -> Float32:
     """Return how much each of ``count`` samples takes of each voxel from ``low`` to ``high``, as (count, voxels).
 
-    Samples lie ``step`` voxels apart and begin at ``first``. They are linear where they are dense and averages (tents as
-    wide as a step) where they are sparse; beyond the ends the outermost voxel counts.
+    Samples lie ``step`` voxels apart and begin at ``first``. They are linear where they are dense and averages (tents
+    as wide as a step) where they are sparse; beyond the ends the outermost voxel counts.
     """
     at = np.clip(first + step * np.arange(count), low, high - 1)
     width = max(1.0, step if widest is None else min(step, widest))

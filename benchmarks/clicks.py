@@ -3,7 +3,7 @@
 ::
 
     python benchmarks/clicks.py --data FOLDER --json clicks.json [--table clicks.md] [--plot clicks.svg]
-        [--groups ct3,mr] [--part all|tuned|held-out] [--no-baselines] [--no-prompts]
+        [--engine E] [--groups ct3,mr] [--part all|tuned|held-out] [--no-baselines] [--no-prompts]
 
 Structures are numbered within a group; those with even numbers may be looked at when the engine is changed, those
 with odd numbers are held out. Cases of one structure alternate likewise.
@@ -77,6 +77,7 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of real cases")
+    parser.add_argument("--engine", default="default", help="its name, or a folder that train_clicks wrote")
     parser.add_argument("--groups", default=",".join(GROUPS), help=f"of {', '.join(GROUPS)}")
     parser.add_argument("--part", choices=PARTS, default="all")
     parser.add_argument("--clicks", type=int, default=10)
@@ -88,7 +89,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path)
     parser.add_argument("--plot", type=Path, help="SVG of the first group")
     options = parser.parse_args()
-    wanted = settings("default", not options.no_baselines, not options.no_prompts)
+    wanted = settings(options.engine, not options.no_baselines, not options.no_prompts)
     reports = {}
     for group in options.groups.split(","):
         chosen = list(structures(group, options.data, options.part, options.least))

@@ -10,7 +10,7 @@ from psygnal import Signal
 from napari_volseg.app.jobs import Job, JobRunner
 from napari_volseg.app.wishes import ToolWishes
 from napari_volseg.core import CancelToken, ModelCard, ProgressCallback
-from napari_volseg.interactive import InteractiveModel, load_engine
+from napari_volseg.interactive import InteractiveModel, available_engines, load_engine
 
 
 class EngineShelf:
@@ -26,7 +26,7 @@ class EngineShelf:
     Attributes
     ----------
     engines
-        The engines by the id of their card, the one without weights first.
+        The engines by the id of their card, the default one first.
     offered
         An engine of others, whose terms somebody must accept before it is used.
     """
@@ -37,8 +37,8 @@ class EngineShelf:
     def __init__(self, jobs: JobRunner, wishes: ToolWishes) -> None:
         self._jobs = jobs
         self._wishes = wishes
-        first = load_engine()
-        self.engines: dict[str, InteractiveModel] = {first.card.id: first}
+        ids = [card.id for card in available_engines()]
+        self.engines: dict[str, InteractiveModel] = {id_: load_engine(id_, wishes.device) for id_ in ids}
         self._waiting: InteractiveModel | None = None
 
     @property

@@ -51,7 +51,7 @@ class Sight:
     previous: Float32
 
 
-#: From what it is shown to its answer (2, e, e, e): the logit of the mask, and that of the expected overlap everywhere.
+#: From what it is shown to its answer (2, e, e, e): the logit of the mask, everywhere that of the expected overlap.
 Network = Callable[[Sight], Float32]
 
 

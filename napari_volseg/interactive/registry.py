@@ -5,27 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from napari_volseg.core import ModelCard, UsageError
+from napari_volseg.interactive.click_weights import packaged_weights
+from napari_volseg.interactive.network import NetworkModel
 from napari_volseg.interactive.protocol import InteractiveModel
 from napari_volseg.interactive.regions import RegionsModel
 
-_ENGINES: dict[str, Callable[[], InteractiveModel]] = {"regions": RegionsModel}
 _DEFAULT = "regions"
 
 
 def available_engines() -> tuple[ModelCard, ...]:
     """Return the cards of all engines that can be loaded, the default one first."""
-    return tuple(make().card for make in _ENGINES.values())
+    return tuple(make("auto").card for make in _engines().values())
 
 
-def load_engine(name: str = "default") -> InteractiveModel:
-    """Return an engine by the id of its card; ``"default"`` is the best one at hand.
+def load_engine(name: str = "default", device: str = "auto") -> InteractiveModel:
+    """Return an engine by the id of its card.
+
+    Parameters
+    ----------
+    name
+        The id; ``"default"`` is the engine that measures best where both of the package's are at hand.
+    device
+        Where a network runs: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
 
     Raises
     ------
     UsageError
         For a name that no engine has.
     """
-    make = _ENGINES.get(_DEFAULT if name == "default" else name)
+    engines = _engines()
+    make = engines.get(_DEFAULT if name == "default" else name)
     if make is None:
-        raise UsageError(f"there is no click engine {name!r}: choose one of {', '.join(_ENGINES)}")
-    return make()
+        raise UsageError(f"there is no click engine {name!r}: choose one of {', '.join(engines)}")
+    return make(device)
+
+
+def _engines() -> dict[str, Callable[[str], InteractiveModel]]:
+    """Return what makes each engine for a device; the network is one of them where its weights are installed."""
+    engines: dict[str, Callable[[str], InteractiveModel]] = {_DEFAULT: lambda device: RegionsModel()}
+    weights = packaged_weights()
+    if weights is not None:
+        engines["network"] = lambda device: NetworkModel(weights, device)
+    return engines

@@ -28,6 +28,8 @@ from numpy.typing import NDArray
 
 from napari_volseg.core import Geometry, RefusedError, UsageError, Volume
 from napari_volseg.interactive import InteractiveModel, load_engine, next_click
+from napari_volseg.interactive.click_weights import ClickWeights
+from napari_volseg.interactive.network import NetworkModel
 from napari_volseg.spatial import apply_reorientation, display_reorientation, reorient_geometry
 from napari_volseg.training.click_baselines import BASELINES, load_baseline
 from napari_volseg.training.click_report import report, table, write_plot
@@ -105,7 +107,7 @@ class Setting:
     Parameters
     ----------
     engine
-        Name of the engine or baseline.
+        Name of the engine or baseline, or a folder with weights of the click network.
     first
         The first prompt: ``"click"``, ``"box"`` or ``"scribble"``.
     sloppy
@@ -123,6 +125,8 @@ class Setting:
 
     def load(self) -> InteractiveModel:
         """Return the engine or the baseline."""
+        if Path(self.engine).is_dir():
+            return NetworkModel(ClickWeights.of(Path(self.engine)))
         return load_baseline(self.engine) if self.engine in BASELINES else load_engine(self.engine)
 
     def runs(self, volume: Volume, reference: NDArray[np.bool_], clicks: int, **about: Any) -> list[ClickRun]:
@@ -162,7 +166,7 @@ def evaluate(
     image, labels
         NIfTI files on one grid.
     engine
-        Name of the click engine or baseline.
+        Name of the click engine or baseline, or a folder with weights of the click network.
     segments
         Label values to segment; all where empty.
     clicks
@@ -259,7 +263,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("image", type=Path, help="NIfTI image")
     parser.add_argument("labels", type=Path, help="NIfTI labels on the same grid")
-    parser.add_argument("--engine", default="default", help="name of the click engine or baseline")
+    parser.add_argument(
+        "--engine",
+        default="default",
+        help="name of the click engine or baseline, or a folder that train_clicks wrote",
+    )
     parser.add_argument("--segments", type=_values, default=(), help="label values, such as 1,2 (default: all)")
     parser.add_argument("--clicks", type=_positive, default=10, help="clicks per label (default: 10)")
     parser.add_argument("--limit", type=_positive, default=20, help="clicks until Dice is .90 at most (default: 20)")

@@ -4,8 +4,9 @@
 
     python -m napari_volseg.training.train_clicks --out FOLDER --minutes 10
 
-Writes ``weights.safetensors`` (the running mean of the weights, float16), ``training.json``, and a state in shards
-of at most 16 MiB from which the same command goes on. It stops by the clock. With a CUDA device it computes in
+Writes ``weights.safetensors`` (the running mean of the weights, float16) with its ``card.json``, which
+``evaluate_clicks --engine FOLDER`` measures, ``training.json``, and a state in shards of at most 16 MiB from which
+``--resume FOLDER`` goes on. It stops by the clock. With a CUDA device it computes in
 bfloat16 and compiles the network.
 """
 
@@ -15,10 +16,12 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from napari_volseg.interactive.click_weights import write_click_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -145,6 +148,13 @@ def save_weights(training: Training, out: Path) -> None:
     part.replace(out / "weights.safetensors")
 
 
+def write_card(out: Path, facts: Mapping[str, Any]) -> None:
+    """Write the card of the weights in ``out``, without the history of their training."""
+    training = {name: value for name, value in facts.items() if name != "history"}
+    card = {"size": facts["recipe"]["size"], "training": training}
+    write_click_weights(out, (out / "weights.safetensors").read_bytes(), card)
+
+
 def save_state(training: Training, out: Path) -> None:
     """Write what another call needs to go on: weights in float32, both moments of the optimizer in bfloat16."""
     import torch
@@ -248,6 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     last = phases[-1]
     facts["validation"] = validated(training.averaged(), fresh, last.edge, last.batch, options.validation, 5)
     (options.out / "training.json").write_text(json.dumps(facts, indent=1))
+    write_card(options.out, facts)
     print("Dice after 1 to 5 prompts on new volumes:", facts["validation"], flush=True)
     return 0
 

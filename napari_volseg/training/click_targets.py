@@ -19,8 +19,8 @@ _IDS = 256
 SMALLEST = 30
 _LARGEST = 0.6
 #: Shares of targets that are two structures as one, or a part cut off by a plane.
-_UNIONS = 0.2
-_PARTS = 0.1
+_UNIONS = 0.15
+_PARTS = 0.08
 #: A label is drawn with its voxel count to this power.
 _COMMONNESS = 0.2
 #: How far from the middle of the crop the target may begin, as a share of the edge.

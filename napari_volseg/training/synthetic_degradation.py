@@ -12,7 +12,7 @@ from torch.nn import functional
 from napari_volseg.training.synthetic_fields import Dice
 
 #: Shares of batches that are sampled coarsely in all directions, and in thick slices.
-_COARSE = 0.5
+_COARSE = 0.55
 _THICK = 0.4
 #: Shares of volumes that are cut off to a window, and stored in few steps.
 _WINDOWED = 0.1
@@ -53,7 +53,7 @@ def _acquired(dice: Dice, edge: int) -> list[int]:
     """Return the number of samples along each axis with which a batch is acquired."""
     factors = [1.0, 1.0, 1.0]
     if dice.chance(_COARSE):
-        factors = [float(dice.host.uniform(1, 2.4))] * 3
+        factors = [float(dice.host.uniform(1, 3.2))] * 3
     if dice.chance(_THICK):
         factors[int(dice.host.integers(3))] *= float(dice.host.uniform(1.3, 5))
     return [max(8, round(edge / f)) for f in factors]

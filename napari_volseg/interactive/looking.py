@@ -15,10 +15,12 @@ from napari_volseg.interactive.seeds import decisions, prompt_voxels
 
 #: Edge of the cube that the network sees, voxels.
 EDGE = 96
-#: Sizes of the cube's voxels that are tried at the first prompt, as shares of the volume's finest spacing, and the
-#: smallest one, mm.
-_FIRST = (0.34, 0.5, 0.8, 1.2)
-_SMALLEST_MM = 0.5
+#: The distances of the first look, told as the size of the cube's voxels: the nearest one as a share of the volume's
+#: finest spacing, though so many mm at least; from one to the next; the farthest one, mm.
+_NEAREST = 0.34
+_NEAREST_MM = 0.25
+_STEP = 1.6
+_FARTHEST_MM = 4.2
 #: From one look to one from farther away, and how often that is done for one prompt.
 _FARTHER = 1.6
 _LOOKS = 3
@@ -117,13 +119,12 @@ class Eye:
         geometry = self.volume.geometry
         extent = _extent(prompts, before, geometry)
         needed = max(np.multiply(extent.shape, geometry.spacing)) / (_ROOM * EDGE)
-        units = sorted({max(share * min(geometry.spacing), _SMALLEST_MM, needed) for share in _FIRST})
-        looks = []
-        for unit in units:
+
+        def look_from(unit: float) -> Look:
             cancel.check()
-            patch = Patch.around(_middle(extent), unit, EDGE, geometry)
-            looks.append(self.look(patch, prompts, before, None))
-        best = max(looks, key=lambda look: look.worth)
+            return self.look(Patch.around(_middle(extent), unit, EDGE, geometry), prompts, before, None)
+
+        best = _best(look_from, sorted({max(unit, needed) for unit in distances(geometry)}))
         return self._whole(best, prompts, before, None, cancel)
 
     def again(self, prompts: Sequence[Prompt], before: BoxMask, last: Look, cancel: CancelToken) -> Look:
@@ -162,6 +163,30 @@ class Eye:
             previous = patch.take_box(before.mask, before.box)
         answer = self.network(Sight(patch.take(self.volume.voxels), points, signs, inside, outside, previous))
         return Look(patch, answer[0], float(1 / (1 + np.exp(-answer[1, 0, 0, 0]))))
+
+
+def distances(geometry: Geometry) -> list[float]:
+    """Return the distances from which a volume is looked at first, as sizes of the cube's voxels, mm."""
+    units = [max(_NEAREST * min(geometry.spacing), _NEAREST_MM)]
+    whole = max(np.multiply(geometry.shape, geometry.spacing))
+    while units[-1] * _STEP <= _FARTHEST_MM and units[-1] * EDGE < whole:
+        units.append(units[-1] * _STEP)
+    return units
+
+
+def _best(look_from: Callable[[float], Look], units: Sequence[float]) -> Look:
+    """Return the best look: begin in the middle, go on farther away, or else nearer, while it gets better."""
+    begin = len(units) // 2
+    best = first = look_from(units[begin])
+    for onward in (units[begin + 1 :], units[:begin][::-1]):
+        for unit in onward:
+            other = look_from(unit)
+            if other.worth < best.worth:
+                break
+            best = other
+        if best is not first:
+            break
+    return best
 
 
 def told(

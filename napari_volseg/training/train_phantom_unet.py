@@ -254,7 +254,7 @@ def _plans(recipe: Recipe, intensities: Intensities) -> dict[str, Any]:
         "resampling_fn_probabilities_kwargs": {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": False},
         "architecture": {
             "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-            "arch_kwargs": _network(recipe.architecture()),
+            "arch_kwargs": network_facts(recipe.architecture()),
             "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
         },
         "batch_dice": True,
@@ -276,7 +276,8 @@ def _plans(recipe: Recipe, intensities: Intensities) -> dict[str, Any]:
     }
 
 
-def _network(design: Architecture) -> dict[str, Any]:
+def network_facts(design: Architecture) -> dict[str, Any]:
+    """Return a network as plans tell it."""
     return {
         "n_stages": len(design.features),
         "features_per_stage": list(design.features),
@@ -306,7 +307,7 @@ def _card(training: Training, measured: Mapping[str, float]) -> dict[str, Any]:
         "code_license": "BSD-3-Clause",
         "weights_license": "BSD-3-Clause",
         "orientation": "SPL",
-        "segments": {TORSO_TABLE[value].name: _segment_facts(TORSO_TABLE[value]) for value in ORGANS},
+        "segments": {TORSO_TABLE[value].name: segment_facts(TORSO_TABLE[value]) for value in ORGANS},
         "training": {
             "data": f"torso phantoms, seeds {recipe.seeds.start} to {recipe.seeds.stop - 1}; no patients",
             "command": "python -m napari_volseg.training.train_phantom_unet",
@@ -320,7 +321,8 @@ def _card(training: Training, measured: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def _segment_facts(segment: Segment) -> dict[str, Any]:
+def segment_facts(segment: Segment) -> dict[str, Any]:
+    """Return type, category and colour of a segment as cards tell them."""
     return {
         "type": [segment.type.value, segment.type.scheme, segment.type.meaning],
         "category": [segment.category.value, segment.category.scheme, segment.category.meaning],

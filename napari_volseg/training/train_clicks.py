@@ -232,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.resume:
         restore(training, options.resume)
     templates = Templates.load(options.templates) if options.templates else None
-    seed = 1 + training.steps
+    seed = options.seed + training.steps
     pool = Pool(SyntheticVolumes(device, seed, templates), options.pool, options.pool_edge, device)
     for _ in range(options.pool // options.fill):
         pool.refresh(options.fill)
@@ -273,6 +273,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--templates", type=Path, default=None, help="label maps as shape templates (.npz)")
     parser.add_argument("--phases", default=None, help="until:edge:batch,…, such as 0.6:64:64,1:96:24")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
+    parser.add_argument("--seed", type=int, default=1, help="of the volumes")
     parser.add_argument("--pool", type=int, default=1024, help="volumes that are kept")
     parser.add_argument("--pool-edge", type=int, default=112, help="their edge, voxels")
     parser.add_argument("--fill", type=int, default=16, help="volumes that are made at once at the start")

@@ -101,7 +101,7 @@ def _on_cuda(network: Callable[[Tensor], Tensor], device: torch.device) -> Netwo
     before: list[Any] = []
 
     def forward(window: Tensor) -> Tensor:
-        with torch.autocast("cuda", torch.float16), torch.backends.cudnn.flags(benchmark=True):
+        with torch.autocast("cuda", torch.float16), torch.backends.cudnn.flags(enabled=True, benchmark=True):
             logits = network(window)
         event = torch.cuda.Event()
         event.record(torch.cuda.current_stream(device))

@@ -101,6 +101,7 @@ class Training:
         self.network = build_unet(self.recipe.architecture(), 1, len(STRUCTURES) + 1).to(self.device)
         if self.device == "cuda":
             _fit_for_compiling(self.network)
+            self.network.to(self.device)
             for parameter in self.network.parameters():
                 if parameter.ndim == 5:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)

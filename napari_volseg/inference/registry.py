@@ -17,7 +17,7 @@ from napari_volseg.inference.tissues import CtTissues
 from napari_volseg.inference.totalsegmentator import installed_tasks, open_task
 
 #: Folders of weights that come with the package, by the name that the user types.
-SHIPPED = {"phantom-organs": Path(__file__).parent / "weights" / "phantom-organs"}
+SHIPPED = {name: Path(__file__).parent / "weights" / name for name in ("phantom-organs", "brain-structures")}
 
 
 def available_models(extra_folders: Iterable[Path | str] = ()) -> tuple[ModelCard, ...]:

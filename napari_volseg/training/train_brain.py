@@ -299,6 +299,7 @@ def _card(facts: Mapping[str, Any]) -> dict[str, Any]:
         "weights_license": "BSD-3-Clause",
         "orientation": "SPL",
         "segments": {s.name: segment_facts(s.segment(value)) for value, s in enumerate(STRUCTURES, 1)},
+        "postprocessing": [{"step": "keep_largest", "together": True}],
         **facts,
     }
 

@@ -46,18 +46,18 @@ class Structure:
         )
 
 
-#: In the order of their values, from 1 on.
+#: In the order of their values, from 1 on; colours as FreeSurfer users know them.
 STRUCTURES = (
-    Structure("Cerebral white matter", "68523003", (226, 222, 210), (2, 41, 25, 57)),
-    Structure("Cerebral cortex", "40146001", (204, 121, 167), (3, 42)),
-    Structure("Brain ventricle", "35764002", (86, 180, 233), (4, 5, 14, 15, 43, 44, 136, 137, 163, 164)),
-    Structure("Thalamus", "42695009", (0, 158, 115), (10, 49)),
-    Structure("Caudate nucleus", "11000004", (213, 94, 0), (11, 50)),
-    Structure("Putamen", "89278009", (230, 159, 0), (12, 51)),
-    Structure("Globus pallidus", "14738005", (247, 203, 112), (13, 52)),
-    Structure("Hippocampus", "5366008", (240, 228, 66), (17, 53)),
-    Structure("Brain stem", "119238007", (150, 122, 84), (16, 28, 60)),
-    Structure("Cerebellum", "113305005", (0, 114, 178), (7, 8, 46, 47)),
+    Structure("Cerebral white matter", "68523003", (225, 225, 225), (2, 41, 25, 57)),
+    Structure("Cerebral cortex", "40146001", (205, 62, 78), (3, 42)),
+    Structure("Brain ventricle", "35764002", (120, 18, 134), (4, 5, 14, 15, 43, 44, 136, 137, 163, 164)),
+    Structure("Thalamus", "42695009", (0, 118, 14), (10, 49)),
+    Structure("Caudate nucleus", "11000004", (122, 186, 220), (11, 50)),
+    Structure("Putamen", "89278009", (236, 13, 176), (12, 51)),
+    Structure("Globus pallidus", "14738005", (12, 48, 255), (13, 52)),
+    Structure("Hippocampus", "5366008", (220, 216, 20), (17, 53)),
+    Structure("Brain stem", "119238007", (119, 159, 176), (16, 28, 60)),
+    Structure("Cerebellum", "113305005", (230, 148, 34), (7, 8, 46, 47)),
 )
 _FLUIDS = (4, 5, 14, 15, 24, 43, 44)
 _CORTICAL = (3, 42, 8, 47, 10, 49, 11, 12, 13, 26, 50, 51, 52, 58, 17, 53, 18, 54)

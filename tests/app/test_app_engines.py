@@ -70,6 +70,16 @@ def test_an_engine_of_others_answers_once_its_terms_are_accepted(app):
     assert app.case.session.history.current.author.name == "cubes"
 
 
+def test_the_network_is_on_offer_and_answers_when_it_is_chosen(app):
+    assert list(app.engines.engines) == ["regions", "network"]
+    app.tools.engine = "network"
+    app.clicks.add(PointPrompt((8.0, 7.0, 6.0)))
+    app.jobs.wait()
+    assert app.case.segmentation.labels[6, 7, 8] != 0
+    author = app.case.session.history.current.author
+    assert (author.kind, author.name) == ("model", "network")
+
+
 def test_another_engine_begins_anew_from_what_is_there(app):
     offer(app)
     app.engines.accept()

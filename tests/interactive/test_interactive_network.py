@@ -18,8 +18,8 @@ from napari_volseg.core import (
     RefusedError,
     Volume,
 )
-from napari_volseg.interactive import prompt_voxels
-from napari_volseg.interactive.click_weights import ClickWeights, write_click_weights
+from napari_volseg.interactive import available_engines, load_engine, next_click, prompt_voxels
+from napari_volseg.interactive.click_weights import PACKAGED, ClickWeights, packaged_weights, write_click_weights
 from napari_volseg.interactive.looking import EDGE, Eye, Sight, told
 from napari_volseg.interactive.network import NetworkModel, NetworkSession
 from napari_volseg.interactive.patches import Patch
@@ -250,3 +250,47 @@ def test_weights_that_are_not_what_their_card_says_are_refused(tmp_path):
     (tmp_path / "b" / "card.json").write_text("[1]")
     with pytest.raises(RefusedError, match="holds no weights"):
         ClickWeights.of(tmp_path / "b")
+
+
+def twins(geometry):
+    """A kidney-like organ on the patient's right and a larger one on the left, of the same intensity."""
+    index = np.stack(np.meshgrid(*map(np.arange, geometry.shape), indexing="ij"), -1)
+    patient = geometry.to_patient(index)
+    inside = [
+        (((patient - np.array(centre)) / radii) ** 2).sum(-1) <= 1
+        for centre, radii in (((-22, 45, 335), (9, 14, 16)), ((20, 45, 335), (13, 17, 23)))
+    ]
+    voxels = np.full(geometry.shape, -90.0)
+    voxels[inside[0] | inside[1]] = 60
+    voxels += np.random.default_rng(5).normal(0, 15, geometry.shape)
+    return Volume(voxels.astype(np.int16), geometry, "CT", "HU"), inside
+
+
+def test_the_shipped_network_finds_the_organ_and_not_its_twin():
+    weights = packaged_weights()
+    assert weights is not None
+    assert (PACKAGED / "weights.safetensors").stat().st_size <= 12_000_000
+    assert [card.id for card in available_engines()] == ["regions", "network"]
+    geometry = Geometry.from_spacing((24, 60, 70), (3.0, 1.2, 1.2), (-40.0, 12.0, 300.0))
+    volume, (right, left) = twins(geometry)
+    found = load_engine("network", "cpu").open(volume)
+    found.add(PointPrompt((-22.0, 45.0, 335.0)))
+    mask = found.result().expand(volume.voxels.shape)
+    assert overlap(mask, right) > 0.9
+    assert not (mask & left).any()
+
+
+def test_the_shipped_network_converges_where_contrast_is_poor():
+    geometry = Geometry.from_spacing((24, 60, 70), (3.0, 1.2, 1.2), (-40.0, 12.0, 300.0))
+    volume, (_, left) = twins(geometry)
+    voxels = volume.voxels.astype(np.float32)
+    voxels[~left & (voxels > -30)] = 20
+    found, random = load_engine("network", "cpu").open(volume), np.random.default_rng(0)
+    mask = np.zeros(left.shape, bool)
+    for _ in range(4):
+        click = next_click(mask, left, geometry, random)
+        if click is None:
+            break
+        found.add(click)
+        mask = found.result().expand(left.shape)
+    assert overlap(mask, left) > 0.85

@@ -197,11 +197,11 @@ def told(
     Returns
     -------
     points, signs
-        Voxels (n, 3) of the cube, also beyond it, and 1 for inside or -1 for outside (n,).
+        Voxels (n, 3) of the cube, also beyond it, and 1 for inside, -1 for outside or 0 for neither (n,).
     inside, outside
         (e, e, e): how surely a box says so.
     """
-    points, signs = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)]
+    points, signs = [np.zeros((1, 3), np.int64)], [np.zeros(1, np.int64)]  # one that says nothing: there must be some
     inside, outside = (np.zeros((patch.edge,) * 3, np.float32) for _ in range(2))
     for prompt in prompts:
         places = np.unique(patch.places(prompt_voxels(prompt, geometry)), axis=0)

@@ -192,7 +192,8 @@ def test_a_box_says_what_is_inside_and_what_around_it(volume, geometry):
     box = BoxPrompt(tuple(tuple(map(float, corner)) for corner in corners))
     patch = Patch.around(np.array([12.0, 25.0, 33.0]), 0.8, EDGE, geometry)
     points, signs, inside, outside = told(patch, [box, point(geometry, (12, 25, 30))], geometry)
-    assert len(points) == len(signs) == 1
+    assert signs.tolist() == [0, 1]
+    assert len(points) == 2
     assert inside.any()
     assert outside.any()
     assert not ((inside > 0) & (outside > 0)).any()
@@ -220,6 +221,15 @@ def test_weights_come_back_as_they_were_written(tmp_path, volume, geometry):
     assert model.card.checksum == weights.facts["sha256"]
     found = model.open(volume)
     found.add(point(geometry, (12, 25, 30)))
+    assert found.result().expand(SHAPE)[12, 25, 30]
+
+
+def test_a_box_alone_is_answered(tmp_path, volume, geometry):
+    weights, _ = weights_of(tmp_path)
+    corners = geometry.to_patient(np.array([[12, 18, 18], [12, 18, 47], [12, 32, 47], [12, 32, 18]]))
+    box = BoxPrompt(tuple(tuple(map(float, corner)) for corner in corners))
+    found = NetworkModel(weights, "cpu", "torch").open(volume)
+    found.add(box)
     assert found.result().expand(SHAPE)[12, 25, 30]
 
 

@@ -21,14 +21,26 @@ def block_mean(array: NDArray[Any], factors: Triple) -> FloatArray:
 
     The array may be of any number type; no float copy of it is made unless every factor is 1.
     """
-    out = array
+    out = np.asarray(array)
     for axis, factor in enumerate(factors):
-        starts = np.arange(0, array.shape[axis], factor)
         if factor > 1:
-            sizes = np.diff(np.append(starts, array.shape[axis])).astype(np.float32)
-            out = np.add.reduceat(out, starts, axis=axis, dtype=np.float32)
-            out /= sizes.reshape([-1 if a == axis else 1 for a in range(3)])
+            out = _mean_along(np.moveaxis(out, axis, 0), factor)
+            out = np.moveaxis(out, 0, axis)
     return np.asarray(out, np.float32)
+
+
+def _mean_along(array: NDArray[Any], factor: int) -> FloatArray:
+    """Return means over blocks of the first axis; adding slices is many times faster than `numpy.add.reduceat`."""
+    whole = len(array) // factor * factor
+    out = np.empty((-(-len(array) // factor), *array.shape[1:]), np.float32)
+    total = out[: whole // factor]
+    total[:] = array[0:whole:factor]
+    for place in range(1, factor):
+        total += array[place:whole:factor]
+    total /= factor
+    if whole < len(array):
+        out[-1] = array[whole:].mean(0, dtype=np.float32)
+    return out
 
 
 def affordable_factors(shape: Triple, spacing: tuple[float, float, float], budget: int) -> Triple:

@@ -33,7 +33,7 @@ class Draft:
     table
         The segments from then on.
     told
-        Why nothing changes, else empty.
+        Why nothing changes, or what the user should know of what does; else empty.
     """
 
     tool: SegmentTool
@@ -89,7 +89,7 @@ def draft_tool(tool: SegmentTool, request: Request, cancel: CancelToken) -> Draf
     table = _settled(labels, new, draft.table, asked.table)
     if emptied := _emptied(request, new, table):
         return draft.nothing(f'{draft.name} would leave nothing of "{emptied}": choose other settings or lock it')
-    return Draft(tool, request, draft.revision, new, table)
+    return Draft(tool, request, draft.revision, new, table, asked.remark)
 
 
 def plan_draft(draft: Draft) -> Outcome:
@@ -103,7 +103,8 @@ def plan_draft(draft: Draft) -> Outcome:
     if plan is None:
         return Outcome(draft.revision, None, _nothing(draft.name, kept=True))
     changed = np.count_nonzero(plan.after != request.case.segmentation.labels[plan.delta.box.slices])
-    return Outcome(draft.revision, plan, f"{draft.name}: {changed} voxel{'' if changed == 1 else 's'} changed")
+    told = f"{draft.name}: {changed} voxel{'' if changed == 1 else 's'} changed"
+    return Outcome(draft.revision, plan, f"{told}, {draft.told}" if draft.told else told)
 
 
 def step_name(tool: SegmentTool, request: Request) -> str:
@@ -118,17 +119,17 @@ def step_name(tool: SegmentTool, request: Request) -> str:
 def _asked(tool: SegmentTool, request: Request, cancel: CancelToken) -> tuple[Redrawn, bool]:
     """Return what locks and rules leave of a tool's result, and whether they kept anything where that is nothing."""
     labels, locked = request.case.segmentation.labels, request.table.locked_values
-    parts, kept, table = [], False, request.table
+    parts, kept, table, remark = [], False, request.table, ""
     for piece in _pieces(tool, request):
         asked = _in_volume(piece, tool.work(piece, cancel))
         cancel.check()
         allowed = restrained(labels, asked.new, gain=request.rule, lose=request.release, locked=locked, cancel=cancel)
-        table = asked.table
+        table, remark = asked.table, asked.remark
         if allowed.labels.size:
             parts.append(allowed)
         else:
             kept = kept or not np.array_equal(asked.new.labels, labels[asked.new.box.slices])
-    return Redrawn(_joined(labels, parts), table), kept
+    return Redrawn(_joined(labels, parts), table, remark), kept
 
 
 def _pieces(tool: SegmentTool, request: Request) -> list[Request]:
@@ -154,19 +155,19 @@ def _joined(labels: NDArray[Any], parts: list[Relabelled]) -> Relabelled:
 
 def _in_volume(request: Request, result: Result) -> Redrawn:
     """Return a result as labels of the whole volume's indices, cut to the voxels that may change."""
-    seen, table = request.seen, request.table
+    seen, table, remark = request.seen, request.table, ""
     match result:
         case BoxMask():
             new = reshaped(request.labels, request.value, result)
-        case Redrawn(new=new, table=table):
+        case Redrawn(new=new, table=table, remark=remark):
             pass
         case _:
             new = result
     whole = new.box.shift(seen.start)
     common = whole.intersect(request.area)
     if not common.size:
-        return Redrawn(Relabelled(Box((0, 0, 0), (0, 0, 0)), new.labels[:0, :0, :0]), table)
-    return Redrawn(Relabelled(common, new.labels[common.relative_to(whole).slices]), table)
+        return Redrawn(Relabelled(Box((0, 0, 0), (0, 0, 0)), new.labels[:0, :0, :0]), table, remark)
+    return Redrawn(Relabelled(common, new.labels[common.relative_to(whole).slices]), table, remark)
 
 
 def _settled(labels: NDArray[Any], new: Relabelled, before: SegmentTable, wished: SegmentTable) -> SegmentTable:

@@ -38,6 +38,10 @@ _SIDE = Choice(
 _USE = Choice("use", "Use", (("add", "Add to the segment"), ("keep", "Keep of it only these"), ("set", "Replace it")))
 _IMAGE = Choice("use", "Image", (("add", "Add to the segment"), ("new", "As a new segment"), ("set", "Replace it")))
 _BEYOND = Choice("side", "New part", (("up", "To head, back or left"), ("down", "To feet, front or right")))
+_ONWARD = Choice(
+    "side", "To", (("both", "Both sides"), ("up", "Head, back or left"), ("down", "Feet, front or right"))
+)
+_DRAWN = Choice("drawn", "Drawn slices", (("keep", "Stay as they are"), ("anew", "Are drawn anew")))
 _WHICH = Choice("which", "Fill", (("active", "Active segment"), ("all", "All segments")))
 _RANGE: tuple[Parameter, ...] = (
     Number("low", "Lowest", "image", 100, *INTENSITIES, 10, DECIMALS),
@@ -151,6 +155,16 @@ _ROWS = (
         on_slice=True,
         confined="in effect",
         key="G",
+    ),
+    SegmentTool(
+        "extend",
+        "Extend to neighbours",
+        "Carry the outline on the shown slice to the slices beside it, by what the image shows there",
+        work.onward,
+        (_distance("As far as", 30), _ONWARD, _DRAWN),
+        reaches=("volume",),
+        on_slice=True,
+        key="Alt-G",
     ),
     SegmentTool(
         "copy-next",

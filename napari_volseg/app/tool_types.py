@@ -104,10 +104,13 @@ class Redrawn:
         The labels.
     table
         The segments.
+    remark
+        What the user should know of it, a clause without a full stop; empty for nothing.
     """
 
     new: Relabelled
     table: SegmentTable
+    remark: str = ""
 
 
 Result = BoxMask | Relabelled | Redrawn

@@ -27,6 +27,7 @@ from napari_volseg.editing import (
     mirrored,
     relabel,
     remove_small,
+    reshaped,
     scope_box,
     shape_of,
     smooth_jointly,
@@ -36,6 +37,7 @@ from napari_volseg.editing import (
     threshold,
     union,
 )
+from napari_volseg.interactive import Extension, extended, installed_network
 
 # -- islands and holes ------------------------------------------------------------------------------------------
 
@@ -127,6 +129,50 @@ def between(request: Request, cancel: CancelToken) -> Relabelled:
     values = None if request.settings["which"] == "all" else (request.value,)
     rule = AllOf((BackgroundOnly(), request.rule))
     return fill_between(request.labels, request.geometry, request.plane.axis, values=values, rule=rule, cancel=cancel)
+
+
+def onward(request: Request, cancel: CancelToken) -> Redrawn:
+    """Carry the outline on the shown slice to its neighbours; what is drawn stays, unless it is to be drawn anew."""
+    plane = request.plane
+    slices = _neighbours(request)
+    shape = request.shape()
+    outline = _on_slices(shape, plane.axis, range(plane.index, plane.index + 1))
+    if not outline.mask.any():
+        raise UsageError("the segment is not on this slice: draw its outline here, or go to a slice that has it")
+    drawn = outline if request.settings["drawn"] == "anew" else shape
+    volume = request.case.volume
+    found = extended(volume, drawn, plane.axis, plane.index, slices, installed_network(), cancel=cancel)
+    new = union(found.mask, subtract(shape, _on_slices(shape, plane.axis, slices)))
+    return Redrawn(reshaped(request.labels, request.value, new), request.table, _where_it_ended(found))
+
+
+def _neighbours(request: Request) -> range:
+    """Return the slices from which and to which an outline is carried, the shown one among them."""
+    axis, index = request.plane.axis, request.plane.index
+    steps = max(1, round(request.number("mm") / request.geometry.spacing[axis]))
+    side = request.settings["side"]
+    low = index if side == "up" else max(0, index - steps)
+    high = index if side == "down" else min(request.labels.shape[axis] - 1, index + steps)
+    return range(low, high + 1)
+
+
+def _on_slices(shape: BoxMask, axis: int, slices: range) -> BoxMask:
+    """Return what a shape has on some slices."""
+    place = [slice(None)] * 3
+    start = shape.box.start[axis]
+    place[axis] = slice(max(0, slices.start - start), max(0, slices.stop - start))
+    mask = shape.mask.copy()
+    mask[tuple(place)] = False
+    return BoxMask(shape.box, shape.mask & ~mask)
+
+
+def _where_it_ended(found: Extension) -> str:
+    """Return from where to where an outline was carried, and where that became unsure."""
+    low, high = found.ends
+    told = f"on slices {low} to {high}"
+    if found.unsure:
+        told += f", unsure from {' and '.join(map(str, found.unsure))} on: look there"
+    return told
 
 
 def copied(by: int, request: Request, cancel: CancelToken) -> BoxMask:

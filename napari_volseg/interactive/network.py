@@ -141,9 +141,9 @@ class NetworkModel:
         self, volume: Volume, *, initial: BoxMask | None = None, forbidden: NDArray[Any] | None = None
     ) -> NetworkSession:
         """Start a segment on a 3D volume."""
-        return NetworkSession(self._answer, volume, initial, forbidden)
+        return NetworkSession(self.network, volume, initial, forbidden)
 
-    def _answer(self, sight: Sight) -> NDArray[np.float32]:
+    def network(self, sight: Sight) -> NDArray[np.float32]:
         """Return the network's answer; it is loaded at the first call."""
         with self._lock:
             if self._opened is None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
 
 from napari_volseg.core import ModelCard, UsageError
 from napari_volseg.interactive.click_weights import packaged_weights
+from napari_volseg.interactive.looking import Network
 from napari_volseg.interactive.network import NetworkModel
 from napari_volseg.interactive.protocol import InteractiveModel
 from napari_volseg.interactive.regions import RegionsModel
@@ -40,10 +43,17 @@ def load_engine(name: str = "default", device: str = "auto") -> InteractiveModel
     return make(device)
 
 
+@cache
+def installed_network() -> Network | None:
+    """Return the network of the engine ``network`` for work other than clicks, None where it can't be loaded."""
+    model = _engines().get("network", lambda device: RegionsModel())("auto")
+    return model.network if isinstance(model, NetworkModel) else None
+
+
 def _engines() -> dict[str, Callable[[str], InteractiveModel]]:
-    """Return what makes each engine for a device; the network is one of them where its weights are installed."""
+    """Return what makes each engine for a device; the network is one of them where it can be loaded."""
     engines: dict[str, Callable[[str], InteractiveModel]] = {_DEFAULT: lambda device: RegionsModel()}
     weights = packaged_weights()
-    if weights is not None:
+    if weights is not None and find_spec("torch") and find_spec("safetensors"):
         engines["network"] = lambda device: NetworkModel(weights, device)
     return engines

@@ -46,7 +46,8 @@ def test_a_tool_makes_one_step_that_can_be_undone(drawn, tool_id):
     assert step.author == Author("tool", tool_id)
     assert step.name.startswith(SEGMENT_TOOLS[tool_id].title)
     assert set(CHANGING[tool_id].items()) <= set(step.parameters.items())
-    assert told(drawn) == f"{step.name}: {changed} voxels changed"
+    remark = ", on slices 2 to 8" if tool_id == "extend" else ""
+    assert told(drawn) == f"{step.name}: {changed} voxels changed{remark}"
     drawn.undo()
     assert np.array_equal(labels(drawn), before)
     drawn.redo()
@@ -265,6 +266,30 @@ def test_what_is_filled_between_slices_takes_no_other_segment(app):
     use(app, "fill-between")
     assert (labels(app)[5, 8, 8:10] == SPLEEN).all()
     assert (labels(app)[5, 9, 8:10] == LIVER).all()
+
+
+def test_an_outline_is_carried_to_one_side_and_drawn_slices_stay(app):
+    new = np.zeros(SHAPE, np.uint16)
+    block(new, (4, 4, 4), (5, 12, 10), LIVER)
+    block(new, (7, 5, 5), (8, 7, 7), LIVER)
+    app.case.session.replace(Box.whole(SHAPE), new, name="Draw", author=HAND)
+    app.view.index = (4, 8, 8)
+    use(app, "extend", mm=12, side="up")
+    after = labels(app)
+    assert not (after[:4] == LIVER).any()
+    assert (after[5:7] == LIVER).any((1, 2)).all()
+    assert np.array_equal(after[4], new[4])
+    assert np.array_equal(after[7], new[7])
+    use(app, "extend", mm=12, side="up", drawn="anew")
+    assert (labels(app)[7] == LIVER).sum() > 10
+
+
+def test_an_outline_that_is_not_on_the_slice_is_asked_for(app):
+    app.view.index = (1, 8, 8)
+    before = labels(app).copy()
+    use(app, "extend")
+    assert told(app) == "the segment is not on this slice: draw its outline here, or go to a slice that has it"
+    assert np.array_equal(labels(app), before)
 
 
 @pytest.mark.parametrize("tool_id", ["smooth-all", "fill-between"])

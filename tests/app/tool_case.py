@@ -76,6 +76,7 @@ CHANGING = {
     "margin": {"mm": 3},
     "hollow": {"mm": 3},
     "fill-between": {},
+    "extend": {"mm": 12, "drawn": "anew"},
     "copy-next": {},
     "copy-previous": {},
     "mirror": {},

@@ -41,6 +41,7 @@ from napari_volseg.editing import (
     threshold,
     union,
 )
+from napari_volseg.interactive import extended, installed_network
 from napari_volseg.widgets import create_window
 
 pytestmark = pytest.mark.gui
@@ -144,6 +145,11 @@ def beyond_the_slice(labels, _volume):
     return Relabelled(Box.whole(SHAPE), new)
 
 
+def carried(labels, volume):
+    shape = shape_of(labels, 1)
+    return union(shape, extended(volume, shape, 0, 10, range(3, 18), installed_network()).mask)
+
+
 def near(labels, volume):
     return margin(labels, 2, volume.geometry, 4)
 
@@ -164,6 +170,7 @@ TYPED = {
     "margin": ("4", lambda lab, v: margin(lab, 1, v.geometry, 4)),
     "hollow": ("3", lambda lab, v: hollow(lab, 1, v.geometry, 3, "inside")),
     "fill-between": ("", lambda lab, v: fill_between(lab, v.geometry, 0, values=(1,))),
+    "extend": ("20", carried),
     "copy-next": ("", lambda lab, v: union(shape_of(lab, 1), copy_slice(lab, 1, OnSlice(0, 10), 9))),
     "copy-previous": ("", lambda lab, v: union(shape_of(lab, 1), copy_slice(lab, 1, OnSlice(0, 10), 11))),
     "mirror": (

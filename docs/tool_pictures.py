@@ -159,6 +159,7 @@ SCENES = {
     "margin": Scene("Spleen", {"mm": 8}, only("Spleen", "Stomach"), "Spleen", "Spleen"),
     "hollow": Scene("Liver", {"mm": 8}, only("Liver")),
     "fill-between": Scene("Liver", {"which": "all"}, few_slices, at="Stomach"),
+    "extend": Scene("Liver", {"mm": 40}, one_slice, look=4),
     "copy-next": Scene("Liver", {}, one_slice, look=-1),
     "copy-previous": Scene("Liver", {}, one_slice, look=1),
     "mirror": Scene("Right kidney", {"use": "new"}, only("Right kidney"), "Right kidney", "Aorta"),

@@ -1,7 +1,8 @@
-"""Grid algebra: reorient, resample, straighten, crop, and how the three anatomical planes lie in a grid."""
+"""Grid algebra: reorient, resample, straighten, crop, lines through a grid, how the anatomical planes lie in it."""
 
 from napari_volseg.spatial.crop import LONGEST_AXIS, crop_geometry, steps_within, thin_geometry
 from napari_volseg.spatial.planes import PLANES, Letters, Plane, edge_letters, plane_axis
+from napari_volseg.spatial.rays import voxels_along
 from napari_volseg.spatial.reorient import (
     DISPLAY_CODES,
     apply_reorientation,
@@ -40,4 +41,5 @@ __all__ = [
     "thin_geometry",
     "upright_frame",
     "vertex_count",
+    "voxels_along",
 ]

@@ -19,6 +19,7 @@ from napari_volseg.app.drawing import VERTEX_TOOLS
 from napari_volseg.app.layouts import maximize, take_in_hand
 from napari_volseg.app.measuring import MEASURING_TOOLS
 from napari_volseg.app.outlines import Ray
+from napari_volseg.app.picking import click_along
 from napari_volseg.app.wishes import Plane, ViewName
 from napari_volseg.core import PointPrompt, Window
 from napari_volseg.viewer.planes import LAYOUTS
@@ -163,6 +164,8 @@ class Mouse:
         if self._ground.three_d:
             if event.button == LEFT and self.tool_in_hand:
                 yield from self._cut_in_3d(event)
+            elif event.button == LEFT and self._clicks_in_3d:
+                yield from self._click_in_3d(event)
         elif event.button == RIGHT:
             yield from self._drag_window(event)
         elif event.button == MIDDLE:
@@ -190,6 +193,8 @@ class Mouse:
 
     def double_click(self, viewer: ViewerModel, event: Any) -> None:
         """Close the outline in hand; where no tool is, show this view alone, or all of them again."""
+        if self._clicks_in_3d:
+            return  # its two presses were clicks
         if not self.tool_in_hand:
             maximize(self._app.view)
         elif self._app.drawing.outline is not None:
@@ -245,6 +250,21 @@ class Mouse:
                 yield from self._follow(event, self._paint, painter.release)
             case _:
                 app.attempt(drawing.click, index, self._ground.axis, minus)
+
+    @property
+    def _clicks_in_3d(self) -> bool:
+        """Whether a press over the 3D view that is not a drag, which turns it, is a click into the case."""
+        ready = self._is_open and not self._paused and self._ground.three_d
+        return ready and self._app.tools.tool == "click"
+
+    def _click_in_3d(self, event: Any) -> Iterator[None]:
+        pressed, minus = np.array(event.pos, float), "Shift" in event.modifiers or "Alt" in event.modifiers
+        ray = self._ground.to_ray(event)
+        yield
+        while event.type == "mouse_move":
+            yield
+        if np.linalg.norm(np.array(event.pos, float) - pressed) < GRIP_PIXELS:
+            self._app.attempt(click_along, self._app, ray, False if minus else None)
 
     def _cut_in_3d(self, event: Any) -> Iterator[None]:
         event.handled = True

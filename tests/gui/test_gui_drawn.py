@@ -343,6 +343,46 @@ def test_scissors_in_3d_cut_what_is_seen_within_the_lasso(
     assert left_over.max() == pytest.approx(frame[1].x() - 4, abs=2)
 
 
+@pytest.mark.parametrize(("make", "perspective"), [(upright, 0), (tilted, 0), (upright, 60)])
+def test_a_click_into_the_3d_view_lands_on_the_surface_that_is_seen(hand, make, perspective) -> None:
+    open_phantom(hand, make())
+    show_only(hand, 2)
+    hand.app.view.three_d = True
+    camera = hand.viewer.scene.camera
+    camera.perspective = perspective
+    direction = (0.3, 0.9, 0.2)
+    camera.set_view_direction(direction, (1, 0, 0))
+    picture(hand)
+    before, where = labels(hand).copy(), projected(hand)
+    middle = QPoint(*(round(c) for c in np.median(where[before == 2], axis=0)))
+    hand.app.tools.tool = "click"
+    QTest.mouseClick(hand.canvas, Qt.MouseButton.LeftButton, SHIFT, middle)
+    hand.app.jobs.wait()
+    prompt = hand.app.clicks.prompts[-1]
+    geometry = hand.app.case.volume.geometry
+    voxel = tuple(np.round(geometry.to_index(prompt.position)).astype(int))
+    assert before[voxel] == 2
+    assert not prompt.positive
+    assert hand.app.view.index == voxel
+    off = np.linalg.norm(where - (middle.x(), middle.y()), axis=-1)
+    size = np.median(np.linalg.norm(np.diff(where, axis=2), axis=-1))
+    assert off[voxel] < 1.5 * size
+    behind = np.argwhere((before == 2) & (off < 0.7 * size)) - voxel
+    shape = true_shape(geometry)[:3, :3]
+    assert ((behind * geometry.spacing) @ shape.T @ np.array(direction) > -4).all()
+    hand.app.undo()
+    assert np.array_equal(labels(hand), before)
+
+
+def test_a_drag_turns_the_3d_view_while_clicks_are_in_hand(hand) -> None:
+    hand.app.view.three_d = True
+    hand.app.tools.tool = "click"
+    angles, center = hand.viewer.scene.camera.angles, hand.canvas.rect().center()
+    drag(hand, [center, center + QPoint(20, 0), center + QPoint(60, 10)])
+    assert hand.viewer.scene.camera.angles != angles
+    assert hand.app.clicks.prompts == ()
+
+
 def test_space_turns_the_view_while_scissors_are_in_hand(hand) -> None:
     hand.app.view.three_d = True
     hand.app.tools.tool = "scissors"

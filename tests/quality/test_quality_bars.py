@@ -7,9 +7,11 @@ import json
 import numpy as np
 import pytest
 
+from napari_volseg.app.postprocessing import corrected, corrections
 from napari_volseg.formats import load_labels, open_volume
 from napari_volseg.inference import load_model
 from napari_volseg.measure import dice
+from napari_volseg.spatial import resample
 from napari_volseg.training.evaluate_clicks import main as evaluate_clicks
 
 
@@ -49,6 +51,24 @@ def test_ct_tissues_is_plausible_on_a_real_abdomen(real_ct_folder):
     assert -130 < hu["Fat"] < -70
     assert 20 < hu["Muscle"] < 90
     assert hu["Bone"] > 150
+
+
+@pytest.mark.parametrize("sequence", ["t1", "flair"])
+def test_brain_structures_lie_where_they_are_in_the_sample_head_in_either_sequence(sample_data, sequence):
+    """The FLAIR has an oblique grid of its own, with slices of 5 mm: its truth is that of the T1, brought over."""
+    volume, model = open_volume(sample_data / f"head-mr-{sequence}.nii.gz"), load_model("brain-structures")
+    t1 = open_volume(sample_data / "head-mr-t1.nii.gz")
+    known = load_labels(sample_data / "head-labels.nii.gz", t1)
+    truth = resample(known.labels, t1.geometry, volume.geometry, order=0)
+    prediction = model.predict(volume, device="cpu")
+    labels = corrected(prediction.labels, corrections(model.card, prediction, volume.geometry))
+    found, expected = by_name(model.card.segments), by_name(known.table)
+    ours = {"Brainstem": "Brain stem", "Ventricles": "Brain ventricle"}
+    names = ("Cerebellum", "Cerebral white matter", *ours)
+    scores = {n: dice(labels == found[ours.get(n, n)], truth == expected[n]) for n in names}
+    assert scores["Cerebellum"] > 0.9, scores
+    assert min(scores.values()) > 0.5, scores
+    assert not labels[np.isin(truth, [expected["Right eye"], expected["Left eye"]])].any()
 
 
 def test_the_click_engine_reaches_its_bars(sample_data, tmp_path):

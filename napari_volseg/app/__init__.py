@@ -3,7 +3,8 @@
 from napari_volseg.app.application import Application, Notice
 from napari_volseg.app.case import Case
 from napari_volseg.app.clicks import Clicks
-from napari_volseg.app.commands import COMMANDS, Command, run_command
+from napari_volseg.app.command import Command
+from napari_volseg.app.commands import COMMANDS, run_command
 from napari_volseg.app.engines import EngineShelf, terms_of
 from napari_volseg.app.exporting import EXPORTS, ExportKind, suggest_path
 from napari_volseg.app.figures import SegmentFigures

@@ -112,6 +112,11 @@ class Application:
         Where it is remembered what scans found; None reads every file anew.
     places
         Where it is remembered which models the user brought in; None forgets them at the end.
+
+    Attributes
+    ----------
+    turned
+        Emitted with the side of the patient from which the 3D view is to look.
     """
 
     case_changed = Signal()
@@ -119,6 +124,7 @@ class Application:
     noticed = Signal(Notice)
     asked = Signal(Question)
     view_reset = Signal()
+    turned = Signal(str)
 
     def __init__(
         self,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import get_args
 
 from napari_volseg.app import fusion
 from napari_volseg.app.application import Application, Opened
+from napari_volseg.app.command import Command, always, needs_case, needs_image
 from napari_volseg.app.correcting import apply_tool, suggest_settings, why_not
+from napari_volseg.app.deep_commands import deep_commands
 from napari_volseg.app.hand_tools import HAND_TOOLS
 from napari_volseg.app.history_list import tell_who_set
 from napari_volseg.app.layouts import bring_forward, lay_out, maximize
@@ -22,18 +23,6 @@ from napari_volseg.core import CT_WINDOWS, CancelToken, ProgressCallback, Status
 RADIUS_STEP = 1.25
 
 STATUSES: tuple[Status, ...] = get_args(Status)
-
-
-def _always(_: Application) -> str | None:
-    return None
-
-
-def _needs_image(app: Application) -> str | None:
-    return "open an image first" if app.shown_volume is None else None
-
-
-def _needs_case(app: Application) -> str | None:
-    return READING if app.preview.arriving is not None else _needs_image(app)
 
 
 def _needs_undo(app: Application) -> str | None:
@@ -53,7 +42,7 @@ def _needs_clicks(app: Application) -> str | None:
 
 def _needs_model(app: Application) -> str | None:
     if app.case is None or app.preview.arriving is not None:
-        return _needs_case(app)
+        return needs_case(app)
     chosen, modality = app.models.chosen, app.case.volume.modality
     if chosen is not None and chosen.card.channels == ("CT",) and modality in ("MR", "PT"):
         return f"{chosen.card.title} needs a CT and this is {modality}"
@@ -86,7 +75,7 @@ def _hand_needs(tool: str) -> Callable[[Application], str | None]:
             return f"{app.engines.chosen.card.title} takes no boxes"
         if tool == "click" and not takes.points:
             return f"{app.engines.chosen.card.title} takes no clicks"
-        return _needs_case(app)
+        return needs_case(app)
 
     return why_not
 
@@ -103,47 +92,6 @@ def _needs_line(app: Application) -> str | None:
 
 def _needs_job(app: Application) -> str | None:
     return None if app.jobs.shown or app.tools.previewing else "nothing is running"
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """Something the user can ask for.
-
-    Parameters
-    ----------
-    id
-        Stable identifier, such as ``"window.lung"``.
-    title
-        Text of menu and palette.
-    run
-        Does it; refusals are raised.
-    key
-        Default key in napari's notation, empty for none.
-    why_not
-        Why it can't be done now, None where it can.
-    tip
-        What it does, for tooltips.
-    """
-
-    id: str
-    title: str
-    run: Callable[[Application], object]
-    key: str = ""
-    why_not: Callable[[Application], str | None] = _always
-    tip: str = ""
-
-    @property
-    def tooltip(self) -> str:
-        """What it does and its key."""
-        text = self.tip or self.title
-        return f"{text} [{self.key}]" if self.key else text
-
-    def __call__(self, app: Application) -> object:
-        """Run it, refusing with the reason where it can't be done now."""
-        reason = self.why_not(app)
-        if reason:
-            raise UsageError(f"{self.title} is not possible now: {reason}")
-        return self.run(app)
 
 
 def set_window(app: Application, window_id: str) -> None:
@@ -177,11 +125,6 @@ def toggle_maximized(app: Application) -> None:
 def toggle_crosshair(app: Application) -> None:
     """Hide the lines at which the planes cut each other, and show them again."""
     app.view.crosshair = not app.view.crosshair
-
-
-def toggle_image_in_3d(app: Application) -> None:
-    """Leave the image out of 3D views, and show it again beside the surfaces of segments."""
-    app.view.image_in_3d = not app.view.image_in_3d
 
 
 def reset_view(app: Application) -> None:
@@ -291,7 +234,7 @@ def _windows() -> list[Command]:
         "Automatic window",
         partial(set_window, window_id="auto"),
         "8",
-        _needs_image,
+        needs_image,
         "A window fitted to the values of this image",
     )
     return [*presets, file_window, auto]
@@ -299,41 +242,41 @@ def _windows() -> list[Command]:
 
 def _needs_ct(app: Application) -> str | None:
     if app.shown_volume is None:
-        return _needs_image(app)
+        return needs_image(app)
     return None if app.shown_volume.modality == "CT" else "HU windows need a CT"
 
 
 def _needs_file_window(app: Application) -> str | None:
-    return _needs_image(app) or (None if "file-0" in app.windows() else "the file holds no window")
+    return needs_image(app) or (None if "file-0" in app.windows() else "the file holds no window")
 
 
 def _views() -> list[Command]:
     planes: tuple[tuple[Plane, str], ...] = (("axial", "A"), ("coronal", "C"), ("sagittal", "S"))
     shown = [
-        Command(f"view.{p}", f"{p.capitalize()} view", partial(show_plane, plane=p), k, _needs_image)
+        Command(f"view.{p}", f"{p.capitalize()} view", partial(show_plane, plane=p), k, needs_image)
         for p, k in planes
     ]
     return [
         *shown,
-        Command("view.3d", "3D view", toggle_3d, "D", _needs_case, "Show the case in 3D, and back"),
+        Command("view.3d", "3D view", toggle_3d, "D", needs_case, "Show the case in 3D, and back"),
         *_layouts(),
-        Command("view.labels", "Show or hide segments", toggle_labels, "H", _needs_case),
+        Command("view.labels", "Show or hide segments", toggle_labels, "H", needs_case),
         Command(
             "view.report",
             "Import report",
             toggle_report,
             "I",
-            _needs_case,
+            needs_case,
             "What was found, repaired, assumed, decided and left out when this image was opened",
         ),
         Command(
-            "view.history", "History", toggle_history, "Y", _needs_case, "Every step, who made it and when; go to any"
+            "view.history", "History", toggle_history, "Y", needs_case, "Every step, who made it and when; go to any"
         ),
     ]
 
 
 def _needs_fusion(app: Application) -> str | None:
-    return _needs_case(app) or (None if app.fusion.image is not None else "no second image is shown")
+    return needs_case(app) or (None if app.fusion.image is not None else "no second image is shown")
 
 
 def toggle_studies(app: Application) -> None:
@@ -358,7 +301,7 @@ def _images() -> list[Command]:
             "Study browser",
             toggle_studies,
             "Shift-O",
-            _always,
+            always,
             "Patients, studies and series with pictures; open one, or show it over the open image",
         ),
         Command(
@@ -366,7 +309,7 @@ def _images() -> list[Command]:
             "Add image over this…",
             open_studies,
             "Shift-F",
-            _needs_case,
+            needs_case,
             "Choose a second image to show over the open one, such as PET over CT",
         ),
         Command(
@@ -418,7 +361,7 @@ def _layouts() -> list[Command]:
     )
     return [
         *(
-            Command(f"view.layout-{layout}", title, partial(set_layout, layout=layout), key, _always, tip)
+            Command(f"view.layout-{layout}", title, partial(set_layout, layout=layout), key, always, tip)
             for layout, title, key, tip in offered
         ),
         Command(
@@ -426,20 +369,12 @@ def _layouts() -> list[Command]:
             "Maximize view",
             toggle_maximized,
             "V",
-            _needs_case,
+            needs_case,
             "Show the view in hand alone, and all of them again; or double-click it",
         ),
-        Command("view.crosshair", "Crosshair", toggle_crosshair, "Z", _needs_case, "Show where the planes cut"),
+        Command("view.crosshair", "Crosshair", toggle_crosshair, "Z", needs_case, "Show where the planes cut"),
         Command(
-            "view.image-3d",
-            "Image in 3D",
-            toggle_image_in_3d,
-            "Shift-D",
-            _needs_case,
-            "Show the image in 3D beside the segments; without a graphics card this is slow to turn",
-        ),
-        Command(
-            "view.reset", "Fit views", reset_view, "Control-R", _needs_case, "Fit the image into every view again"
+            "view.reset", "Fit views", reset_view, "Control-R", needs_case, "Fit the image into every view again"
         ),
     ]
 
@@ -456,20 +391,20 @@ def _tools() -> list[Command]:
             "Slice, slab or 3D",
             change_reach,
             "T",
-            _always,
+            always,
             "Tools of the hand act on the slice, on a slab about it, or in 3D",
         ),
         *_outlines(),
         *_measures(),
         *_segments(),
-        Command("tool.sign", "Add or remove", toggle_sign, "X", _always, "Clicks add to the segment or take from it"),
+        Command("tool.sign", "Add or remove", toggle_sign, "X", always, "Clicks add to the segment or take from it"),
         Command("tool.larger", "Larger brush", partial(scale_radius, factor=RADIUS_STEP), "]"),
         Command("tool.smaller", "Smaller brush", partial(scale_radius, factor=1 / RADIUS_STEP), "["),
     ]
 
 
 def _needs_measurement(app: Application) -> str | None:
-    return _needs_case(app) or (None if app.measuring.measurements else "nothing was measured yet")
+    return needs_case(app) or (None if app.measuring.measurements else "nothing was measured yet")
 
 
 def _needs_chosen_measurement(app: Application) -> str | None:
@@ -477,7 +412,7 @@ def _needs_chosen_measurement(app: Application) -> str | None:
 
 
 def _needs_segment(app: Application) -> str | None:
-    return _needs_case(app) or (None if app.case is not None and app.case.active else "there is no segment")
+    return needs_case(app) or (None if app.case is not None and app.case.active else "there is no segment")
 
 
 def show_alone(app: Application) -> None:
@@ -668,13 +603,13 @@ def begin_tour(app: Application) -> None:
 
 def _work() -> list[Command]:
     return [
-        Command("help.tour", "Tour", begin_tour, "Shift-F1", _always, "Five steps through the job"),
+        Command("help.tour", "Tour", begin_tour, "Shift-F1", always, "Five steps through the job"),
         Command(
             "help.keys",
             "Keys and commands",
             toggle_sheet,
             "F1",
-            _always,
+            always,
             "Show what mouse and keys do now, and find any command by its words; ? does the same",
         ),
         Command("edit.undo", "Undo", Application.undo, "Control-Z", _needs_undo, "Take the last step back"),
@@ -684,7 +619,7 @@ def _work() -> list[Command]:
             "Who set this voxel",
             tell_who_set,
             "W",
-            _needs_case,
+            needs_case,
             "Tell which step set the voxel under the cursor last",
         ),
         Command(
@@ -721,14 +656,14 @@ def _work() -> list[Command]:
             "New segment",
             Application.next_segment,
             "Insert",
-            _needs_case,
+            needs_case,
             "Finish this segment and begin another",
         ),
     ]
 
 
 COMMANDS: dict[str, Command] = {
-    c.id: c for c in (*_windows(), *_views(), *_images(), *_tools(), *_segment_tools(), *_work())
+    c.id: c for c in (*_windows(), *_views(), *deep_commands(), *_images(), *_tools(), *_segment_tools(), *_work())
 }
 
 

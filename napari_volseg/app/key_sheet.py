@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_volseg.app.application import Application
-from napari_volseg.app.commands import COMMANDS, Command
+from napari_volseg.app.command import Command
+from napari_volseg.app.commands import COMMANDS
 from napari_volseg.app.hand_tools import HAND_TOOLS
 
 #: Gestures of the mouse over slices and over the 3D view.

@@ -35,6 +35,12 @@ Plane = Literal["axial", "coronal", "sagittal"]
 ViewName = Literal["axial", "coronal", "sagittal", "3d"]
 #: One view alone, a large one beside three small ones, or four of the same size.
 LayoutName = Literal["one", "one-three", "four"]
+#: Sides of the patient from which the 3D view looks.
+Side = Literal["anterior", "posterior", "left", "right", "superior", "inferior"]
+#: Plane of the crosshair at which the 3D view is cut open.
+Cut = Literal["nothing", "axial", "coronal", "sagittal"]
+#: Ways to draw the image in 3D.
+RenderingName = Literal["projection", "surface", "bone", "skin", "lung"]
 RuleName = Literal["everywhere", "background", "inside"]
 Reach = Literal["slice", "slab", "volume"]
 
@@ -68,6 +74,10 @@ class ViewWishes(EventedModel):
         Whether each plane shows where the others cut it.
     image_in_3d
         Whether 3D views show the image beside the surfaces of segments; without surfaces they always do.
+    rendering
+        How 3D views draw the image.
+    cut
+        At which plane through the crosshair 3D views are cut open; what lies before it is left out.
     window
         Grey-level window, in the volume's unit.
     labels_opacity
@@ -103,6 +113,8 @@ class ViewWishes(EventedModel):
     center: Point | None = None
     crosshair: bool = True
     image_in_3d: bool = True
+    rendering: RenderingName = "projection"
+    cut: Cut = "nothing"
     window: Window = Window(40, 400, "Soft tissue")
     labels_opacity: float = 0.5
     labels_visible: bool = True

@@ -1,7 +1,7 @@
 """Grid algebra: reorient, resample, straighten, crop, lines through a grid, how the anatomical planes lie in it."""
 
 from napari_volseg.spatial.crop import LONGEST_AXIS, crop_geometry, steps_within, thin_geometry
-from napari_volseg.spatial.planes import PLANES, Letters, Plane, edge_letters, plane_axis
+from napari_volseg.spatial.planes import PLANES, Letters, Plane, edge_letters, letters_around, plane_axis
 from napari_volseg.spatial.rays import voxels_along
 from napari_volseg.spatial.reorient import (
     DISPLAY_CODES,
@@ -29,6 +29,7 @@ __all__ = [
     "display_reorientation",
     "edge_letters",
     "invert_reorientation",
+    "letters_around",
     "normals",
     "plane_axis",
     "regrid",

@@ -57,6 +57,18 @@ def edge_letters(geometry: Geometry, plane: str) -> Letters:
     return Letters(top, _opposite(top), _opposite(right), right)
 
 
+def letters_around(towards: NDArray[np.float64], up: NDArray[np.float64]) -> Letters:
+    """Return the letters at the edges of a view of the patient.
+
+    Parameters
+    ----------
+    towards, up
+        Where one looks, and what is at the top: unit vectors (x, y, z), LPS, at right angles.
+    """
+    top, right = _direction_letters(up), _direction_letters(np.cross(towards, up))
+    return Letters(top, _opposite(top), _opposite(right), right)
+
+
 def _known(plane: str) -> str:
     if plane not in PLANES:
         raise UsageError(f"{plane!r} is not a plane: choose one of {', '.join(PLANES)}")

@@ -13,7 +13,7 @@ from psygnal import Signal
 from napari_volseg.app import Application, Case
 from napari_volseg.app.layouts import in_hand, views_shown
 from napari_volseg.app.tool_drafts import Draft
-from napari_volseg.app.wishes import ViewName
+from napari_volseg.app.wishes import Side, ViewName
 from napari_volseg.core import Box, SegmentTable
 from napari_volseg.viewer import keys
 from napari_volseg.viewer.drafts import DRAFT_TYPE
@@ -125,6 +125,7 @@ class ViewerBinding:
         return [
             (app.case_changed, self._show_case),
             (app.view_reset, self._reset),
+            (app.turned, self._look_from),
             (app.preview.changed, self._show_preview),
             (app.live.changed, self._show_live),
             (app.tool_preview.changed, self._show_draft),
@@ -136,6 +137,8 @@ class ViewerBinding:
             (view.center, self._place_cameras),
             (view.window, self._show_window),
             (view.image_in_3d, self._show_layers),
+            (view.rendering, self._show_image_3d),
+            (view.cut, self._show_cut),
             (view.labels_opacity, self._show_layers),
             (view.labels_visible, self._show_layers),
             (tools.previewing, self._make_drafts_ready),
@@ -288,6 +291,8 @@ class ViewerBinding:
         if index is not None and self._app.case is self._case:
             for pane in self._shown.values():
                 pane.go_to(index)
+            if self._app.view.cut != "nothing":
+                self._show_cut()
 
     def _place_cameras(self) -> None:
         if self._app.case is not self._case:
@@ -299,6 +304,20 @@ class ViewerBinding:
         self._app.view.zoom = self._app.view.center = None
         for pane in self._shown.values():
             pane.reset()
+
+    def _look_from(self, side: Side) -> None:
+        for pane in self._shown.values():
+            pane.look_from(side)
+
+    def _show_image_3d(self) -> None:
+        for pane in self._shown.values():
+            pane.show_image_3d()
+        self.fell_behind.emit()
+
+    def _show_cut(self) -> None:
+        for pane in self._shown.values():
+            pane.show_cut()
+        self.fell_behind.emit()
 
     def _follow_tool(self) -> None:
         for pane in self._shown.values():
@@ -312,6 +331,8 @@ class ViewerBinding:
     def _show_layers(self) -> None:
         for pane in self._shown.values():
             pane.show_layers()
+        if self._app.view.cut != "nothing":
+            self._show_cut()
 
     def _show_fusion(self) -> None:
         if self._app.case is self._case:

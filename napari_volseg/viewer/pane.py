@@ -21,16 +21,17 @@ from napari_volseg.app.live import Sighting
 from napari_volseg.app.outlines import Ray
 from napari_volseg.app.preview import Sight
 from napari_volseg.app.tool_drafts import Draft
-from napari_volseg.app.wishes import Plane, ViewName
+from napari_volseg.app.wishes import Plane, Side, ViewName
 from napari_volseg.core import Box, Geometry, Window
 from napari_volseg.viewer import keys
+from napari_volseg.viewer.cutting import way_of_sight
 from napari_volseg.viewer.fitting import Fit
 from napari_volseg.viewer.layers import draw_box, show_window
 from napari_volseg.viewer.links import Links
 from napari_volseg.viewer.live import live_layer
 from napari_volseg.viewer.markers import Markers, show_markers
 from napari_volseg.viewer.mouse import Mouse
-from napari_volseg.viewer.planes import LAYOUTS, plane_of, show_plane, show_volume
+from napari_volseg.viewer.planes import LAYOUTS, look_from, plane_of, show_plane, show_volume
 from napari_volseg.viewer.preview import PreviewLayer
 from napari_volseg.viewer.readout import readout
 from napari_volseg.viewer.shown import Shown
@@ -77,9 +78,10 @@ class Pane:
         self.mouse = Mouse(app, self, scribbled)
         self._actions = actions
         self._missed: Box | None = None
-        self._window_missed = False
+        self._image_missed = self._cut_missed = False
         self._here: Index | None = None
         self._turning = False
+        self._way = 0
         self._links, self._case_links, self._preview_links = Links(), Links(), Links()
         keys.bind(viewer, actions)
         viewer.scene.camera.synced = False
@@ -152,7 +154,7 @@ class Pane:
     @property
     def is_late(self) -> bool:
         """Whether the 3D view lacks changes until it is looked at again."""
-        return self.three_d and (self._missed is not None or self._window_missed)
+        return self.three_d and (self._missed is not None or self._image_missed or self._cut_missed)
 
     # -- the case -----------------------------------------------------------------------------------------------
 
@@ -188,7 +190,7 @@ class Pane:
         """Take the layers of the case away."""
         self._case_links.clear()
         shown, self.shown = self.shown, None
-        self._missed, self._window_missed = None, False
+        self._missed, self._image_missed, self._cut_missed = None, False, False
         if shown is None:
             return
         self.fit.forget()
@@ -256,13 +258,15 @@ class Pane:
         if missed is not None and self.shown.segments_3d is not None:
             self.shown.segments_3d.update(missed)
         self.show_surfaces()
-        late, self._window_missed = self._window_missed, False
-        if late and self.shown.volume_3d is not None:
-            self.shown.volume_3d.show_window(self.app.view.window)
+        late, self._image_missed = self._image_missed, False
+        if late:
+            self.shown.show_image_3d(self.app.view)
+        if self._cut_missed or self.app.view.cut != "nothing":
+            self.show_cut()
 
     def _show_volume(self, shown: Shown) -> None:
         if self.in_hand:
-            self._add(shown.make_proxies(self.app.view.window))
+            self._add(shown.make_proxies(self.app.view))
             if shown.over is not None:
                 self._add((shown.over.make_deep(),))
         self._hide(shown.flat)
@@ -338,13 +342,42 @@ class Pane:
         # napari's slider answers a new range with limits of its own
         with image.events.contrast_limits.blocker(self._follow_contrast):
             show_window(image, window, shown.case.values if shown else None)
-        if shown is not None and shown.volume_3d is not None:
-            self._show_window_3d(shown, window)
+        self.show_image_3d()
 
-    def _show_window_3d(self, shown: Shown, window: Window) -> None:
-        self._window_missed = self.thrifty and not self.in_hand
-        if not self._window_missed and shown.volume_3d is not None:
-            shown.volume_3d.show_window(window)
+    def show_image_3d(self) -> None:
+        """Draw the image of the 3D view, and the slice at which it is cut, as they are wished."""
+        if self.shown is None or self.shown.volume_3d is None:
+            return
+        self._image_missed = self.thrifty and not self.in_hand
+        if not self._image_missed:
+            self.shown.show_image_3d(self.app.view)
+        if self.app.view.cut != "nothing":
+            self.show_cut()
+
+    def show_cut(self) -> None:
+        """Cut the 3D view open as it is wished, or close it."""
+        shown = self.shown
+        if shown is None or not self.three_d or not shown.deep:
+            return
+        self._cut_missed = self.thrifty and not self.in_hand
+        if not self._cut_missed:
+            self._way = self._way_of_sight
+            self._add(shown.show_cut(self.app.view, self.viewer.scene.camera.view_direction))
+            shown.place(in_3d=True)
+            self.show_layers()
+
+    @property
+    def _way_of_sight(self) -> int:
+        """Which way along the normal of the cut one looks; 0 where nothing is cut."""
+        cut = self.app.view.cut
+        towards = self.viewer.scene.camera.view_direction
+        return 0 if cut == "nothing" else way_of_sight(towards, LAYOUTS[cut].normal)
+
+    def look_from(self, side: Side) -> None:
+        """Turn the 3D view so that it looks from a side of the patient, and fit the image into it."""
+        if self.three_d and self.shown is not None:
+            look_from(self.viewer, side)
+            self.fit.show(*self._fitted)
 
     def show_fusion(self) -> None:
         """Show the second image between image and segments, or no more, as the application has it."""
@@ -418,10 +451,14 @@ class Pane:
             self._add(self.shown.show_surfaces(self.app.surfaces.scene, self.viewer.scene.camera.view_direction))
             self.shown.place(in_3d=True)
             self.show_layers()
+            if self.app.view.cut != "nothing":
+                self.show_cut()
 
     def _follow_turn(self) -> None:
         if self.three_d and self.shown is not None and True in self.shown.surfaces_3d:
             self.show_surfaces()
+        if self.three_d and self._way != self._way_of_sight:
+            self.show_cut()
 
     def show_live(self, sighting: Sighting | None, box: Box | None = None) -> None:
         """Draw what a model that runs has labelled so far over the slice, where that changed in a box."""

@@ -13,10 +13,9 @@ from napari.components import ViewerModel
 from numpy.typing import NDArray
 
 from napari_volseg.app import Application
-from napari_volseg.app.layouts import in_hand
-from napari_volseg.app.wishes import Plane, ViewName
+from napari_volseg.app.wishes import Plane, Side, ViewName
 from napari_volseg.core import Geometry
-from napari_volseg.spatial import Letters, edge_letters, upright_frame
+from napari_volseg.spatial import Letters, edge_letters, letters_around, upright_frame
 
 Vector = tuple[float, float, float]
 
@@ -55,8 +54,16 @@ LAYOUTS: dict[Plane, Layout] = {
 
 #: The only orientation of napari's 3D camera in which a (Superior, Posterior, Left) patient is not mirrored.
 ORIENTATION_3D = ("away", "down", "right")
-#: Looking from the front to the back, with the head up.
-FROM_ANTERIOR: tuple[Vector, Vector] = ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+#: Where one looks and what is up, in napari's coordinates, when the patient is seen from a side: with the head up,
+#: and from head and feet with the front up.
+SIGHTS: dict[Side, tuple[Vector, Vector]] = {
+    "anterior": ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
+    "posterior": ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0)),
+    "right": ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0)),
+    "left": ((0.0, 0.0, -1.0), (1.0, 0.0, 0.0)),
+    "superior": ((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)),
+    "inferior": ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0)),
+}
 
 
 def show_plane(viewer: ViewerModel, plane: Plane) -> bool:
@@ -75,7 +82,12 @@ def show_volume(viewer: ViewerModel) -> None:
     # before the number of dimensions: napari turns its 3D camera by the orientation that it finds then
     viewer.scene.camera.orientation = ORIENTATION_3D
     viewer.dims.ndisplay = 3
-    view_direction, up_direction = FROM_ANTERIOR
+    look_from(viewer, "anterior")
+
+
+def look_from(viewer: ViewerModel, side: Side) -> None:
+    """Turn the 3D view so that it looks from a side of the patient."""
+    view_direction, up_direction = SIGHTS[side]
     viewer.scene.camera.set_view_direction(view_direction, up_direction)
 
 
@@ -101,14 +113,22 @@ def plane_of(order: tuple[int, ...]) -> Plane | None:
     return next((plane for plane, layout in LAYOUTS.items() if layout.order == order), None)
 
 
-def letters(app: Application, name: ViewName | None = None) -> Letters | None:
-    """Return the letters at the edges of a view, or of the one in hand; None in 3D and where no letter is known.
+def letters_3d(geometry: Geometry, viewer: ViewerModel) -> Letters:
+    """Return the letters at the edges of a 3D view of a grid, as its camera looks now."""
+    camera, frame = viewer.scene.camera, upright_frame(geometry)
+    return letters_around(frame @ np.asarray(camera.view_direction), frame @ np.asarray(camera.up_direction))
+
+
+def letters(app: Application, name: ViewName, viewer: ViewerModel) -> Letters | None:
+    """Return the letters at the edges of a view; None where no letter is known.
 
     Of an image that is being read a slice is shown, in 3D too.
     """
-    volume, shown = app.shown_volume, name or in_hand(app.view)
+    volume = app.shown_volume
     if volume is None or not volume.is_calibrated:
         return None
-    if shown != "3d":
-        return edge_letters(volume.geometry, shown)
-    return edge_letters(volume.geometry, app.view.plane) if app.preview.arriving is not None else None
+    if name != "3d":
+        return edge_letters(volume.geometry, name)
+    if app.preview.arriving is not None:
+        return edge_letters(volume.geometry, app.view.plane)
+    return letters_3d(volume.geometry, viewer) if viewer.dims.ndisplay == 3 else None

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels
+from napari.utils import Colormap
 from numpy.typing import NDArray
 
+from napari_volseg.app.renderings import Rendering
 from napari_volseg.app.tool_drafts import Draft
 from napari_volseg.core import Box, Segmentation, SegmentTable, Volume, Window
 from napari_volseg.spatial import steps_within
@@ -25,6 +27,9 @@ SEGMENTS_3D = "Segments in 3D"
 #: Stands for the segments that a draft would make, and their colour until they are made.
 NEW = -1
 NEW_COLOR: Rgba = (0.95, 0.95, 0.95, 1.0)
+
+#: The grey value of surfaces, and how dense a cloud is at most.
+EDGE, CLOUD = 127.5, 0.05
 
 #: How fast depth darkens the projection: little in CT, where bone is to shine through, more where skin is brightest.
 CT_ATTENUATION, ATTENUATION = 0.02, 0.2
@@ -50,29 +55,60 @@ class VolumeProxy:
     volume
         What it stands for, 3D.
     window
-        How it is shown.
+        Through which slices are shown.
+    rendering
+        How it is drawn.
     """
 
-    def __init__(self, volume: Volume, window: Window) -> None:
+    def __init__(self, volume: Volume, window: Window, rendering: Rendering) -> None:
         steps = steps_within(volume.geometry.shape)
         self._voxels = picked(volume.voxels, steps)
-        self._grey = windowed(self._voxels, window)
+        self._window = rendering.window_for(window)
+        self._grey = windowed(self._voxels, self._window)
         self.layer = Image(
             self._grey,
             name=VOLUME_3D,
-            colormap="gray",
             contrast_limits=(0, 255),
-            rendering="attenuated_mip",
             attenuation=CT_ATTENUATION if volume.modality == "CT" else ATTENUATION,
-            blending="translucent_no_depth",
+            iso_threshold=EDGE,
             visible=False,
+            **_drawn(rendering),
             **placement(volume.geometry.spacing, steps),
         )
+        self._rendering = rendering
 
-    def show_window(self, window: Window) -> None:
-        """Show the volume through another window."""
-        self._grey[...] = windowed(self._voxels, window)
-        self.layer.refresh(thumbnail=False, extent=False)
+    def show(self, window: Window, rendering: Rendering) -> None:
+        """Show the volume where slices are seen through a window, drawn in a way."""
+        if rendering != self._rendering:
+            self._rendering = rendering
+            for name, value in _drawn(rendering).items():
+                setattr(self.layer, name, value)
+        if rendering.window_for(window) != self._window:
+            self._window = rendering.window_for(window)
+            self._grey[...] = windowed(self._voxels, self._window)
+            self.layer.refresh(thumbnail=False, extent=False)
+
+
+def _drawn(rendering: Rendering) -> dict[str, Any]:
+    """Return napari's words for a way to draw an image."""
+    match rendering.kind:
+        case "projection":
+            return {"rendering": "attenuated_mip", "blending": "translucent_no_depth", "colormap": "gray"}
+        case "surface":
+            return {"rendering": "iso", "blending": "translucent", "colormap": _plain(rendering)}
+        case "cloud":
+            return {"rendering": "translucent", "blending": "translucent_no_depth", "colormap": _cloud(rendering)}
+
+
+def _plain(rendering: Rendering) -> Colormap:
+    """Return the colours of a surface, from where no light falls to where it falls straight."""
+    color = (*(rendering.color or (1.0, 1.0, 1.0)), 1.0)
+    return Colormap([(0.0, 0.0, 0.0, 1.0), color], name=rendering.title)
+
+
+def _cloud(rendering: Rendering) -> Colormap:
+    color = rendering.color or (1.0, 1.0, 1.0)
+    return Colormap([(*color, opacity) for opacity in (0.0, CLOUD, 0.0)], name=rendering.title)
 
 
 class SegmentsProxy:

@@ -9,9 +9,11 @@ from napari.layers import Image, Labels, Layer, Points
 
 from napari_volseg.app import Application, Case
 from napari_volseg.app.fusion import Fused, FusionWishes
+from napari_volseg.app.renderings import rendering_of
 from napari_volseg.app.surface_maker import Scene
 from napari_volseg.app.wishes import ViewWishes
 from napari_volseg.core import SegmentTable, Window
+from napari_volseg.viewer.cutting import CutFace, close, cut_open, face_picture, way_of_sight
 from napari_volseg.viewer.drafts import DraftLayer
 from napari_volseg.viewer.fused import FusedLayers
 from napari_volseg.viewer.layers import (
@@ -22,7 +24,7 @@ from napari_volseg.viewer.layers import (
     segment_colormap,
     show_window,
 )
-from napari_volseg.viewer.planes import true_shape
+from napari_volseg.viewer.planes import LAYOUTS, true_shape
 from napari_volseg.viewer.proxies import SegmentsProxy, VolumeProxy
 from napari_volseg.viewer.surface_layer import SurfaceLayer
 
@@ -48,6 +50,7 @@ class Shown:
         self.volume_3d: VolumeProxy | None = None
         self.segments_3d: SegmentsProxy | None = None
         self.surfaces_3d: dict[bool, SurfaceLayer] = {}
+        self.face_3d: CutFace | None = None
         self.drafting_3d = self._looked_for = False
         self.draft: DraftLayer | None = None
         self.live: Labels | None = None
@@ -67,7 +70,8 @@ class Shown:
         """The stand-ins of the 3D view, none before it was first entered."""
         proxies = (self.volume_3d, self.segments_3d, *self.surfaces_3d.values())
         over = (self.over.deep,) if self.over is not None and self.over.deep is not None else ()
-        return (*(p.layer for p in proxies if p is not None), *over)
+        face = (self.face_3d.layer,) if self.face_3d is not None else ()
+        return (*(p.layer for p in proxies if p is not None), *over, *face)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -84,11 +88,11 @@ class Shown:
         over, self.over = self.over, None
         return over.layers if over is not None else ()
 
-    def make_proxies(self, window: Window) -> tuple[Layer, ...]:
+    def make_proxies(self, view: ViewWishes) -> tuple[Layer, ...]:
         """Make the stand-ins of the 3D view; return those that are new."""
         if self.volume_3d is not None:
             return ()
-        self.volume_3d = VolumeProxy(self.case.volume, window)
+        self.volume_3d = VolumeProxy(self.case.volume, view.window, rendering_of(view.rendering, self.case.volume))
         self.segments_3d = SegmentsProxy(self.case.segmentation)
         return self.deep
 
@@ -126,6 +130,8 @@ class Shown:
                 segments and not smooth and (view.image_in_3d or self.drafting_3d or not awaited)
             )
             visible |= {s.layer: s in surfaces for s in self.surfaces_3d.values()}
+        if self.face_3d is not None:
+            visible[self.face_3d.layer] = in_3d and view.cut != "nothing"
         if self.over is not None:
             visible[self.over.layer] = self.over.wished and not in_3d
         if self.over is not None and self.over.deep is not None and self.volume_3d is not None:
@@ -152,6 +158,35 @@ class Shown:
         for surfaces in self.surfaces_3d.values():
             surfaces.show(scene, towards)
         return tuple(surfaces.layer for surfaces in self.surfaces_3d.values())
+
+    def show_image_3d(self, view: ViewWishes) -> None:
+        """Draw the image of the 3D view as it is wished."""
+        if self.volume_3d is not None:
+            self.volume_3d.show(view.window, rendering_of(view.rendering, self.case.volume))
+
+    def show_cut(self, view: ViewWishes, towards: Sequence[float]) -> tuple[Layer, ...]:
+        """Cut the 3D view open as it is wished, or close it; return the layer of the slice that is seen there.
+
+        Parameters
+        ----------
+        view
+            What is wished.
+        towards
+            Where one looks, napari's (z, y, x).
+        """
+        solid = [layer for layer in self.deep if self.face_3d is None or layer is not self.face_3d.layer]
+        if view.cut == "nothing":
+            for layer in solid:
+                close(layer)
+            return ()
+        geometry, axis = self.case.volume.geometry, LAYOUTS[view.cut].normal
+        index = view.index[axis] if view.index is not None else geometry.shape[axis] // 2
+        for layer in solid:
+            cut_open(layer, axis, index * geometry.spacing[axis], way_of_sight(towards, axis))
+        self.face_3d = self.face_3d or CutFace(geometry)
+        opacity = view.labels_opacity if view.labels_visible else 0.0
+        self.face_3d.show(axis, index, face_picture(self.case, axis, index, view.window, opacity))
+        return (self.face_3d.layer,)
 
     def show_window(self, window: Window) -> None:
         """Show the slices through a window."""

@@ -41,6 +41,8 @@ class AppEvents(QObject):
             view.layout,
             view.crosshair,
             view.image_in_3d,
+            view.rendering,
+            view.cut,
             view.large,
             view.plane,
             view.three_d,

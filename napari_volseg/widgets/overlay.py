@@ -49,15 +49,16 @@ class LettersOverlay(QObject):
         self.invitation.setStyleSheet(INVITATION_STYLE)
         self.invitation.setAlignment(Qt.AlignmentFlag.AlignCenter)
         canvas.installEventFilter(self)
-        view = app.view.events
-        self._signals = (app.case_changed, app.preview.changed, view.plane, view.three_d, view.large, view.layout)
+        view, camera = app.view.events, pane.viewer.scene.camera.events
+        wishes = (view.plane, view.three_d, view.large, view.layout)
+        self._signals = (app.case_changed, app.preview.changed, *wishes, camera.angles)
         for signal in self._signals:
             signal.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the letters of the plane that is shown."""
-        shown = letters(self._app, self._pane.name)
+        """Show the letters of what is shown, and of where the camera of the 3D view looks."""
+        shown = letters(self._app, self._pane.name, self._pane.viewer)
         for edge, label in self.labels.items():
             label.setVisible(shown is not None)
             label.setText(getattr(shown, edge) if shown else "")

@@ -8,12 +8,12 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QSlider
 
 from napari_volseg.app import COMMANDS, Application
-from napari_volseg.app.layouts import views_shown
 from napari_volseg.app.wishes import LayoutName
 from napari_volseg.core import CT_WINDOWS
 from napari_volseg.widgets.buttons import CommandButton, IconButton
+from napari_volseg.widgets.deep_rows import DeepRows
 from napari_volseg.widgets.fusion_rows import FusionRows
-from napari_volseg.widgets.section import SPACING, Section, joined, muted_label
+from napari_volseg.widgets.section import SPACING, Section, muted_label
 
 WINDOW_TEXTS = {
     **{f"window.{window_id}": window.name for window_id, window in CT_WINDOWS.items()},
@@ -52,10 +52,9 @@ class ViewSection(Section):
         fit = CommandButton(self.app, "view.reset", "Fit")
         crosshair = CommandButton(self.app, "view.crosshair", "Crosshair", lambda app: app.view.crosshair)
         self.add_row(*layouts, crosshair, fit)
-        self.image_3d = CommandButton(self.app, "view.image-3d", checked=lambda app: app.view.image_in_3d)
-        self.image_note = muted_label("left out beside surfaces, which turn faster")
-        self.row_3d = joined(self.image_3d, self.image_note)
-        self.rows.addWidget(self.row_3d)
+        self.deep = DeepRows(self.app)
+        for row in self.deep.rows:
+            self.rows.addWidget(row)
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setObjectName("opacity")
         self.opacity.setRange(0, 100)
@@ -69,7 +68,7 @@ class ViewSection(Section):
         self.fusion = FusionRows(self.app)
         for row in self.fusion.rows:
             self.rows.addWidget(row)
-        self._buttons += [*planes, *layouts, crosshair, fit, labels, self.image_3d]
+        self._buttons += [*planes, *layouts, crosshair, fit, labels]
 
     def refresh(self) -> None:
         """Show window, plane and opacity."""
@@ -82,8 +81,7 @@ class ViewSection(Section):
             f"{window.name}: centre {window.center:.4g}, width {window.width:.4g}{unit}" if volume else ""
         )
         self.window_text.setVisible(volume is not None)
-        self.row_3d.setVisible(self.app.case is not None and "3d" in views_shown(view))
-        self.image_note.setVisible(not view.image_in_3d)
+        self.deep.refresh()
         self.opacity.setEnabled(self.app.case is not None)
         percent = round(100 * view.labels_opacity)
         self.opacity.setValue(percent)

@@ -149,7 +149,9 @@ def test_buttons_and_keys_change_window_and_plane_and_show_which(opened, qtbot):
     assert not panel.findChild(QPushButton, "view.axial").isChecked()
     assert [panel.letters.labels[edge].text() for edge in ("top", "bottom", "left", "right")] == ["S", "I", "R", "L"]
     click(panel, "view.3d")
-    assert not panel.letters.labels["top"].isVisible()
+    qtbot.waitUntil(panel.findChild(QPushButton, "view.from-posterior").isVisible, timeout=PATIENCE)
+    click(panel, "view.from-posterior")
+    assert [panel.letters.labels[edge].text() for edge in ("top", "bottom", "left", "right")] == ["S", "I", "L", "R"]
 
 
 def test_taking_a_tool_by_its_key_brings_its_section_into_view(opened, qtbot):

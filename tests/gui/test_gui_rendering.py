@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent
 
-from napari_volseg.app import Application
+from napari_volseg.app import Application, run_command
 from napari_volseg.core import Box, BoxMask, Geometry, SegmentTable, Volume, Window
 from napari_volseg.editing import Author
 from napari_volseg.viewer import ViewerBinding
@@ -133,6 +133,38 @@ def test_3d_is_not_mirrored_and_seen_from_the_front(planes, shown) -> None:
     assert seen["posterior"].sum() < 0.05 * seen["anterior"].sum()
     app.view.labels_visible = False
     assert offset(picture(viewer).min(-1) > 200) == (1, 0)
+
+
+@pytest.mark.parametrize("made", ["surfaces", "stand-in"])
+def test_a_cut_takes_away_what_lies_before_the_slice_and_shows_the_slice(made, shown) -> None:
+    app, viewer = shown
+    app.view.index = tuple(n // 2 for n in SHAPE)
+    app.view.three_d, app.view.labels_opacity = True, 1.0
+    if made == "surfaces":
+        app.jobs.wait()
+    for side, axis, gone, kept in (
+        ("anterior", "coronal", "anterior", {"left": (1, 0), "superior": (0, -1)}),
+        ("posterior", "coronal", "posterior", {"left": (-1, 0), "superior": (0, -1)}),
+        ("superior", "axial", "superior", {"left": (-1, 0), "anterior": (0, -1), "posterior": (0, 1)}),
+        ("left", "sagittal", "left", {"anterior": (-1, 0), "posterior": (1, 0), "superior": (0, -1)}),
+    ):
+        run_command(app, f"view.from-{side}")
+        run_command(app, f"view.cut-{axis}")
+        pixels = picture(viewer)
+        seen = {name: tinted(pixels, color) for name, (_, color) in BLOCKS.items()}
+        assert {name: offset(mask) for name, mask in seen.items() if name in kept} == kept, side
+        assert seen[gone].sum() < 20, side
+        run_command(app, "view.cut-nothing")
+        assert tinted(picture(viewer), BLOCKS[gone][1]).sum() > 500, side
+
+
+def test_surfaces_of_the_image_stand_where_its_values_are(shown) -> None:
+    app, viewer = shown
+    app.view.three_d, app.view.labels_visible = True, False
+    for side, expected in {"anterior": (1, 0), "posterior": (-1, 0), "superior": (-1, 0), "inferior": (1, 0)}.items():
+        run_command(app, f"view.from-{side}")
+        run_command(app, "view.rendering-bone")
+        assert offset(picture(viewer).min(-1) > 40) == expected
 
 
 def test_a_stroke_with_the_real_mouse_lands_and_is_drawn(shown, qtbot) -> None:

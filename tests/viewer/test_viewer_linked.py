@@ -64,7 +64,8 @@ def test_every_view_and_letter_agrees_with_the_patient(codes, viewer, empty_app)
     geometry = empty_app.case.volume.geometry
     center = geometry.to_patient((np.array(geometry.shape) - 1) / 2)
     for name in FLAT:
-        pane, edges = binding.shown[name], letters(empty_app, name)
+        pane = binding.shown[name]
+        edges = letters(empty_app, name, pane.viewer)
         assert edges == EXPECTED[name]
         for letter, (x, y) in zip(
             (edges.left, edges.right, edges.top, edges.bottom), ((-1, 0), (1, 0), (0, -1), (0, 1)), strict=True

@@ -59,7 +59,7 @@ def test_voxels_appear_where_letters_say(codes: str, viewer: ViewerModel, empty_
     center = geometry.to_patient((np.array(geometry.shape) - 1) / 2)
     for plane in PLANES:
         empty_app.view.plane = plane
-        edges = letters(empty_app)
+        edges = letters(empty_app, plane, viewer)
         assert edges == EXPECTED[plane]
         assert viewer.dims.order[0] == plane_axis(geometry, plane)
         for letter, (x, y) in zip(
@@ -96,7 +96,7 @@ def test_zoom_survives_a_look_at_3d(binding, app, viewer) -> None:
     zoomed = viewer.scene.camera.zoom
     viewer.dims.set_current_step(0, 4)
     app.view.three_d = True
-    assert letters(app) is None
+    assert letters(app, "3d", viewer).right == "L"
     app.view.three_d = False
     assert viewer.scene.camera.zoom == pytest.approx(zoomed)
     assert viewer.dims.current_step[0] == 4

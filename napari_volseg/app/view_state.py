@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
 
 #: Wishes that are kept as they are.
-VIEW_KEPT = ("layout", "layout_before", "large", "plane", "three_d", "zoom", "center", "crosshair")
+VIEW_KEPT = (
+    "layout",
+    "layout_before",
+    "large",
+    "plane",
+    "three_d",
+    "zoom",
+    "center",
+    "crosshair",
+    "rendering",
+    "cut",
+)
 TOOLS_KEPT = ("tool", "radius_mm", "hand_reach", "hand_slab_mm")
 
 

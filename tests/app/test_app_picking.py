@@ -10,6 +10,7 @@ from tool_case import LIVER, SPLEEN, block, chiral_labels, labels, make_app
 
 from napari_volseg.app.outlines import Ray
 from napari_volseg.app.picking import click_along, seen_along
+from napari_volseg.app.wishes import ViewWishes
 from napari_volseg.core import UsageError
 
 
@@ -36,12 +37,12 @@ def test_the_first_visible_segment_on_the_line_is_met(app):
     drawn = labels(app)
     drawn[...] = chiral_labels()
     from_front, from_behind = ray_through(app, (6, 9, 6), (0, 1, 0)), ray_through(app, (6, 9, 6), (0, -1, 0))
-    assert voxel_of(app, seen_along(app.case, from_front, image=True)) == (6, 4, 6)
-    assert voxel_of(app, seen_along(app.case, from_behind, image=True)) == (6, 15, 6)
+    assert voxel_of(app, seen_along(app.case, from_front, ViewWishes(image_in_3d=True))) == (6, 4, 6)
+    assert voxel_of(app, seen_along(app.case, from_behind, ViewWishes(image_in_3d=True))) == (6, 15, 6)
     app.case.edit_segment(SPLEEN, visible=False)
-    assert voxel_of(app, seen_along(app.case, from_behind, image=True)) == (6, 11, 6)
-    app.case.edit_segment(LIVER, visible=False)
-    assert seen_along(app.case, from_behind, image=False) is None
+    assert voxel_of(app, seen_along(app.case, from_behind, ViewWishes(image_in_3d=True))) == (6, 11, 6)
+    app.view.labels_visible = False
+    assert seen_along(app.case, from_behind, ViewWishes(image_in_3d=False, labels_visible=False)) is None
 
 
 def test_where_no_segment_is_met_the_brightest_voxel_shines_through(app):
@@ -50,8 +51,30 @@ def test_where_no_segment_is_met_the_brightest_voxel_shines_through(app):
     block(brighter, (6, 7, 6), (7, 8, 7), 900)
     app.adopt(replace(app.case.volume, voxels=brighter))
     ray = ray_through(app, (6, 7, 6), (0.2, 1, 0.1))
-    assert voxel_of(app, seen_along(app.case, ray, image=True)) == (6, 7, 6)
-    assert seen_along(app.case, ray, image=False) is None
+    assert voxel_of(app, seen_along(app.case, ray, ViewWishes(image_in_3d=True))) == (6, 7, 6)
+    assert seen_along(app.case, ray, ViewWishes(image_in_3d=False)) is None
+
+
+def test_a_cut_is_clicked_where_the_slice_is_seen(app):
+    drawn = labels(app)
+    drawn[...] = chiral_labels()
+    view = ViewWishes(cut="coronal", index=(6, 7, 6))
+    ahead, back = ray_through(app, (6, 9, 6), (0, 1, 0)), ray_through(app, (6, 9, 6), (0, -1, 0))
+    assert voxel_of(app, seen_along(app.case, ahead, view)) == (6, 7, 6)
+    assert voxel_of(app, seen_along(app.case, back, view)) == (6, 7, 6)
+    beside = ViewWishes(cut="axial", index=(0, 7, 6))
+    assert voxel_of(app, seen_along(app.case, ahead, beside)) == (6, 4, 6)
+
+
+def test_a_surface_of_the_image_is_met_where_it_is_dense(app):
+    labels(app)[...] = 0
+    denser = np.full_like(app.case.volume.voxels, -1000)
+    block(denser, (0, 5, 0), (12, 14, 12), 50)
+    block(denser, (6, 9, 6), (7, 10, 7), 900)
+    app.adopt(replace(app.case.volume, voxels=denser))
+    ray = ray_through(app, (6, 9, 6), (0, 1, 0))
+    for name, expected in {"skin": (6, 5, 6), "bone": (6, 9, 6), "projection": (6, 9, 6)}.items():
+        assert voxel_of(app, seen_along(app.case, ray, ViewWishes(rendering=name))) == expected
 
 
 def test_a_click_lands_there_and_the_slices_follow(app):

@@ -52,6 +52,7 @@ def test_where_no_segment_is_met_the_brightest_voxel_shines_through(app):
     app.adopt(replace(app.case.volume, voxels=brighter))
     ray = ray_through(app, (6, 7, 6), (0.2, 1, 0.1))
     assert voxel_of(app, seen_along(app.case, ray, ViewWishes(image_in_3d=True))) == (6, 7, 6)
+    app.case.add_segment("Liver")
     assert seen_along(app.case, ray, ViewWishes(image_in_3d=False)) is None
 
 

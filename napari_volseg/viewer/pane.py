@@ -39,6 +39,9 @@ from napari_volseg.viewer.sketches import line_of_sight
 
 Index = tuple[int, int, int]
 
+#: What images are read on, whatever the theme.
+GROUND = "black"
+
 
 class Pane:
     """One view of the open case.
@@ -85,6 +88,8 @@ class Pane:
         self._links, self._case_links, self._preview_links = Links(), Links(), Links()
         keys.bind(viewer, actions)
         viewer.scene.camera.synced = False
+        self._ground = viewer.canvas.background_color_override
+        viewer.canvas.background_color_override = GROUND
         self._links.add(*self._viewer_links())
         # ahead of napari, which slices all layers for two dimensions at once
         viewer.dims.events.ndisplay.connect(self._leave_3d, position="first")
@@ -109,6 +114,7 @@ class Pane:
         self.drop_case()
         self.mouse.close()
         self.fit.close()
+        self.viewer.canvas.background_color_override = self._ground
         keys.unbind(self.viewer, self._actions)
 
     # -- what it is ---------------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from napari.components import ViewerModel
 from napari.qt import QtViewer
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QApplication, QMainWindow
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow
 
 from napari_volseg.app import Application, ModelPlaces, ScanStore, SessionStore
 from napari_volseg.app.wishes import LayoutName
@@ -34,6 +34,8 @@ from napari_volseg.widgets.view_grid import ViewGrid
 TITLE = "napari-volseg"
 #: Width and height of the window from which on it begins with four views, pixels.
 ROOM_FOR_FOUR = (1200, 650)
+#: Share of the window's width that the panel takes the first time, where that is more than it needs.
+PANEL_SHARE = 0.27
 #: Share of the screen's width and height that the window takes the first time.
 FIRST_SHARE = 0.9
 #: Name that napari gives to the dock of our widget contribution: its Plugins menu then finds the panel that is there.
@@ -65,12 +67,17 @@ def create_window(
         viewer = napari.Viewer(title=TITLE, show=False, show_welcome_screen=False)
     panel = ViewerPanel(viewer, sessions)
     viewer.window.add_dock_widget(panel, name=DOCK_NAME, area="right", add_vertical_stretch=False)
-    panel.window().findChild(QtViewer).dockLayerControls.hide()
+    for dock in (
+        panel.window().findChild(QtViewer).dockLayerControls,
+        panel.window().findChild(QtViewer).dockLayerList,
+    ):
+        dock.hide()  # what they offer, the panel does; napari's Window menu shows them again
     if show:
         with _without_greetings():
             viewer.show()
         _fit_screen(panel.window())
         panel.app.view.layout = _first_layout(panel)
+        _widen(panel)
     if greet:
         panel.app.tour.begin()
     if path is not None:
@@ -174,6 +181,15 @@ def _first_layout(panel: ViewerPanel) -> LayoutName:
     """Return the layout to begin with: four views, where each of them is large enough to work in."""
     room = panel.window().size()  # what lies within has not been laid out yet
     return "four" if room.width() >= ROOM_FOR_FOUR[0] and room.height() >= ROOM_FOR_FOUR[1] else "one"
+
+
+def _widen(panel: ViewerPanel) -> None:
+    """Give the panel more than it needs at least, where its window has room for both panel and views."""
+    window, dock = panel.window(), panel.parentWidget()
+    while dock is not None and not isinstance(dock, QDockWidget):
+        dock = dock.parentWidget()
+    if isinstance(window, QMainWindow) and dock is not None:
+        window.resizeDocks([dock], [int(window.width() * PANEL_SHARE)], Qt.Orientation.Horizontal)
 
 
 def _fit_screen(window: QMainWindow) -> None:

@@ -45,6 +45,7 @@ from napari_volseg.editing import (
     WithinRange,
     slab_about,
 )
+from napari_volseg.measure import Histogram, histogram_of
 
 #: Label arrays hold up to 65535 segments in two bytes, which graphics cards take without conversion.
 LABEL_TYPE = np.uint16
@@ -224,8 +225,13 @@ class Case:
 
     def survey(self) -> Case:
         """Look through the voxels now, which takes a moment and need not be done again; return itself."""
-        _ = self._auto_window, self.values
+        _ = self._auto_window, self.values, self.histogram
         return self
+
+    @cached_property
+    def histogram(self) -> Histogram:
+        """How often values occur in a sample of the image's voxels."""
+        return histogram_of(sample_of(self.volume.voxels))
 
     @cached_property
     def values(self) -> tuple[float, float]:
@@ -250,9 +256,14 @@ def opening_window(volume: Volume, auto: Window) -> Window:
     return CT_WINDOWS["soft-tissue"] if volume.modality == "CT" else auto
 
 
+def sample_of(voxels: NDArray[Any]) -> NDArray[Any]:
+    """Return about ``SAMPLED`` voxels at a regular step, or all where there are fewer, as one row."""
+    return voxels.reshape(-1)[:: max(1, voxels.size // SAMPLED)]
+
+
 def values_between(voxels: NDArray[Any]) -> tuple[float, float]:
     """Return the lowest and highest finite value of a sample of voxels; infinity to minus infinity where none is."""
-    sample = voxels.reshape(-1)[:: max(1, voxels.size // SAMPLED)]
+    sample = sample_of(voxels)
     finite = sample[np.isfinite(sample)]
     return (float(finite.min()), float(finite.max())) if finite.size else (np.inf, -np.inf)
 

@@ -1,6 +1,7 @@
 """Volumes, intensity statistics, overlap, surface distances and reports."""
 
 from napari_volseg.measure.diameters import longest_diameter, slice_diameters
+from napari_volseg.measure.histogram import Histogram, histogram_of
 from napari_volseg.measure.overlap import dice, dice_per_label
 from napari_volseg.measure.report import REPORT_VERSION, write_measurements, write_report
 from napari_volseg.measure.statistics import SegmentStatistics, segment_statistics
@@ -14,10 +15,12 @@ from napari_volseg.measure.surfaces import (
 __all__ = [
     "NSD_TOLERANCE_MM",
     "REPORT_VERSION",
+    "Histogram",
     "SegmentStatistics",
     "SurfaceDistances",
     "dice",
     "dice_per_label",
+    "histogram_of",
     "longest_diameter",
     "normalized_surface_dice",
     "segment_statistics",

@@ -69,6 +69,9 @@ class ClickSection(Section):
         row.setStretch(0, 3)
         self.engine = muted_label()
         self.rows.addWidget(self.engine)
+        self.accept = CommandButton(self.app, "click.accept")
+        self.following = CommandButton(self.app, "segment.next")
+        self.add_row(self.accept, self.following)
         self.prompts = QListWidget()
         self.prompts.setObjectName("prompts")
         self.prompts.setUniformItemSizes(True)
@@ -84,10 +87,7 @@ class ClickSection(Section):
         self.reset = CommandButton(self.app, "click.reset")
         self.changes = joined(self.take_back, self.reset)
         self.rows.addWidget(self.changes)
-        self.accept = CommandButton(self.app, "click.accept")
-        following = CommandButton(self.app, "segment.next")
-        self.add_row(self.accept, following)
-        self._buttons = (click, scribble, box, self.accept, self.reset, following)
+        self._buttons = (click, scribble, box, self.accept, self.reset, self.following)
         self._listed: tuple[Prompt, ...] = ()
         self.app.engines.changed.connect(self.refresh)
         self.app.engines.offered.connect(self._ask_terms)
@@ -106,6 +106,7 @@ class ClickSection(Section):
         self._list_prompts(clicks.prompts if clicks is not None else ())
         primary = next_step(self.app).primary
         set_primary(self.accept, primary == "click.accept")
+        set_primary(self.following, primary == "segment.next")
         set_primary(self.click, primary == "tool.click")
 
     def _list_prompts(self, prompts: tuple[Prompt, ...]) -> None:

@@ -9,7 +9,6 @@ from qtpy.QtWidgets import QComboBox, QLabel, QWidget
 
 from napari_volseg.app import Application, run_command
 from napari_volseg.app.deep_commands import CUTS, SIDE_WORDS
-from napari_volseg.app.layouts import views_shown
 from napari_volseg.app.renderings import RENDERINGS, rendering_of
 from napari_volseg.app.wishes import Cut
 from napari_volseg.widgets.buttons import CommandButton
@@ -29,7 +28,7 @@ class DeepRows:
     Attributes
     ----------
     rows
-        One widget below the other; hidden where no 3D view is shown.
+        One widget below the other; hidden unless the 3D view is in hand.
     """
 
     def __init__(self, app: Application) -> None:
@@ -50,10 +49,10 @@ class DeepRows:
         self.refresh()
 
     def refresh(self) -> None:
-        """Show how the 3D view is looked at, where there is one."""
+        """Show how the 3D view is looked at, where it is in hand."""
         case = self._app.case
         for row in self.rows:
-            row.setVisible(case is not None and "3d" in views_shown(self._app.view))
+            row.setVisible(case is not None and self._app.view.three_d)
         for button in self._buttons:
             button.refresh()
         if case is None:

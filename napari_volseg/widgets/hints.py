@@ -59,6 +59,8 @@ def _within_case(app: Application) -> Hint:
     assert app.clicks is not None
     if any(job.lane == "network" for job in app.jobs.shown) and not app.clicks.busy:
         return Hint("The model runs in the background: go on looking at the image meanwhile")
+    if app.view.three_d and app.tools.tool == "click":
+        return Hint("In 3D a click marks what is seen there, and a drag turns the view")
     if app.view.three_d and app.tools.tool not in ("navigate", "scissors"):
         slices = "press A, C or S" if app.view.layout == "one" else "click one beside it"
         return Hint(f"In 3D the left button turns the view; tools work on slices: {slices}")
@@ -103,9 +105,20 @@ def _while_outlining(app: Application, begin: str) -> Hint:
 
 def _while_clicking(app: Application) -> Hint:
     assert app.clicks is not None
-    if not app.clicks.prompts:
-        return Hint("Click inside a structure on any slice: it is outlined in 3D")
-    return Hint("Click what is missing, or switch to Remove for what is too much; then accept", "click.accept")
+    if app.clicks.prompts:
+        return Hint("Click what is missing, or switch to Remove for what is too much; then accept", "click.accept")
+    if name := _begun(app):
+        return Hint(f"Click to go on with {name}, or press New segment for another structure", "segment.next")
+    return Hint("Click inside a structure on any slice: it is outlined in 3D")
+
+
+def _begun(app: Application) -> str:
+    """Return the name of the active segment where it has voxels already, else nothing."""
+    case, figures = app.case, app.figures
+    if case is None or figures is None or not case.active:
+        return ""
+    known = figures.of(case.active)
+    return case.table[case.active].name if known is not None and known.voxels else ""
 
 
 def _while_looking(app: Application) -> Hint:
@@ -117,4 +130,4 @@ def _while_looking(app: Application) -> Hint:
     if not app.case.active:
         return Hint("Check the segments; select one in the table to correct it, or export", "export.nifti")
     name = app.case.table[app.case.active].name
-    return Hint(f"Correct {name} with brush or clicks, or export", "export.nifti")
+    return Hint(f"Correct {name} with brush or clicks, begin a new segment, or export", "export.nifti")

@@ -173,6 +173,7 @@ class MainPanel(QWidget):
         apply_theme(self, self._viewer)
         paint_icons(self, icon_color(self._viewer))
         self.segments.set_icon_color(icon_color(self._viewer))
+        self.view.set_colors(icon_color(self._viewer), accent_color(self._viewer))
         self.tools.set_colors(icon_color(self._viewer), accent_color(self._viewer))
         self.history.set_icon_color(icon_color(self._viewer))
         self.report.set_warning_color(warning_color(self._viewer))

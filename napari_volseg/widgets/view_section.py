@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QGridLayout, QLabel, QSlider
 
 from napari_volseg.app import COMMANDS, Application
@@ -13,6 +14,7 @@ from napari_volseg.core import CT_WINDOWS
 from napari_volseg.widgets.buttons import CommandButton, IconButton
 from napari_volseg.widgets.deep_rows import DeepRows
 from napari_volseg.widgets.fusion_rows import FusionRows
+from napari_volseg.widgets.histogram_bar import HistogramBar
 from napari_volseg.widgets.section import SPACING, Section, muted_label
 
 WINDOW_TEXTS = {
@@ -44,6 +46,8 @@ class ViewSection(Section):
         self.rows.addLayout(grid)
         self.window_text = muted_label()
         self.rows.addWidget(self.window_text)
+        self.histogram = HistogramBar(self.app)
+        self.rows.addWidget(self.histogram)
         planes = [CommandButton(self.app, i, text, partial(_shown, i)) for i, text in PLANE_TEXTS.items()]
         self.add_row(*planes)
         layouts = [IconButton(self.app, f"view.{i}", i, partial(_laid_out, name)) for i, name in LAYOUTS.items()]
@@ -81,12 +85,18 @@ class ViewSection(Section):
             f"{window.name}: centre {window.center:.4g}, width {window.width:.4g}{unit}" if volume else ""
         )
         self.window_text.setVisible(volume is not None)
+        self.histogram.setVisible(self.app.case is not None)
+        self.histogram.update()
         self.deep.refresh()
         self.opacity.setEnabled(self.app.case is not None)
         percent = round(100 * view.labels_opacity)
         self.opacity.setValue(percent)
         self.percent.setText(f"{percent} %")
         self.fusion.refresh()
+
+    def set_colors(self, bars: QColor, accent: QColor) -> None:
+        """Draw the histogram in colours of the theme."""
+        self.histogram.set_colors(bars, accent)
 
     def _set_opacity(self, percent: int) -> None:
         if percent != round(100 * self.app.view.labels_opacity):

@@ -279,6 +279,11 @@ def _needs_fusion(app: Application) -> str | None:
     return needs_case(app) or (None if app.fusion.image is not None else "no second image is shown")
 
 
+def _needs_second(app: Application) -> str | None:
+    missing = "add a second image first: Add image over this…"
+    return needs_case(app) or (None if app.fusion.image is not None else missing)
+
+
 def toggle_studies(app: Application) -> None:
     """Open the study browser, and close it."""
     app.view.studies_shown = not app.view.studies_shown
@@ -357,11 +362,19 @@ def _layouts() -> list[Command]:
     offered: tuple[tuple[LayoutName, str, str, str], ...] = (
         ("one", "One view", "Alt-1", "Show one view alone"),
         ("one-three", "One large view", "Alt-2", "Show one view large and the others beside it"),
+        ("two", "Side by side", "Alt-3", "Show both images beside each other, at the same place in the patient"),
         ("four", "Four views", "Alt-4", "Show axial, coronal and sagittal slices and the 3D view"),
     )
     return [
         *(
-            Command(f"view.layout-{layout}", title, partial(set_layout, layout=layout), key, always, tip)
+            Command(
+                f"view.layout-{layout}",
+                title,
+                partial(set_layout, layout=layout),
+                key,
+                _needs_second if layout == "two" else always,
+                tip,
+            )
             for layout, title, key, tip in offered
         ),
         Command(

@@ -15,6 +15,7 @@ from psygnal import EventedModel, Signal
 
 from napari_volseg.app.case import Case, opening_window, values_between
 from napari_volseg.app.jobs import Job
+from napari_volseg.app.layouts import forget_second
 from napari_volseg.app.opening import Decided, Question, load_decided
 from napari_volseg.core import (
     Box,
@@ -258,6 +259,7 @@ class Fusion:
         """Show the case alone again."""
         if self.image is not None:
             self.image = None
+            forget_second(self._app.view)
             self.changed.emit()
 
     def _ask(self, found: FoundVolume, decided: Decided, open_question: DecisionNeededError) -> None:

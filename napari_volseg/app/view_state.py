@@ -35,6 +35,8 @@ def view_state(case: Case, view: ViewWishes, tools: ToolWishes) -> dict[str, Any
     """Return layout, planes, slices, camera, window, tool and active segment in types that JSON knows."""
     return {
         **{name: getattr(view, name) for name in VIEW_KEPT},
+        # a second image is not kept
+        **{name: "four" for name in ("layout", "layout_before") if getattr(view, name) == "two"},
         **{name: getattr(tools, name) for name in TOOLS_KEPT},
         "index": view.index,
         "window": view.window.limits,

@@ -31,10 +31,10 @@ Tool = Literal[
     "diameters",
 ]
 Plane = Literal["axial", "coronal", "sagittal"]
-#: What a view shows: slices of a plane, or the volume.
-ViewName = Literal["axial", "coronal", "sagittal", "3d"]
-#: One view alone, a large one beside three small ones, or four of the same size.
-LayoutName = Literal["one", "one-three", "four"]
+#: What a view shows: slices of a plane, the volume, or slices of the second image in the plane in hand.
+ViewName = Literal["axial", "coronal", "sagittal", "3d", "second"]
+#: One view alone, both images beside each other, a large view beside three small ones, or four of the same size.
+LayoutName = Literal["one", "two", "one-three", "four"]
 #: Sides of the patient from which the 3D view looks.
 Side = Literal["anterior", "posterior", "left", "right", "superior", "inferior"]
 #: Plane of the crosshair at which the 3D view is cut open.

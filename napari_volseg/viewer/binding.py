@@ -158,13 +158,14 @@ class ViewerBinding:
         self._shown = {}
         for name, pane in self._wanted.items():
             if pane is self.main or pane.shown is not None or name == "3d":
-                self._show_in(pane, name, (name, pane) in before)
+                self._show_in(pane, name, (name, pane) in before and not (name == "second" and pane.lies_otherwise))
         if len(self._shown) < len(self._wanted):
             self._later(self._show_next)
         if list(self._shown.items()) != before or any(not pane.waits for pane in waited):
             self.arranged.emit()
         for pane in self._shown.values():
             pane.mouse.finish()
+            pane.show_layers()
         if self._app.surfaces is not None:
             self._app.surfaces.wanted = any(pane.wants_surfaces for pane in self._shown.values())
         self._show_draft()

@@ -124,15 +124,15 @@ class FusedLayers:
             )
         return self.deep
 
-    def dress(self, wishes: FusionWishes) -> None:
-        """Take over opacity, colours, window and whether it is shown."""
+    def dress(self, wishes: FusionWishes, *, alone: bool = False) -> None:
+        """Take over opacity, colours, window and whether it is shown; where it is seen alone it covers all."""
         self.wished = wishes.visible
         low, high = wishes.window.limits
         least, most = self.fused.values
         self.layer.contrast_limits_range = (min(low, least), max(high, most))
         self.layer.contrast_limits = (low, high)
         for layer in self.layers:
-            layer.opacity = wishes.opacity
+            layer.opacity = 1.0 if alone else wishes.opacity
             if layer.colormap is not colours(wishes.colours):
                 layer.colormap = colours(wishes.colours)
         if self.deep is not None and self._grey is not None and wishes.window != self._window:

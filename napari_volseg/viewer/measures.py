@@ -9,6 +9,7 @@ from napari.components import ViewerModel
 from numpy.typing import NDArray
 
 from napari_volseg.app import Application
+from napari_volseg.app.layouts import plane_shown
 from napari_volseg.app.measuring import value_text
 from napari_volseg.app.wishes import ViewName
 from napari_volseg.core import Geometry, Measurement
@@ -58,9 +59,10 @@ def seen_measurements(app: Application, viewer: ViewerModel, name: ViewName, siz
         Width and height of the canvas, pixels.
     """
     case, index, measuring = app.case, app.view.index, app.measuring
-    if case is None or index is None or name == "3d" or app.preview.arriving is not None:
+    plane = plane_shown(app.view, name)
+    if case is None or index is None or plane is None or app.preview.arriving is not None:
         return []
-    axis = LAYOUTS[name].normal
+    axis = LAYOUTS[plane].normal
     geometry = case.volume.geometry
     all_of_them = [(m, number == measuring.chosen) for number, m in enumerate(measuring.measurements)]
     if measuring.in_hand is not None:

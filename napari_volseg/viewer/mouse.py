@@ -346,13 +346,14 @@ class Mouse:
         app.attempt(app.clicks.replace, held, PointPrompt((x, y, z), held.positive))
 
     def _drag_window(self, event: Any) -> Iterator[None]:
-        start, origin = self._app.view.window, np.array(event.pos, float)
+        wishes = self._app.fusion.wishes if self._ground.name == "second" else self._app.view
+        start, origin = wishes.window, np.array(event.pos, float)
         event.handled = True
         self._set_camera(pan=False, zoom=False)
         yield
         while event.type == "mouse_move":
             dx, dy = np.array(event.pos, float) - origin
-            self._app.view.window = dragged_window(start, float(dx), float(dy))
+            wishes.window = dragged_window(start, float(dx), float(dy))
             event.handled = True
             yield
         self.finish()

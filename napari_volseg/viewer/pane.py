@@ -16,7 +16,7 @@ from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
 from napari_volseg.app import Application, Case
-from napari_volseg.app.layouts import in_hand, take_in_hand, views_shown
+from napari_volseg.app.layouts import in_hand, plane_shown, take_in_hand, views_shown
 from napari_volseg.app.live import Sighting
 from napari_volseg.app.outlines import Ray
 from napari_volseg.app.preview import Sight
@@ -126,8 +126,18 @@ class Pane:
 
     @property
     def plane(self) -> Plane:
-        """The plane of its slices; in 3D, that of the slices in hand."""
-        return self.app.view.plane if self.name == "3d" else self.name
+        """The plane of its slices; in 3D and of the second image, that of the slices in hand."""
+        return plane_shown(self.app.view, self.name) or self.app.view.plane
+
+    @property
+    def shows_second(self) -> bool:
+        """Whether it shows the second image alone, with the segments."""
+        return self.name == "second"
+
+    @property
+    def lies_otherwise(self) -> bool:
+        """Whether its slices are of another plane than they are to be."""
+        return not self.three_d and self.shown is not None and plane_of(self.viewer.dims.order) != self.plane
 
     @property
     def axis(self) -> int:
@@ -338,7 +348,7 @@ class Pane:
     def show_layers(self) -> None:
         """Show the layers that are wished."""
         if self.shown is not None:
-            self.shown.show_layers(self.app.view, in_3d=self.three_d)
+            self.shown.show_layers(self.app.view, in_3d=self.three_d, alone=self.shows_second)
 
     def show_window(self) -> None:
         """Show the image through the wished window; what is open beneath one that is being read keeps its own."""
@@ -411,7 +421,7 @@ class Pane:
     def dress_fusion(self) -> None:
         """Show the second image as it is wished."""
         if self.shown is not None and self.shown.over is not None:
-            self.shown.over.dress(self.app.fusion.wishes)
+            self.shown.over.dress(self.app.fusion.wishes, alone=self.shows_second)
             self.show_layers()
 
     def show_markers(self, markers: Markers) -> None:
@@ -445,7 +455,7 @@ class Pane:
         if shown.segments_3d is not None and (self.in_hand or not self.thrifty):
             shown.segments_3d.show_draft(draft if three_d else None)
             shown.drafting_3d = draft is not None and three_d
-            shown.show_layers(self.app.view, in_3d=three_d)
+            self.show_layers()
         if draft is not None and not three_d and ready:
             self._add((shown.draft_layer(),))
         if shown.draft is not None:

@@ -13,6 +13,7 @@ from napari.components import ViewerModel
 from numpy.typing import NDArray
 
 from napari_volseg.app import Application
+from napari_volseg.app.layouts import plane_shown
 from napari_volseg.app.wishes import Plane, Side, ViewName
 from napari_volseg.core import Geometry
 from napari_volseg.spatial import Letters, edge_letters, letters_around, upright_frame
@@ -127,8 +128,9 @@ def letters(app: Application, name: ViewName, viewer: ViewerModel) -> Letters | 
     volume = app.shown_volume
     if volume is None or not volume.is_calibrated:
         return None
-    if name != "3d":
-        return edge_letters(volume.geometry, name)
+    plane = plane_shown(app.view, name)
+    if plane is not None:
+        return edge_letters(volume.geometry, plane)
     if app.preview.arriving is not None:
         return edge_letters(volume.geometry, app.view.plane)
     return letters_3d(volume.geometry, viewer) if viewer.dims.ndisplay == 3 else None

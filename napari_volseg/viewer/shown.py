@@ -112,14 +112,18 @@ class Shown:
         self.draft = self.draft or DraftLayer(self.case.segmentation)
         return self.draft.layer
 
-    def show_layers(self, view: ViewWishes, *, in_3d: bool) -> None:
-        """Show the layers that are wished in 2D or in 3D, and no others.
+    def show_layers(self, view: ViewWishes, *, in_3d: bool, alone: bool = False) -> None:
+        """Show the layers that are wished in 2D or in 3D, and no others; the second image where ``alone``.
 
         In 3D segments are surfaces once these are made, unless a tool shows what it would change. Where the image is
         left out beside them, they are waited for with nothing to see, as their stand-in takes seconds to draw there.
         """
         self.labels.opacity = view.labels_opacity
-        visible: dict[Layer, bool] = {self.image: not in_3d, self.labels: view.labels_visible and not in_3d}
+        alone = alone and self.over is not None
+        visible: dict[Layer, bool] = {
+            self.image: not in_3d and not alone,
+            self.labels: view.labels_visible and not in_3d,
+        }
         if self.volume_3d is not None and self.segments_3d is not None:
             segments = view.labels_visible and in_3d
             smooth = bool(self.surfaces_3d) and not self.drafting_3d
@@ -133,7 +137,7 @@ class Shown:
         if self.face_3d is not None:
             visible[self.face_3d.layer] = in_3d and view.cut != "nothing"
         if self.over is not None:
-            visible[self.over.layer] = self.over.wished and not in_3d
+            visible[self.over.layer] = (alone or (self.over.wished and view.layout != "two")) and not in_3d
         if self.over is not None and self.over.deep is not None and self.volume_3d is not None:
             visible[self.over.deep] = self.over.wished and visible[self.volume_3d.layer]
         for layer, wanted in visible.items():

@@ -7,7 +7,7 @@ from napari.components import ViewerModel
 from numpy.typing import ArrayLike, NDArray
 
 from napari_volseg.app import Application
-from napari_volseg.app.layouts import in_hand
+from napari_volseg.app.layouts import in_hand, plane_shown
 from napari_volseg.app.outlines import Ray, Sketch
 from napari_volseg.app.wishes import Plane, ViewName
 from napari_volseg.core import Geometry
@@ -70,11 +70,11 @@ def crosshair(
         The plane that is seen as a horizontal line and its pixel from the top, and the one that is seen as a vertical
         line and its pixel from the left.
     """
-    case, index = app.case, app.view.index
-    if name == "3d" or case is None or index is None or app.preview.arriving is not None or not app.view.crosshair:
+    case, index, plane = app.case, app.view.index, plane_shown(app.view, name)
+    if plane is None or case is None or index is None or app.preview.arriving is not None or not app.view.crosshair:
         return None
     x, y = on_canvas(viewer, np.multiply(index, case.volume.geometry.spacing)[None], size)[0]
-    _, down, across = LAYOUTS[name].order
+    _, down, across = LAYOUTS[plane].order
     by_normal: dict[int, Plane] = {layout.normal: plane for plane, layout in LAYOUTS.items()}
     return (by_normal[down], float(y)), (by_normal[across], float(x))
 
@@ -111,7 +111,7 @@ def line_of_sight(geometry: Geometry, position: ArrayLike, direction: ArrayLike,
 
 def _is_shown(app: Application, sketch: Sketch, name: ViewName) -> bool:
     """Whether the slice of a sketch is the one that a view shows."""
-    on, index = sketch.on, app.view.index
-    if on is None or name == "3d" or index is None:
+    on, index, plane = sketch.on, app.view.index, plane_shown(app.view, name)
+    if on is None or plane is None or index is None:
         return False
-    return LAYOUTS[name].normal == on.axis and index[on.axis] == on.index
+    return LAYOUTS[plane].normal == on.axis and index[on.axis] == on.index

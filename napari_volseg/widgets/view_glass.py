@@ -19,6 +19,7 @@ VIEW_COLORS: dict[ViewName, QColor] = {
     "coronal": QColor("#35d0ba"),
     "sagittal": QColor("#f5c542"),
     "3d": QColor("#9db2ff"),
+    "second": QColor("#e58cd8"),
 }
 LINE_OPACITY = 0.75
 #: Half of what the lines leave free where they meet, pixels.

@@ -31,6 +31,8 @@ def cells(layout: LayoutName, names: tuple[ViewName, ...]) -> dict[ViewName, Cel
     match layout:
         case "one":
             return {names[0]: (0, 0, 1)}
+        case "two":
+            return {name: (0, column, 1) for column, name in enumerate(names)}
         case "one-three":
             return {names[0]: (0, 0, 3), **{name: (row, 1, 1) for row, name in enumerate(names[1:])}}
         case "four":
@@ -131,8 +133,8 @@ class ViewGrid(QWidget):
 
     def _share(self, layout: LayoutName) -> None:
         """Give rows and columns of a layout their shares of the room."""
-        columns = {"one": (1, 0), "one-three": (3, 1), "four": (1, 1)}[layout]
-        rows = {"one": (1, 0, 0), "one-three": (1, 1, 1), "four": (1, 1, 0)}[layout]
+        columns = {"one": (1, 0), "two": (1, 1), "one-three": (3, 1), "four": (1, 1)}[layout]
+        rows = {"one": (1, 0, 0), "two": (1, 0, 0), "one-three": (1, 1, 1), "four": (1, 1, 0)}[layout]
         for column, share in enumerate(columns):
             self._grid.setColumnStretch(column, share)
         for row, share in enumerate(rows):

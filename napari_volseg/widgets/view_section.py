@@ -27,7 +27,12 @@ PLANE_TEXTS = {"view.axial": "Axial", "view.coronal": "Coronal", "view.sagittal"
 #: Icons between texts are no higher than these, pixels.
 ICON_SIZE = 16
 #: Commands that choose a layout, which their icons are named after too.
-LAYOUTS: dict[str, LayoutName] = {"layout-one": "one", "layout-one-three": "one-three", "layout-four": "four"}
+LAYOUTS: dict[str, LayoutName] = {
+    "layout-one": "one",
+    "layout-two": "two",
+    "layout-one-three": "one-three",
+    "layout-four": "four",
+}
 
 
 class ViewSection(Section):

@@ -12,7 +12,15 @@ from napari_volseg.viewer import Pane
 from napari_volseg.widgets.icons import icon
 from napari_volseg.widgets.view_glass import SCALE_COLOR, VIEW_COLORS
 
-TEXTS: dict[ViewName, str] = {"axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal", "3d": "3D"}
+TEXTS: dict[ViewName, str] = {
+    "axial": "Axial",
+    "coronal": "Coronal",
+    "sagittal": "Sagittal",
+    "3d": "3D",
+    "second": "Second image",
+}
+#: A longer name of an image is cut.
+LETTERS = 36
 LATE = "3D: click to bring it up to date"
 MARGIN = 6
 STYLE = "color: {color}; background: rgba(0, 0, 0, 120); padding: 1px 5px; border-radius: 3px; font-weight: bold;"
@@ -50,7 +58,8 @@ class ViewTitle(QObject):
         self.button.clicked.connect(self._maximize)
         canvas.installEventFilter(self)
         view = app.view.events
-        self._signals = (app.case_changed, app.preview.changed, view.layout, view.large, view.plane, view.three_d)
+        wishes = (view.layout, view.large, view.plane, view.three_d, app.fusion.changed)
+        self._signals = (app.case_changed, app.preview.changed, *wishes)
         for signal in self._signals:
             signal.connect(self.refresh)
         self.refresh()
@@ -59,7 +68,7 @@ class ViewTitle(QObject):
         """Show the name of the view and what the button does now."""
         name, shown = self._pane.name, self._app.case is not None and self._app.preview.arriving is None
         several = len(views_shown(self._app.view)) > 1
-        self.label.setText(LATE if self._pane.is_late else TEXTS[name])
+        self.label.setText(LATE if self._pane.is_late else self._text)
         self.label.setStyleSheet(STYLE.format(color=VIEW_COLORS[name].name()))
         key = COMMANDS["view.maximize"].key
         self.button.setToolTip(
@@ -70,6 +79,16 @@ class ViewTitle(QObject):
             widget.setVisible(shown)
             widget.adjustSize()
         self._place()
+
+    @property
+    def _text(self) -> str:
+        """The name of the view; beside a second image, which image it shows, too."""
+        app, name = self._app, self._pane.name
+        first, second = app.case, app.fusion.image
+        if app.view.layout != "two" or first is None or second is None:
+            return TEXTS[name]
+        volume = second.volume if name == "second" else first.volume
+        return f"{TEXTS[self._pane.plane]}   {volume.modality} {volume.name}"[:LETTERS]
 
     def remove(self) -> None:
         """Take name and button off the canvas."""

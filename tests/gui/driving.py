@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QWheelEvent
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QPushButton, QScrollArea, QWidget
 
@@ -123,3 +123,15 @@ def turn_wheel(widget: QWidget, turn: int) -> bool:
     )
     QApplication.sendEvent(widget, event)
     return event.isAccepted()
+
+
+def send_mouse(
+    canvas: QWidget, kind: QEvent.Type, point: QPoint, held: Qt.MouseButton = Qt.MouseButton.LeftButton
+) -> None:
+    """Tell a canvas of the mouse while a button is held down, the left one where not given."""
+    button = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseMove else held
+    down = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseButtonRelease else held
+    nothing = Qt.KeyboardModifier.NoModifier
+    event = QMouseEvent(kind, QPointF(point), QPointF(canvas.mapToGlobal(point)), button, down, nothing)
+    QApplication.sendEvent(canvas, event)
+    QApplication.processEvents()

@@ -9,12 +9,12 @@ import time
 
 import numpy as np
 import pytest
-from driving import turn_wheel
+from driving import send_mouse, turn_wheel
 from napari.qt import QtViewer
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -432,15 +432,6 @@ def test_enter_in_a_box_ends_what_is_typed_and_not_the_outline_in_hand(shared, n
     assert app.drawing.outline is not None
     QTest.keyClick(panel.correct.findChild(QPushButton, "tool.lasso"), Qt.Key.Key_Return)
     assert app.drawing.outline is None
-
-
-def send_mouse(canvas: QWidget, kind: QEvent.Type, point: QPoint) -> None:
-    """Tell a canvas of the mouse with its left button down."""
-    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-    button = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseMove else left
-    event = QMouseEvent(kind, QPointF(point), QPointF(canvas.mapToGlobal(point)), button, left, none)
-    QApplication.sendEvent(canvas, event)
-    QApplication.processEvents()
 
 
 def test_in_3d_the_hint_does_not_promise_to_paint(shared, qtbot):

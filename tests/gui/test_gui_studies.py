@@ -5,8 +5,8 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
-from driving import Hand
-from qtpy.QtCore import Qt
+from driving import Hand, send_mouse
+from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDoubleSpinBox, QPushButton, QSlider
 
@@ -102,6 +102,31 @@ def test_a_series_is_opened_and_another_laid_over_it_by_keys(hand) -> None:
     hand.key(Qt.Key.Key_V, SHIFT)
     cold = color_at(hand, hot)
     assert abs(cold.red() - cold.blue()) < 20
+
+
+def test_side_by_side_the_right_button_sets_the_window_of_the_image_under_it(hand) -> None:
+    open_ct(hand)
+    lay_heat_over(hand)
+    app = hand.app
+    hand.key(Qt.Key.Key_3, Qt.KeyboardModifier.AltModifier)
+    hand.wait(lambda: len(hand.panel.binding.shown) == 2)
+    QTest.qWait(300)
+    first, second = (hand.panel.views.canvas(name) for name in ("axial", "second"))
+    assert abs(first.width() - second.width()) < 12
+    assert second.mapTo(hand.panel.window(), second.rect().topLeft()).x() > first.width()
+    title = hand.panel.views.furniture[hand.panel.binding.shown["second"]].title.label
+    assert "heat" in title.text()
+    before, heat = app.view.window, app.fusion.wishes.window
+    for canvas, changed in (
+        (second, lambda: app.fusion.wishes.window != heat),
+        (first, lambda: app.view.window != before),
+    ):
+        middle = canvas.rect().center()
+        send_mouse(canvas, QEvent.Type.MouseButtonPress, middle, Qt.MouseButton.RightButton)
+        send_mouse(canvas, QEvent.Type.MouseMove, middle + QPoint(40, 0), Qt.MouseButton.RightButton)
+        send_mouse(canvas, QEvent.Type.MouseButtonRelease, middle + QPoint(40, 0), Qt.MouseButton.RightButton)
+        assert changed()
+        assert (app.view.window == before) == (canvas is second)
 
 
 def test_opacity_window_and_removal_by_the_panel(hand) -> None:

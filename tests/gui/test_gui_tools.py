@@ -245,7 +245,7 @@ def test_the_range_is_dragged_and_what_it_holds_is_seen_at_once(hand):
     QTest.mouseRelease(slider, Qt.MouseButton.LeftButton, pos=stop)
     hand.key(Qt.Key.Key_Escape)
     assert hand.app.tool_preview.draft is None
-    assert not hand.panel.findChild(QPushButton, "tool.preview").isChecked()
+    hand.wait(lambda: not hand.panel.findChild(QPushButton, "tool.preview").isChecked())
 
 
 def test_how_far_tools_act_is_one_choice_for_all(hand):

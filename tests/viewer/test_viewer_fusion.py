@@ -11,9 +11,10 @@ from napari.components import ViewerModel
 
 from napari_volseg.app import Application, Question, run_command
 from napari_volseg.app.fusion import NOTHING, fuse
+from napari_volseg.app.view_state import view_state
 from napari_volseg.core import Geometry, UsageError, Volume, Window
 from napari_volseg.spatial import apply_reorientation, display_reorientation, reorient_geometry
-from napari_volseg.viewer import ViewerBinding
+from napari_volseg.viewer import ViewerBinding, letters
 from napari_volseg.viewer.fused import SECOND, SECOND_3D, colours
 from napari_volseg.viewer.layers import SEGMENTS
 from napari_volseg.viewer.planes import LAYOUTS
@@ -293,3 +294,65 @@ def test_commands_say_why_they_are_not_possible(empty_app, ct) -> None:
     assert ct.fusion.wishes.opacity == pytest.approx(0.6)
     run_command(ct, "fusion.colours")
     assert ct.fusion.wishes.colours == "inferno"
+
+
+def test_side_by_side_each_view_shows_one_image_and_both_the_segments(ct, bound) -> None:
+    lay(ct, phantom(oblique()))
+    ct.fusion.wishes.opacity = 0.3
+    run_command(ct, "view.layout-two")
+    assert list(bound.shown) == ["axial", "second"]
+    first, second = bound.shown["axial"], bound.shown["second"]
+    assert first.shown.image.visible
+    assert not first.shown.over.layer.visible
+    assert not second.shown.image.visible
+    assert second.shown.over.layer.visible
+    assert second.shown.over.layer.opacity == 1
+    assert first.shown.labels.visible
+    assert second.shown.labels.visible
+    run_command(ct, "view.layout-four")
+    assert all(bound.shown[name].shown.over.layer.opacity == 0.3 for name in FLAT)
+    assert all(bound.shown[name].shown.over.layer.visible for name in FLAT)
+    assert all(bound.shown[name].shown.image.visible for name in FLAT)
+
+
+def test_side_by_side_both_follow_plane_and_slice(ct, bound) -> None:
+    lay(ct, phantom(oblique()))
+    run_command(ct, "view.layout-two")
+    for spot in SPOTS:
+        index = np.round(middle_of(spot)).astype(int)
+        ct.view.index = tuple(int(i) for i in index)
+        for name in FLAT:
+            run_command(ct, f"view.{name}")
+            assert list(bound.shown) == [name, "second"]
+            first, second = bound.shown[name], bound.shown["second"]
+            assert second.viewer.dims.order == first.viewer.dims.order == LAYOUTS[name].order
+            normal, down, across = LAYOUTS[name].order
+            assert second.viewer.dims.current_step[normal] == first.viewer.dims.current_step[normal] == index[normal]
+            expected = seen_at(REFERENCE.to_patient(index))
+            assert drawn(second)[index[down], index[across]] == pytest.approx(expected, abs=0.35)
+            assert letters(ct, "second", second.viewer) == letters(ct, name, first.viewer)
+
+
+def test_side_by_side_ends_with_the_second_image_and_where_3d_is_asked_for(ct, bound) -> None:
+    lay(ct, phantom(oblique()))
+    run_command(ct, "view.layout-two")
+    run_command(ct, "view.maximize")
+    run_command(ct, "fusion.remove")
+    run_command(ct, "view.maximize")
+    assert ct.view.layout == "four"
+    lay(ct, phantom(oblique()))
+    run_command(ct, "view.layout-two")
+    assert view_state(ct.case, ct.view, ct.tools)["layout"] == "four"
+    run_command(ct, "view.3d")
+    assert list(bound.shown) == ["3d"]
+    run_command(ct, "view.layout-two")
+    run_command(ct, "fusion.remove")
+    assert ct.view.layout == "four"
+
+
+def test_side_by_side_needs_a_second_image(ct) -> None:
+    said = []
+    ct.noticed.connect(lambda notice: said.append(notice.text))
+    run_command(ct, "view.layout-two")
+    assert ct.view.layout == "one"
+    assert "add a second image first" in said[0]

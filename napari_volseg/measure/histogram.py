@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 BINS = 192
 #: Percentiles between which the values of interest lie; few voxels of metal shall not squeeze all others together.
 ENDS = (0.02, 99.98)
+#: How the count of a bin is shared with its neighbours for drawing.
+SHARES = np.array([1, 3, 5, 7, 5, 3, 1]) / 25
 #: Share of the range that is left free at both ends.
 MARGIN = 0.03
 
@@ -33,8 +35,11 @@ class Histogram:
 
     @property
     def heights(self) -> NDArray[np.float64]:
-        """Heights from 0 to 1 for drawing, logarithmic: air would flatten everything else."""
-        logs = np.log1p(self.counts)
+        """Heights from 0 to 1 for drawing, logarithmic: air would flatten everything else.
+
+        Neighbouring bins share their counts, as values that come in steps would be a comb.
+        """
+        logs = np.log1p(np.convolve(np.pad(self.counts, len(SHARES) // 2, "edge"), SHARES, "valid"))
         return np.asarray(logs / max(float(logs.max(initial=0.0)), 1e-9))
 
 

@@ -17,6 +17,13 @@ def test_every_value_is_counted_where_it_lies():
     assert histogram.counts[histogram.counts > 0].tolist() == [5, 3, 2]
     assert histogram.heights.max() == 1
     assert histogram.heights.min() == 0
+    assert histogram.heights.shape == histogram.counts.shape
+
+
+def test_values_in_steps_are_not_drawn_as_a_comb():
+    histogram = histogram_of(np.repeat(np.arange(0.0, 400.0, 4.0), 50))
+    inner = histogram.heights[20:-20]
+    assert inner.min() > 0.6 * inner.max()
 
 
 def test_few_extreme_values_leave_the_others_their_room():

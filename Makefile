@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test setup lint unit gui pyqt6 engines sample-data screenshots recording tool-pictures clean
+.PHONY: help run test setup lint unit gui pyqt6 engines sample-data screenshots looks recording tool-pictures clean
 
 help:
 	@echo "make run     set up, then open the app on the sample CT (without a display: the same job headless, into out/)"
@@ -46,6 +46,9 @@ sample-data: setup
 
 screenshots: setup
 	scripts/on_display.sh $(BIN)/python docs/screenshots.py
+
+looks: setup
+	xvfb-run -a -s "-screen 0 3840x2160x24" $(BIN)/python docs/looks.py
 
 recording: setup
 	scripts/on_display.sh $(BIN)/python docs/recording.py

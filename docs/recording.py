@@ -1,4 +1,6 @@
-"""Record the README's film: the whole job by mouse and keys in the running app, on the sample CT.
+"""Record the README's films: the whole job by mouse and keys in the running app, on the sample CT.
+
+One film shows it once in four linked views, the other one in each plane and in 3D.
 
     make recording
 
@@ -129,7 +131,11 @@ class Actor:
 
         canvas, pane = self.panel.views.canvas(view), self.panel.binding.shown[view]
         spacing = self.app.case.volume.geometry.spacing
-        (x, y) = on_canvas(pane.viewer, np.multiply(index, spacing)[None], (canvas.width(), canvas.height()))[0]
+        size = (canvas.width(), canvas.height())
+        if pane.three_d:
+            x, y = _seen_from_the_front(pane.viewer, np.multiply(index, spacing), size)
+        else:
+            x, y = on_canvas(pane.viewer, np.multiply(index, spacing)[None], size)[0]
         return canvas, QPoint(round(x), round(y))
 
     def _move(self, widget, point) -> None:
@@ -144,6 +150,13 @@ class Actor:
         while self.app.jobs.active:
             self.film.take()
         self.film.take(700, settle=300)
+
+
+def _seen_from_the_front(viewer, place, size):
+    """Return the pixel (x, y) of a place (z, y, x), mm, in a 3D view that looks from the front."""
+    camera = viewer.scene.camera
+    away = np.asarray(place) - np.asarray(camera.center)
+    return size[0] / 2 + away[2] * camera.zoom, size[1] / 2 - away[0] * camera.zoom
 
 
 def record() -> None:
@@ -204,7 +217,69 @@ def record() -> None:
     window.close()
 
 
+#: What is segmented in which view, and how far from its middle, in voxels (z, y, x), it is painted on.
+TARGETS = {"axial": ("Liver", (0, 6, 4)), "coronal": ("Spleen", (3, 0, 3)), "sagittal": ("Left kidney", (3, 3, 0))}
+
+
+def record_views() -> None:
+    """Segment by click, correct and undo in each plane; click in 3D on the slice at which it is cut; export."""
+    from qtpy.QtCore import Qt
+
+    from napari_volseg.app import sample_path
+    from napari_volseg.formats import load_labels
+    from napari_volseg.widgets import create_window, dialogs
+
+    _, app, panel = create_window()
+    window = panel.window()
+    window.resize(*SIZE)
+    film = Film(window)
+    actor = Actor(app, panel, film)
+    app.open_path(sample_path("torso-ct-dicom"))
+    wait(lambda: app.case is not None and not app.jobs.active)
+    truth = load_labels(sample_path("torso-ct").with_name("torso-labels.nii.gz"), app.case.volume)
+    named = {segment.name: truth.labels == segment.value for segment in truth.table}
+    app.view.layout = "one-three"
+    pause(2500)
+    for view, (name, away) in TARGETS.items():
+        place = center(named[name])
+        app.view.index = tuple(int(i) for i in place)
+        actor.press(f"view.{view}")
+        film.take(SLOW, settle=1200)
+        actor.key(view, Qt.Key.Key_Insert)
+        actor.key(view, Qt.Key.Key_K)
+        actor.click(view, place)
+        film.take(SLOW, settle=900)
+        actor.press("click.accept")
+        actor.key(view, Qt.Key.Key_B)
+        actor.drag(view, [place + np.multiply(away, step) for step in range(1, 5)])
+        film.take(700)
+        actor.key(view, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+        film.take(SLOW, settle=600)
+    place = center(named["Heart"])
+    app.view.index = tuple(int(i) for i in place)
+    actor.press("view.3d")
+    wait(lambda: not app.jobs.active)
+    film.take(SLOW, settle=3500)
+    actor.key("3d", Qt.Key.Key_Insert)
+    actor.key("3d", Qt.Key.Key_K)
+    actor.press("view.cut-coronal")
+    film.take(SLOW, settle=1500)
+    actor.click("3d", place)
+    wait(lambda: not app.jobs.active)
+    film.take(SLOW, settle=2500)
+    actor.press("view.cut-nothing")
+    film.take(SLOW, settle=1500)
+    with tempfile.TemporaryDirectory() as folder:
+        dialogs.ask_save = lambda *_: Path(folder) / "labels.nii.gz"
+        actor.press("export.nifti")
+        wait(lambda: not app.jobs.active)
+        film.take(2 * SLOW, settle=500)
+    film.save(FOLDER / "views.gif")
+    window.close()
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as own:
-        os.environ.update(XDG_DATA_HOME=own, NAPARI_CONFIG=f"{own}/settings.yaml")
-        record()
+    for film in (record, record_views):
+        with tempfile.TemporaryDirectory() as own:
+            os.environ.update(XDG_DATA_HOME=own, NAPARI_CONFIG=f"{own}/settings.yaml")
+            film()

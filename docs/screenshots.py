@@ -29,9 +29,9 @@ def main() -> None:
 
 
 def take_pictures() -> None:
-    """Open, segment, click, correct and look, in one window."""
+    """Open, segment, click, correct and look at one image and at two, in one window."""
     from napari_volseg.app import run_command, sample_path
-    from napari_volseg.formats import load_labels
+    from napari_volseg.formats import load_labels, open_volume
     from napari_volseg.widgets import create_window
 
     viewer, app, panel = create_window()
@@ -69,6 +69,17 @@ def take_pictures() -> None:
     run_command(app, "view.layout-one")
     run_command(app, "view.3d")
     picture("3d")
+    viewer.scene.camera.set_view_direction((-0.3, 0.7, 0.4), (1.0, 0.0, 0.0))
+    run_command(app, "view.cut-sagittal")
+    picture("cut")
+    run_command(app, "view.cut-nothing")
+    run_command(app, "view.axial")
+    app.open_path(sample_path("head-mr-t1"))
+    wait(lambda: app.case.volume.name == "head-mr-t1" and not app.jobs.active)
+    app.fusion.open_volume(open_volume(sample_path("head-mr-flair")))
+    wait(lambda: not app.jobs.active)
+    run_command(app, "view.layout-two")
+    picture("side-by-side")
     viewer.close()
 
 

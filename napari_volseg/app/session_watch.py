@@ -11,6 +11,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+#: Seconds after which it is looked again at most, and how many times as long as it was to take a wait may count.
+TICK, MOST = 0.05, 1.5
+
 
 class Watch:
     """Looks on, from a thread of its own, while another thread does something that should be done soon.
@@ -19,12 +22,16 @@ class Watch:
     ----------
     late
         Called on the watching thread, once for each thing that takes too long, before the other thread goes on.
+    clock
+        Returns seconds. Time during which the watching thread could not run is not counted: where the computer is
+        busy or asleep, the other thread is kept waiting likewise, and not by the disk.
     """
 
-    def __init__(self, late: Callable[[], None]) -> None:
-        self._late = late
+    def __init__(self, late: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._late, self._clock = late, clock
         self._change = threading.Condition()
-        self._deadline: float | None = None
+        self._left: float | None = None
+        self._turn = 0
         self._told = self._closed = False
         self._thread = threading.Thread(target=self._run, name="session-watch", daemon=True)
 
@@ -35,12 +42,12 @@ class Watch:
     @property
     def is_late(self) -> bool:
         """Whether something takes too long right now."""
-        return self._told and self._deadline is not None
+        return self._told and self._left is not None
 
     @contextmanager
     def over(self, seconds: float) -> Iterator[None]:
         """Expect what is done within the block to take no longer than some seconds."""
-        self._set(time.monotonic() + seconds)
+        self._set(seconds)
         try:
             yield
         finally:
@@ -52,21 +59,28 @@ class Watch:
             self._closed = True
             self._change.notify()
 
-    def _set(self, deadline: float | None) -> None:
+    def _set(self, seconds: float | None) -> None:
         with self._change:
-            self._deadline, self._told = deadline, False
+            self._left, self._told, self._turn = seconds, False, self._turn + 1
             self._change.notify()
 
     def _run(self) -> None:
         with self._change:
             while not self._closed:
-                if self._deadline is None or self._told:
+                if self._left is None or self._told:
                     self._change.wait()
-                elif (left := self._deadline - time.monotonic()) > 0:
-                    self._change.wait(left)
+                elif self._left > 0:
+                    self._wait(min(TICK, self._left))
                 else:
                     self._told = True
                     self._late()
+
+    def _wait(self, seconds: float) -> None:
+        """Wait, and count that as what it was to be where it took much longer."""
+        began, turn = self._clock(), self._turn
+        self._change.wait(seconds)
+        if self._left is not None and self._turn == turn:  # else something else is looked at by now
+            self._left -= min(self._clock() - began, MOST * seconds)
 
 
 def promptly(work: Callable[[], T], seconds: float) -> T:

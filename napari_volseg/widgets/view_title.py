@@ -21,7 +21,7 @@ TEXTS: dict[ViewName, str] = {
 }
 #: A longer name of an image is cut.
 LETTERS = 36
-LATE = "3D: click to bring it up to date"
+LATE = "3D: click to update"
 MARGIN = 6
 STYLE = "color: {color}; background: rgba(0, 0, 0, 120); padding: 1px 5px; border-radius: 3px; font-weight: bold;"
 BUTTON_STYLE = (

@@ -34,8 +34,9 @@ from napari_volseg.widgets.view_grid import ViewGrid
 TITLE = "napari-volseg"
 #: Width and height of the window from which on it begins with four views, pixels.
 ROOM_FOR_FOUR = (1200, 650)
-#: Share of the window's width that the panel takes the first time, and how many pixels at least where four views fit.
-PANEL_SHARE, PANEL_LEAST = 0.25, 400
+#: Share of the window that the panel takes the first time; how many pixels at least, where four views fit, and
+#: at most.
+PANEL_SHARE, PANEL_LEAST, PANEL_MOST = 0.25, 400, 480
 #: Share of the screen's width and height that the window takes the first time.
 FIRST_SHARE = 0.9
 #: Name that napari gives to the dock of our widget contribution: its Plugins menu then finds the panel that is there.
@@ -190,7 +191,7 @@ def _widen(panel: ViewerPanel) -> None:
         dock = dock.parentWidget()
     if isinstance(window, QMainWindow) and dock is not None:
         least = PANEL_LEAST if window.width() >= ROOM_FOR_FOUR[0] else 0
-        width = max(least, int(window.width() * PANEL_SHARE))
+        width = min(PANEL_MOST, max(least, int(window.width() * PANEL_SHARE)))
         window.resizeDocks([dock], [width], Qt.Orientation.Horizontal)
 
 

@@ -39,6 +39,19 @@ def test_what_is_done_in_time_or_raises_is_not_told(watched):
     assert not told.acquire(timeout=0.2)
 
 
+def test_time_in_which_nothing_could_run_is_not_held_against_the_disk():
+    asleep = iter(range(0, 1_000_000, 60))
+    told = threading.Semaphore(0)
+    watch = Watch(told.release, clock=lambda: float(next(asleep)))
+    watch.start()
+    began = time.monotonic()
+    with watch.over(0.6):
+        assert not told.acquire(timeout=0.2)
+        assert told.acquire(timeout=5)
+        assert time.monotonic() - began > 0.35
+    watch.close()
+
+
 def test_the_telling_is_over_before_the_late_one_goes_on():
     order = []
 

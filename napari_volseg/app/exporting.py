@@ -14,6 +14,7 @@ from napari_volseg.formats import (
     save_labels_metaimage,
     save_labels_nifti,
     save_seg_nrrd,
+    save_surfaces,
 )
 from napari_volseg.measure import write_measurements, write_report
 
@@ -42,6 +43,8 @@ class ExportKind:
         Whether the source must be a DICOM series.
     needs
         Whether it holds segments, which there must be, or measurements.
+    others
+        Further endings, each of which names another format.
     """
 
     id: str
@@ -50,6 +53,13 @@ class ExportKind:
     write: Writer
     needs_dicom: bool = False
     needs: Literal["segments", "measurements"] = "segments"
+    others: tuple[str, ...] = ()
+
+    @property
+    def endings(self) -> str:
+        """All endings as words."""
+        *most, last = (self.suffix, *self.others)
+        return f"{', '.join(most)} or {last}" if most else last
 
     def why_not(self, volume: Volume, segmentation: Segmentation, measurements: Measurements = ()) -> str | None:
         """Return why this case can't be exported so, None where it can."""
@@ -89,6 +99,7 @@ EXPORTS: dict[str, ExportKind] = {
         ExportKind("dicom-seg", "DICOM-SEG", ".dcm", _labels(save_dicom_seg), needs_dicom=True),
         ExportKind("seg-nrrd", "NRRD segmentation", ".seg.nrrd", _labels(save_seg_nrrd)),
         ExportKind("metaimage", "MetaImage labels", ".mha", _labels(save_labels_metaimage)),
+        ExportKind("surfaces", "Surfaces", ".stl", _labels(save_surfaces), others=(".ply", ".obj")),
         ExportKind("report-csv", "Report (CSV)", ".csv", _labels(write_report)),
         ExportKind("measurements-csv", "Measurements (CSV)", ".csv", _write_measurements, needs="measurements"),
         ExportKind("report-json", "Report (JSON)", ".json", _write_json_report),
@@ -112,7 +123,9 @@ def export(
     if kind is None:
         raise UsageError(f'"{kind_id}" is not an export: choose one of {", ".join(EXPORTS)}')
     kind.refuse(volume, segmentation, measurements)
-    return kind.write(with_suffix(path, kind.suffix), segmentation, volume, measurements)
+    known = path.name.lower().endswith(kind.others) if kind.others else False
+    target = path if known else with_suffix(path, kind.suffix)
+    return kind.write(target, segmentation, volume, measurements)
 
 
 def suggest_path(kind_id: str, volume: Volume) -> Path:
@@ -127,7 +140,7 @@ def suggest_path(kind_id: str, volume: Volume) -> Path:
     for ending in _IMAGE_ENDINGS:
         stem = stem.removesuffix(ending)
     first = kind_id.partition("-")[0]
-    word = first if first in ("report", "measurements") else "labels"
+    word = first if first in ("report", "measurements", "surfaces") else "labels"
     names = (f"{stem}_{word}{n}{kind.suffix}" for n in ("", *(f"_{i}" for i in range(2, 1000))))
     return next(path for name in names if not (path := folder / name).exists())
 

@@ -39,6 +39,9 @@ LABEL_ENDINGS = {
     ".mha": "metaimage",
     ".mhd": "metaimage",
     ".dcm": "dicom-seg",
+    ".stl": "surfaces",
+    ".ply": "surfaces",
+    ".obj": "surfaces",
 }
 
 

@@ -5,6 +5,7 @@ from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
 from napari_volseg.formats.dicom.segmentation_export import save_dicom_seg
 from napari_volseg.formats.import_report import ImportReport, import_report
 from napari_volseg.formats.label_import import load_labels
+from napari_volseg.formats.meshes import save_surfaces
 from napari_volseg.formats.nifti_export import save_labels_nifti, save_volume_nifti
 from napari_volseg.formats.raster_export import save_labels_metaimage, save_volume_metaimage, save_volume_nrrd
 from napari_volseg.formats.registry import choose, describe, load, open_volume, prepare, scan
@@ -31,6 +32,7 @@ __all__ = [
     "save_labels_metaimage",
     "save_labels_nifti",
     "save_seg_nrrd",
+    "save_surfaces",
     "save_volume",
     "save_volume_metaimage",
     "save_volume_nifti",

@@ -48,4 +48,4 @@ class ExportSection(Section):
 
 
 def _tip(kind: ExportKind) -> str:
-    return f"Write {kind.title} ({kind.suffix}); the file is read back and compared before it counts as saved"
+    return f"Write {kind.title} ({kind.endings}); the file is read back and compared before it counts as saved"

@@ -404,7 +404,9 @@ def _add_fetch(add: Add) -> None:
 
 def _add_segment(add: Add) -> None:
     segment = add(
-        "segment", _segment, "segment a volume; OUT is .nii.gz, .nii, .seg.nrrd, .mha, .mhd, .dcm, .stl, .ply or .obj"
+        "segment",
+        _segment,
+        "segment a volume; OUT is .nii.gz, .nii, .seg.nrrd, .mha, .mhd, .dcm, .rtstruct.dcm, .stl, .ply or .obj",
     )
     segment.add_argument("input", type=Path)
     segment.add_argument("output", type=Path)

@@ -13,6 +13,7 @@ from napari_volseg.formats import (
     save_dicom_seg,
     save_labels_metaimage,
     save_labels_nifti,
+    save_rtstruct,
     save_seg_nrrd,
     save_surfaces,
 )
@@ -97,6 +98,9 @@ EXPORTS: dict[str, ExportKind] = {
     for kind in (
         ExportKind("nifti", "NIfTI labels", ".nii.gz", _labels(save_labels_nifti)),
         ExportKind("dicom-seg", "DICOM-SEG", ".dcm", _labels(save_dicom_seg), needs_dicom=True),
+        ExportKind(
+            "rtstruct", "RTSTRUCT", ".rtstruct.dcm", _labels(save_rtstruct), needs_dicom=True, others=(".dcm",)
+        ),
         ExportKind("seg-nrrd", "NRRD segmentation", ".seg.nrrd", _labels(save_seg_nrrd)),
         ExportKind("metaimage", "MetaImage labels", ".mha", _labels(save_labels_metaimage)),
         ExportKind("surfaces", "Surfaces", ".stl", _labels(save_surfaces), others=(".ply", ".obj")),

@@ -38,6 +38,7 @@ LABEL_ENDINGS = {
     ".seg.nrrd": "seg-nrrd",
     ".mha": "metaimage",
     ".mhd": "metaimage",
+    ".rtstruct.dcm": "rtstruct",
     ".dcm": "dicom-seg",
     ".stl": "surfaces",
     ".ply": "surfaces",

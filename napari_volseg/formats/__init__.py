@@ -3,6 +3,7 @@
 from napari_volseg.core import Answers, Decision
 from napari_volseg.formats.catalog import FoundVolume, RefusedFile, Scan
 from napari_volseg.formats.dicom.segmentation_export import save_dicom_seg
+from napari_volseg.formats.dicom.structure_set import save_rtstruct
 from napari_volseg.formats.import_report import ImportReport, import_report
 from napari_volseg.formats.label_import import load_labels
 from napari_volseg.formats.meshes import save_surfaces
@@ -31,6 +32,7 @@ __all__ = [
     "save_dicom_seg",
     "save_labels_metaimage",
     "save_labels_nifti",
+    "save_rtstruct",
     "save_seg_nrrd",
     "save_surfaces",
     "save_volume",

@@ -90,7 +90,7 @@ def save_dicom_seg(path: PathLike, segmentation: Segmentation, volume: Volume) -
     require_no_source(target, volume)
     refuse_without_source_slices(origin)
     require_same_grid(segmentation.geometry, volume)
-    segments = _segments_with_voxels(segmentation)
+    segments = segments_with_voxels(segmentation)
     stored = apply_reorientation(segmentation.labels, invert_reorientation(origin.reorientation))
     numbered = _numbered(stored, segments)
     sources = source_images(origin)
@@ -105,19 +105,20 @@ def save_dicom_seg(path: PathLike, segmentation: Segmentation, volume: Volume) -
         dataset = read_binary_dataset(written)
         read = _read_back(dataset, origin.source_geometry, sources.positions, target.name)
         names = [str(item.SegmentLabel) for item in dataset.SegmentSequence]
-        meant = [_label(segment) for segment in segments]
+        meant = [label_of(segment) for segment in segments]
         require_same_voxels(np.array_equal(read, numbered) and names == meant, target.name)
 
     publish([Draft(target, write, verify)])
     return target
 
 
-def _segments_with_voxels(segmentation: Segmentation) -> list[Segment]:
+def segments_with_voxels(segmentation: Segmentation) -> list[Segment]:
+    """Return the segments that have voxels, in the order of the table; RefusedError where none has."""
     present = present_values(segmentation.labels)
     segments = [segment for segment in with_unnamed(segmentation.table, present) if segment.value in present]
     if not segments:
         raise RefusedError(
-            "there is no labelled voxel to save: a DICOM segmentation needs at least one", "export.empty"
+            "there is no labelled voxel to save: a DICOM file of segments needs at least one", "export.empty"
         )
     return segments
 
@@ -135,7 +136,7 @@ def _build(
 ) -> DicomSegmentation:
     uids_derived = complete_uids(images, paths)
     for image in images:
-        _add_missing_elements(image)
+        add_missing_elements(image)
     if len({image.FrameOfReferenceUID for image in images}) > 1:
         raise RefusedError(
             "the slices of the source name different frames of reference, to which no DICOM segmentation can refer: "
@@ -168,18 +169,18 @@ def _segmentation_object(
         content_description="Segmentation",
         omit_empty_frames=True,
         series_description="Segmentation",
-        specific_character_set=_character_set(images[0], segments),
+        specific_character_set=character_set(images[0], segments),
     )
 
 
-def _add_missing_elements(image: Dataset) -> None:
+def add_missing_elements(image: Dataset) -> None:
     """Add, empty, what every image must have and highdicom copies (type 2 of PS3.3 C.7.1.1 and C.7.2.1)."""
     for keyword in _REQUIRED_ELEMENTS:
         if keyword not in image:
             setattr(image, keyword, "")
 
 
-def _character_set(image: Dataset, segments: Sequence[Segment]) -> Any:
+def character_set(image: Dataset, segments: Sequence[Segment]) -> Any:
     """Return the source's own character set, or UTF-8 where a segment's name needs it (PS3.3 C.12.1.1.2)."""
     texts = [text for segment in segments for text in (segment.name, segment.algorithm_name, segment.type.meaning)]
     return image.get("SpecificCharacterSet") if all(map(str.isascii, texts)) else "ISO_IR 192"
@@ -200,7 +201,7 @@ def _description(number: int, segment: Segment) -> SegmentDescription:
         )
     description = SegmentDescription(
         segment_number=number,
-        segment_label=_label(segment),
+        segment_label=label_of(segment),
         segmented_property_category=_concept(segment.category),
         segmented_property_type=_concept(segment.type),
         algorithm_type=SegmentAlgorithmTypeValues[segment.algorithm_type],
@@ -213,7 +214,7 @@ def _description(number: int, segment: Segment) -> SegmentDescription:
     return description
 
 
-def _label(segment: Segment) -> str:
+def label_of(segment: Segment) -> str:
     """Return the name as a Segment Label, which is at most 64 characters without backslash (VR LO, PS3.5 6.2)."""
     return segment.name.replace("\\", "/").strip()[:64]
 

@@ -20,7 +20,7 @@ _OF_KIND: dict[Kind, str] = {
     "repaired": """
         dicom.cosines dicom.empty_slices dicom.jitter dicom.orientation_varies dicom.resampled dicom.spacing_differs
         dicom.suv dicom.thickness_differs
-        labels.rounded labels.scaled
+        labels.overlap labels.rounded labels.scaled
         nifti.bitpix nifti.narrowed nifti.negative_spacing nifti.offset nifti.qfac nifti.scaling
         nifti.spacing_differs nifti.unit_converted
         nrrd.unit_converted

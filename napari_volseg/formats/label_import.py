@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_volseg.core import Finding, Geometry, RefusedError, Segmentation, SegmentTable, UsageError, Volume
 from napari_volseg.formats.dicom.segmentation_import import is_segmentation, read_segmentation
+from napari_volseg.formats.dicom.structure_set_import import is_structure_set, read_structure_set
 from napari_volseg.formats.files import PathLike
 from napari_volseg.formats.labels import as_labels, present_values, require_same_grid, with_unnamed
 from napari_volseg.formats.metaimage import is_metaimage
@@ -35,7 +36,7 @@ def load_labels(path: PathLike, volume: Volume) -> Segmentation:
     ----------
     path
         NIfTI, NRRD or MetaImage (with the table beside it, where there is one), a segmentation of 3D Slicer
-        (.seg.nrrd) or a DICOM segmentation.
+        (.seg.nrrd), a DICOM segmentation or an RT Structure Set.
     volume
         The image that they belong to.
 
@@ -58,6 +59,8 @@ def load_labels(path: PathLike, volume: Volume) -> Segmentation:
         raise UsageError(f"{source} is not a file: check the path")
     if is_segmentation(source):
         return read_segmentation(source, volume)
+    if is_structure_set(source):
+        return read_structure_set(source, volume)
     if is_nrrd(source):
         raster = read_nrrd_header(source)
         return read_seg_nrrd(raster, volume) if names_segments(raster) else _from_raster(raster, volume)

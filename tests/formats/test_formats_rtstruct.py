@@ -17,8 +17,8 @@ from skimage.measure import points_in_poly
 from test_formats_dicom_corpus import ROWS, marked, open_it
 from test_formats_export import RECIPES, TABLE, some_labels
 
-from napari_volseg.core import RefusedError, Segmentation
-from napari_volseg.formats import open_volume, save_rtstruct
+from napari_volseg.core import RefusedError, Segmentation, VolsegError, Volume
+from napari_volseg.formats import load_labels, open_volume, save_rtstruct
 from napari_volseg.formats.dicom import structure_set
 from napari_volseg.formats.dicom.contours import mask_within, outlines_of
 
@@ -163,3 +163,90 @@ def test_other_sources_are_refused(tmp_path: Path) -> None:
     empty.labels[...] = 0
     with pytest.raises(RefusedError, match="no labelled voxel"):
         save_rtstruct(tmp_path / "rt.dcm", empty, volume)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
+def test_a_structure_set_is_loaded_where_it_was_saved(tmp_path: Path, recipe: Recipe) -> None:
+    write_series(tmp_path / "series", recipe)
+    volume = open_volume(tmp_path / "series")
+    segmentation = some_labels(volume, 2, 7)
+    for value in recipe.beads:
+        segmentation.labels[volume.voxels == value] = 2 if value % 2 else 7
+    back = load_labels(save_rtstruct(tmp_path / "rt.dcm", segmentation, volume), volume)
+    present = [segment for segment in TABLE if (segmentation.labels == segment.value).any()]
+    values = np.array([0, *(segment.value for segment in present)])
+    np.testing.assert_array_equal(values[back.labels], segmentation.labels)
+    kept = [(s.name, s.color, s.type.value, s.algorithm_type) for s in back.table]
+    assert kept == [(s.name, s.color, s.type.value, s.algorithm_type) for s in present]
+    assert back.findings == ()
+
+
+def edited(tmp_path: Path, edit) -> tuple[Path, Volume]:
+    """A structure set of two cubes, one within the other, after an edit."""
+    write_series(tmp_path / "series", Recipe(shape=(7, 30, 28)))
+    volume = open_volume(tmp_path / "series")
+    labels = np.zeros(volume.geometry.shape, np.uint16)
+    labels[1:6, 4:24, 4:22] = 2
+    labels[2:5, 9:18, 8:15] = 7
+    path = save_rtstruct(tmp_path / "rt.dcm", Segmentation(labels, volume.geometry, TABLE), volume)
+    dataset = pydicom.dcmread(path)
+    edit(dataset)
+    dataset.save_as(path)
+    return path, volume
+
+
+def without_keyholes(dataset) -> None:
+    """Let the outer region fill its hole, as where regions overlap."""
+    outer = max(dataset.ROIContourSequence, key=lambda region: len(region.ContourSequence))
+    for contour in outer.ContourSequence:
+        points = np.array(contour.ContourData, float).reshape(-1, 3)
+        low, high, z = points.min(0), points.max(0), points[0, 2]
+        corners = [(low[0], low[1], z), (high[0], low[1], z), (high[0], high[1], z), (low[0], high[1], z)]
+        contour.ContourData = [f"{c:.4f}" for corner in corners for c in corner]
+        contour.NumberOfContourPoints = 4
+
+
+def test_overlapping_regions_are_told_and_the_smaller_one_is_seen(tmp_path: Path) -> None:
+    path, volume = edited(tmp_path, without_keyholes)
+    labels = load_labels(path, volume)
+    assert sorted(np.bincount(labels.labels.ravel())[1:]) == [3 * 9 * 7, 5 * 20 * 18 - 3 * 9 * 7]
+    (finding,) = labels.findings
+    assert finding.code == "labels.overlap"
+    assert all(segment.name in finding.message for segment in labels.table)
+
+
+def between_slices(dataset) -> None:
+    contour = dataset.ROIContourSequence[0].ContourSequence[0]
+    points = np.array(contour.ContourData, float).reshape(-1, 3) + np.array([0, 0, 1.4])
+    contour.ContourData = [f"{c:.4f}" for c in points.ravel()]
+
+
+def open_contours(dataset) -> None:
+    for region in dataset.ROIContourSequence:
+        for contour in region.ContourSequence:
+            contour.ContourGeometricType = "OPEN_PLANAR"
+
+
+def no_regions(dataset) -> None:
+    del dataset.StructureSetROISequence
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [(between_slices, "has to lie on a slice"), (open_contours, "no closed contour"), (no_regions, "is damaged")],
+)
+def test_what_can_not_be_placed_is_refused(tmp_path: Path, edit, told: str) -> None:
+    path, volume = edited(tmp_path, edit)
+    with pytest.raises(VolsegError, match=told):
+        load_labels(path, volume)
+
+
+@pytest.mark.parametrize("patient", ["STS_001", "STS_005"])
+@pytest.mark.parametrize("modality", ["CT", "MR_T1", "PET"])
+def test_contours_of_radiologists_are_the_published_masks(real_data: Path, patient: str, modality: str) -> None:
+    root = real_data / "ibsi" / "ibsi_validation"
+    folder = root / "dicom" / patient / modality
+    volume = open_volume(folder)
+    (structures,) = folder.rglob("RS.dcm")
+    meant = load_labels(root / "nifti" / patient / f"{modality}_mask.nii.gz", volume)
+    assert np.array_equal(load_labels(structures, volume).labels > 0, meant.labels > 0)

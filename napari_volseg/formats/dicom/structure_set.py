@@ -17,7 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_
 from napari_volseg import __version__
 from napari_volseg.core import Geometry, RefusedError, Segment, Segmentation, Volume
 from napari_volseg.formats.dicom.assembly import NAME
-from napari_volseg.formats.dicom.contours import mask_within, outlines_of
+from napari_volseg.formats.dicom.contours import outlines_of
 from napari_volseg.formats.dicom.segmentation_export import (
     add_missing_elements,
     character_set,
@@ -25,6 +25,7 @@ from napari_volseg.formats.dicom.segmentation_export import (
     segments_with_voxels,
 )
 from napari_volseg.formats.dicom.segmentation_sources import SourceImages, refuse_without_source_slices, source_images
+from napari_volseg.formats.dicom.structure_set_import import regions_of
 from napari_volseg.formats.dicom.uids import complete_uids
 from napari_volseg.formats.files import PathLike
 from napari_volseg.formats.labels import require_same_grid
@@ -96,33 +97,18 @@ def save_rtstruct(path: PathLike, segmentation: Segmentation, volume: Volume) ->
 
     def verify(written: Path) -> None:
         read = pydicom.dcmread(written)
-        filled = labels_within(read, origin.source_geometry, [segment.value for segment in segments])
+        filled = _labels_within(read, origin.source_geometry, [segment.value for segment in segments])
         require_same_voxels(np.array_equal(filled, stored), target.name)
 
     publish([Draft(target, write, verify)])
     return target
 
 
-def labels_within(dataset: Dataset, stored: Geometry, values: Sequence[int]) -> NDArray[np.int64]:
-    """Return labels on a grid (slices, rows, columns): the voxels whose centres lie within the contours.
-
-    Parameters
-    ----------
-    dataset
-        A structure set whose contours lie on slices of the grid.
-    stored
-        The grid of the source images.
-    values
-        Label value of each region of interest, in the order of the sequence.
-    """
+def _labels_within(dataset: Dataset, stored: Geometry, values: Sequence[int]) -> NDArray[np.int64]:
+    """Return labels on a grid (slices, rows, columns), given the label value of each region in their order."""
     labels = np.zeros(stored.shape, np.int64)
-    for value, region in zip(values, dataset.ROIContourSequence, strict=True):
-        by_slice: dict[int, list[NDArray[np.float64]]] = {}
-        for contour in region.ContourSequence:
-            index = stored.to_index(np.array(contour.ContourData, float).reshape(-1, 3))
-            by_slice.setdefault(int(np.round(index[:, 0].mean())), []).append(index[:, 1:])
-        for number, polygons in by_slice.items():
-            labels[number][mask_within(polygons, stored.shape[1:])] = value
+    for value, region in zip(values, regions_of(dataset, stored, "the file"), strict=True):
+        labels[region.mask] = value
     return labels
 
 
@@ -156,6 +142,8 @@ def _empty(image: Dataset, segments: Sequence[Segment]) -> FileDataset:
     for keyword in _COPIED:
         if keyword in image:
             made[keyword] = image[keyword]
+    made.FrameOfReferenceUID = image.FrameOfReferenceUID
+    made.PositionReferenceIndicator = image.get("PositionReferenceIndicator", "")
     now = datetime.now()
     made.SOPClassUID, made.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
     made.Modality, made.SeriesInstanceUID = "RTSTRUCT", generate_uid()

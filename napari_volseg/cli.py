@@ -214,6 +214,7 @@ def _segment(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         backend=arguments.backend,
         further=[_existing(path) for path in arguments.further],
+        channels=_channels(arguments),
         trusted=arguments.trust,
         postprocess=not arguments.no_postprocessing,
         skip_air=arguments.skip_air,
@@ -230,14 +231,31 @@ def _segment(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _channels(arguments: argparse.Namespace) -> dict[str, Path]:
+    """Return the files that were given for channels by name."""
+    if arguments.channel and arguments.further:
+        raise UsageError("--channel names what --further counts: give one of them")
+    given: dict[str, Path] = {}
+    for text in arguments.channel:
+        name, equals, path = text.partition("=")
+        if not equals or not name or not path:
+            raise UsageError(f"--channel {text!r} is no NAME=IMAGE: write it like --channel FLAIR=flair.nii.gz")
+        if name.lower() in map(str.lower, given):
+            raise UsageError(f"--channel {name} is given twice: each channel is one image")
+        given[name] = _existing(Path(path))
+    return given
+
+
 def _segment_each(arguments: argparse.Namespace) -> int:
     """Segment each case of a folder; the exit code is that of the first case that was refused."""
     from napari_volseg.app import batch, headless
     from napari_volseg.formats import open_volume
     from napari_volseg.inference import load_model
 
-    if arguments.further or arguments.volume:
-        raise UsageError("--further and --volume are of one case: leave them out, or segment the cases one by one")
+    if arguments.further or arguments.channel or arguments.volume:
+        raise UsageError(
+            "--further, --channel and --volume are of one case: leave them out, or segment the cases one by one"
+        )
     headless.label_export(Path(f"labels{arguments.ending}"))
     cases = batch.find_cases(_existing(arguments.input), arguments.output, arguments.ending)
     model, told, code = load_model(arguments.model, trusted=arguments.trust), [], DONE
@@ -431,6 +449,13 @@ def _add_segment(add: Add) -> None:
         default=[],
         metavar="IMAGE",
         help="the image of the model's next channel, on the same grid; once for each",
+    )
+    segment.add_argument(
+        "--channel",
+        action="append",
+        default=[],
+        metavar="NAME=IMAGE",
+        help="the image of a channel of the model by its name; once for each but the one that IN is",
     )
     segment.add_argument(
         "--trust",

@@ -428,7 +428,7 @@ class Application:
         self.painter = Painter(case, self.tools)
         self.figures = SegmentFigures(case, self.jobs)
         self.surfaces = SegmentSurfaces(case, self.jobs)
-        self.tools.tool, self.tools.further = "navigate", ()
+        self.tools.tool, self.tools.channels = "navigate", {}
         chosen = self.preview.give_way()
         self.view.window = case.first_window()
         self.view.index = self.view.marked_step = None

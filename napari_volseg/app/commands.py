@@ -8,6 +8,7 @@ from typing import get_args
 
 from napari_volseg.app import fusion
 from napari_volseg.app.application import Application, Opened
+from napari_volseg.app.channels import choices_of, why_incomplete
 from napari_volseg.app.command import Command, always, needs_case, needs_image
 from napari_volseg.app.correcting import apply_tool, suggest_settings, why_not
 from napari_volseg.app.deep_commands import deep_commands
@@ -48,10 +49,7 @@ def _needs_model(app: Application) -> str | None:
         return f"{chosen.card.title} needs a CT and this is {modality}"
     if app.models.untrusted is not None:
         return f"{app.models.untrusted.card.title} is a program that you have not trusted yet: press Trust…"
-    wanted = chosen.card.channels[1:] if chosen is not None else ()
-    if chosen is not None and len(app.tools.further) != len(wanted):
-        return f"{chosen.card.title} also needs an image of {', '.join(wanted)}: press Images…"
-    return None
+    return why_incomplete(choices_of(app))
 
 
 def _needs_untrusted(app: Application) -> str | None:

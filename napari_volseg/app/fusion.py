@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,7 @@ from psygnal import EventedModel, Signal
 from napari_volseg.app.case import Case, opening_window, values_between
 from napari_volseg.app.jobs import Job
 from napari_volseg.app.layouts import forget_second
+from napari_volseg.app.on_grid import on_grid, require_overlap
 from napari_volseg.app.opening import Decided, Question, load_decided
 from napari_volseg.core import (
     Box,
@@ -29,7 +30,7 @@ from napari_volseg.core import (
     auto_window,
 )
 from napari_volseg.formats import FoundVolume
-from napari_volseg.spatial import covered, crop_geometry, resample, steps_within, thin_geometry
+from napari_volseg.spatial import crop_geometry, steps_within, thin_geometry
 
 if TYPE_CHECKING:
     from napari_volseg.app.application import Application
@@ -38,17 +39,10 @@ if TYPE_CHECKING:
 ColourName = Literal["hot", "inferno", "viridis", "cyan", "grey"]
 COLOURS: tuple[ColourName, ...] = get_args(ColourName)
 
-#: What nothing is known of: far below every window, so that it is seen through.
-NOTHING = -1e30
-
 #: SUV from which on PET is shown brightest at first.
 BRIGHT_SUV = 7.0
-#: A part so many times smaller than its volume is copied first: sagittal slices are sampled almost twice as fast.
-THIN = 20
 #: One press changes the opacity by so much.
 OPACITY_STEP = 0.1
-#: Places per axis at which it is looked whether two images overlap.
-PROBES = 24
 
 #: How the frame of reference of a second image stands to that of the first.
 Relation = Literal["same", "unknown", "other"]
@@ -141,28 +135,6 @@ class Fused:
         return float(self.volume.voxels[z, y, x])
 
 
-def on_grid(volume: Volume, target: Geometry) -> NDArray[np.float32]:
-    """Return a 3D volume as it is seen on another grid, linearly interpolated; ``NOTHING`` outside of it."""
-    source = volume.geometry
-    box = _needed(source, target)
-    if box is None:
-        return np.full(target.shape, NOTHING, np.float32)
-    near = volume.voxels[box.slices]
-    if near.size * THIN < volume.voxels.size:
-        near = np.ascontiguousarray(near)
-    values: NDArray[Any] = resample(near, crop_geometry(source, box), target)
-    values[~covered(source, target) | ~np.isfinite(values)] = NOTHING
-    return values
-
-
-def _needed(source: Geometry, target: Geometry) -> Box | None:
-    """Return the voxels of ``source`` between which those of ``target`` lie, None where none does."""
-    corners = source.to_index(target.corners())
-    start = np.maximum(np.floor(corners.min(0)).astype(int) - 1, 0)
-    stop = np.minimum(np.ceil(corners.max(0)).astype(int) + 2, source.shape)
-    return Box.of(list(start), list(stop)) if (stop > start).all() else None
-
-
 def fuse(volume: Volume, case: Case) -> Fused:
     """Work out how a second image is seen over a case; takes a moment.
 
@@ -177,30 +149,10 @@ def fuse(volume: Volume, case: Case) -> Fused:
             raise UsageError(
                 f"{image.name} does not say where it lies in the patient: only images that do can be shown together"
             )
-    _require_overlap(first, second)
+    require_overlap(first, second)
     steps = steps_within(first.geometry.shape)
     small = on_grid(second, thin_geometry(first.geometry, steps))
     return Fused(second, first.geometry, steps, small, values_between(second.voxels), auto_window(second.voxels))
-
-
-def _require_overlap(first: Volume, second: Volume) -> None:
-    """Refuse images that lie apart."""
-    if _reaches(first.geometry, second.geometry) or _reaches(second.geometry, first.geometry):
-        return
-    middles = [g.to_patient((np.array(g.shape) - 1) / 2) for g in (first.geometry, second.geometry)]
-    apart = np.linalg.norm(middles[1] - middles[0])
-    raise UsageError(
-        f"{second.name} shows no part of what {first.name} shows: their middles are {apart:.0f} mm apart; "
-        "choose an image of the same region of the patient"
-    )
-
-
-def _reaches(one: Geometry, other: Geometry) -> bool:
-    """Whether a voxel of one grid, out of a lattice over it, lies in the other."""
-    axes = [np.unique(np.linspace(0, n - 1, PROBES)) for n in one.shape]
-    lattice = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
-    index = np.round(other.to_index(one.to_patient(lattice)))
-    return bool(((index >= 0) & (index < other.shape)).all(-1).any())
 
 
 class Fusion:

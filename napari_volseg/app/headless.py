@@ -10,6 +10,7 @@ from typing import Any
 
 from napari_volseg.app import exporting, segmenting
 from napari_volseg.app.case import Case
+from napari_volseg.app.channels import NO_CHANNELS, by_name, on_one_grid
 from napari_volseg.app.picture import save_picture
 from napari_volseg.app.postprocessing import Correction, corrected, corrections
 from napari_volseg.core import (
@@ -60,17 +61,24 @@ class Segmented:
         How the model ran.
     corrections
         What was done to the labels afterwards, as the model's card asks.
+    told
+        What is to be told of the images of its channels.
     """
 
     volume: Volume
     segmentation: Segmentation
     report: RunReport
     corrections: tuple[Correction, ...] = ()
+    told: tuple[Finding, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What the user should know of the run."""
-        return (*self.report.findings, *(finding for step in self.corrections for finding in step.findings))
+        return (
+            *self.told,
+            *self.report.findings,
+            *(finding for step in self.corrections for finding in step.findings),
+        )
 
 
 def segment_path(
@@ -85,6 +93,7 @@ def segment_path(
     device: str = "auto",
     backend: str = "auto",
     further: Sequence[Path] = (),
+    channels: Mapping[str, Path] = NO_CHANNELS,
     trusted: Trust = False,
     postprocess: bool = True,
     skip_air: bool = False,
@@ -98,7 +107,8 @@ def segment_path(
     ``orientation`` and ``form`` are for NIfTI that doesn't say clearly how it lies, ``answers`` for DICOM; ``time``
     is the position (from 0) along the time axis of a 4D image; ``targets`` are the files that will be written: what
     stands in their way is found before the model runs; ``room`` is where zip archives are unpacked;
-    ``further`` are files of the model's further channels; ``trusted`` says which programs among models may run;
+    ``further`` are files of the model's further channels in their order, or ``channels`` files of all but one by
+    name, in which case the image itself is the one left; ``trusted`` says which programs among models may run;
     ``skip_air`` leaves out windows outside of the body;
     ``postprocess`` says whether what the model's card asks to be done afterwards is done.
 
@@ -115,11 +125,15 @@ def segment_path(
         _require_room_for(target, volume)
     segmenting.require_grey(volume)
     loaded = load_model(model, trusted=trusted)
-    others = [open_volume(other, None, progress, cancel, room=room) for other in further]
-    return segment_volume(
+    paths = by_name(loaded.card.channels, channels) if channels else [None, *further]
+    images = [volume if p is None else open_volume(p, None, progress, cancel, room=room) for p in paths]
+    told: list[Finding] = []
+    if channels:
+        images, told = on_one_grid(images, volume, loaded.card.channels)
+    done = segment_volume(
         volume,
         loaded,
-        others,
+        images=images,
         device=device,
         backend=backend,
         postprocess=postprocess,
@@ -127,13 +141,14 @@ def segment_path(
         progress=progress,
         cancel=cancel or CancelToken(),
     )
+    return replace(done, told=tuple(told))
 
 
 def segment_volume(
     volume: Volume,
     model: SegmentationModel,
-    further: Sequence[Volume] = (),
     *,
+    images: Sequence[Volume] = (),
     device: str = "auto",
     backend: str = "auto",
     postprocess: bool = True,
@@ -141,10 +156,14 @@ def segment_volume(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken = NEVER,
 ) -> Segmented:
-    """Segment a volume that is open with a model that is loaded; see `segment_path`."""
+    """Segment a volume that is open with a model that is loaded; see `segment_path`.
+
+    ``images`` are those of all channels in the card's order, the volume among them; none for models of one channel.
+    """
     segmenting.require_grey(volume)
+    first, *further = images or [volume]
     prediction = model.predict(
-        volume,
+        first,
         further=further,
         device=device,
         backend=backend,

@@ -22,6 +22,7 @@ ON_SLICES = (
 )
 IN_3D = (
     ("Left drag", "Turn the view"),
+    ("Left click", "With the click tool: mark what is seen there"),
     ("Wheel", "Zoom"),
     ("Double click", "Show this view alone, and all again"),
 )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_volseg.app.case import Case
+from napari_volseg.app.channels import choices_of, load_channels
 from napari_volseg.app.correcting import AXES
 from napari_volseg.app.jobs import Job
 from napari_volseg.app.postprocessing import corrections, plan_correction
 from napari_volseg.app.segmenting import Outcome, plan_prediction, predict
 from napari_volseg.core import Box, CancelToken, ProgressCallback
 from napari_volseg.editing import Plan
-from napari_volseg.formats import open_volume
 
 if TYPE_CHECKING:
     from napari_volseg.app.application import Application
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 def run_model(app: Application) -> Job:
     """Run the chosen model in the background; see `Application.run_model`."""
     case, model, device, wanted = app.need_case(), app.tools.model, app.tools.device, app.tools.postprocess
-    trusted, paths, look_at = app.models.trusted, app.tools.further, _shown_slice(app, case)
+    trusted, choices, look_at = app.models.trusted, choices_of(app), _shown_slice(app, case)
 
     def work(progress: ProgressCallback, cancel: CancelToken) -> Outcome:
         bands = partial(app.live.take, case, cancel)
-        further = [open_volume(path, progress=progress, cancel=cancel) for path in paths]
+        images, told = load_channels(choices, case.volume, progress, cancel)
+        first, *further = images or [case.volume]
         card, prediction = predict(
-            case.volume,
+            first,
             model,
             further=further,
             trusted=trusted,
@@ -38,7 +40,7 @@ def run_model(app: Application) -> Job:
             look_at=look_at,
         )
         steps = corrections(card, prediction, case.volume.geometry, cancel) if wanted else ()
-        return plan_prediction(case.session, card, prediction, steps)
+        return replace(plan_prediction(case.session, card, prediction, steps), findings=tuple(told))
 
     return app.jobs.submit(
         f"Segmenting with {model}", work, lambda outcome: _take(app, case, outcome), lane="network"
@@ -104,3 +106,5 @@ def _tell(app: Application, outcome: Outcome) -> None:
         told += f"; its card corrected the labels in {changed} {'step' if changed == 1 else 'steps'} of the history"
     app.notice(f"{outcome.card.title} finished in {report.seconds.total:.1f} s on {report.device}{told}")
     app.warn(finding for step in steps for finding in step.findings)
+    for finding in outcome.findings:
+        app.notice(finding.message)

@@ -13,6 +13,7 @@ from napari_volseg.app.postprocessing import Correction
 from napari_volseg.core import (
     Box,
     CancelToken,
+    Finding,
     ModelCard,
     ProgressCallback,
     RefusedError,
@@ -64,6 +65,8 @@ class Outcome:
         Label value in the case by label value of the model.
     corrections
         What the card asks to be done afterwards, each a step of its own.
+    findings
+        What is to be told of the images of its channels.
     """
 
     card: ModelCard
@@ -71,6 +74,7 @@ class Outcome:
     plan: Plan | None
     values: Mapping[int, int] = field(default_factory=dict)
     corrections: tuple[Correction, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def predict(

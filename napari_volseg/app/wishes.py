@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 from psygnal import EventedModel
@@ -175,8 +174,9 @@ class ToolWishes(EventedModel):
         Id of the engine that answers clicks.
     postprocess
         Whether what the model's card asks to be done to its labels is done.
-    further
-        Files of the further images that a model of several channels needs, in their order.
+    channels
+        Images that the user chose for the channels of the model, by name of the channel: ``"open"``, ``"found 2"``,
+        or the path of a file.
     """
 
     tool: Tool = "navigate"
@@ -203,4 +203,4 @@ class ToolWishes(EventedModel):
     device: str = "auto"
     engine: str = "regions"
     postprocess: bool = True
-    further: tuple[Path, ...] = ()
+    channels: dict[str, str] = {}  # noqa: RUF012 - the model copies it

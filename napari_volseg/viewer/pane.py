@@ -417,6 +417,7 @@ class Pane:
         if shown.deep:
             self._add((shown.over.make_deep(),))
             shown.place(in_3d=self.three_d)
+            self.show_cut()
 
     def dress_fusion(self) -> None:
         """Show the second image as it is wished."""

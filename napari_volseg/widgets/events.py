@@ -22,16 +22,20 @@ class AppEvents(QObject):
         Some model changed; emitted at most once per ``GATHER_MS``.
     voxels_changed
         Label voxels of the open case were written; emitted as seldom.
+    window_changed
+        The window is another one, which changes with every move of a drag and concerns little; emitted as seldom.
     """
 
     changed = Signal()
     voxels_changed = Signal()
+    window_changed = Signal()
 
     def __init__(self, app: Application, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._app = app
         self._changed = _once(self, self.changed)
         self._voxels = _once(self, self.voxels_changed)
+        self._window = _once(self, self.window_changed)
         fusion = (app.fusion.changed, app.fusion.wishes.events)
         models = (app.case_changed, app.preview.changed, app.scan_changed, app.jobs.changed, app.tools.events)
         for signal in (*models, app.tool_preview.changed, app.drawing.begun, app.measuring.settled, *fusion):
@@ -46,7 +50,6 @@ class AppEvents(QObject):
             view.large,
             view.plane,
             view.three_d,
-            view.window,
             view.labels_opacity,
             view.labels_visible,
             view.report_shown,
@@ -54,6 +57,7 @@ class AppEvents(QObject):
             view.marked_step,
         ):
             signal.connect(self._mark)
+        view.window.connect(self._mark_window)
         app.case_changed.connect(self._follow_case)
         self._follow_case()
 
@@ -72,6 +76,10 @@ class AppEvents(QObject):
     def _mark(self) -> None:
         if not self._changed.isActive():
             self._changed.start()
+
+    def _mark_window(self) -> None:
+        if not self._window.isActive():
+            self._window.start()
 
     def _mark_voxels(self) -> None:
         if not self._voxels.isActive():

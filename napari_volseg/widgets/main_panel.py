@@ -58,6 +58,7 @@ class MainPanel(QWidget):
         self._build()
         self.events.changed.connect(self.refresh)
         self.events.voxels_changed.connect(self.segments.follow_voxels)
+        self.events.window_changed.connect(self.view.refresh_window)
         viewer.events.theme.connect(self._follow_theme)
         self._follow_theme()
         self.data.expanded = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QComboBox
@@ -12,6 +11,7 @@ from napari_volseg.app import ShelvedModel
 from napari_volseg.core import ModelCard
 from napari_volseg.widgets import dialogs
 from napari_volseg.widgets.buttons import ActionButton, CommandButton, set_primary
+from napari_volseg.widgets.channel_rows import ChannelRows
 from napari_volseg.widgets.hints import next_step
 from napari_volseg.widgets.section import Section, muted_label
 
@@ -54,11 +54,9 @@ class SegmentSection(Section):
         self.postprocess.setObjectName("postprocess")
         self.postprocess.toggled.connect(self._wish_postprocessing)
         self.rows.addWidget(self.postprocess)
-        self.images = ActionButton(
-            "Images…", "Choose the images of the model's further channels", self._choose_images, "model.images"
-        )
+        self.channels = ChannelRows(self.app, lambda what: dialogs.ask_file(self, what))
         self.trust = CommandButton(self.app, "model.trust")
-        self.add_row(self.images)
+        self.rows.addWidget(self.channels)
         self.add_row(self.trust)
         self.run = CommandButton(self.app, "segment.run")
         self.cancel = CommandButton(self.app, "segment.cancel")
@@ -74,7 +72,7 @@ class SegmentSection(Section):
         self.card.setText(describe_card(shelf.chosen.card) if shelf.chosen else "")
         self.card.setToolTip(explain_card(shelf.chosen.card) if shelf.chosen else "")
         self._offer_postprocessing(shelf.chosen.card.postprocessing_words if shelf.chosen else ())
-        self._offer_images(shelf.chosen.card.channels if shelf.chosen else ())
+        self.channels.refresh()
         self.trust.refresh()
         self.trust.setVisible(shelf.untrusted is not None)
         self.device.setText(f"Networks run on: {shelf.device}")
@@ -95,26 +93,8 @@ class SegmentSection(Section):
 
     def _choose(self, row: int) -> None:
         if row >= 0:
-            self.app.tools.further = ()
+            self.app.tools.channels = {}
             self.app.tools.model = self.models.itemData(row)
-
-    def _offer_images(self, channels: tuple[str, ...]) -> None:
-        """Show which further images the model needs, and the files that were chosen."""
-        self.images.setVisible(len(channels) > 1)
-        chosen = [path.name for path in self.app.tools.further] or ["not chosen"] * len(channels[1:])
-        told = "; ".join(f"{name}: {file}" for name, file in zip(channels[1:], chosen, strict=False))
-        self.images.setToolTip(f"Choose the images of the model's further channels\n{told}")
-        self.images.setText("Images…" if not self.app.tools.further else f"Images: {', '.join(chosen)}")
-
-    def _choose_images(self) -> None:
-        chosen: list[Path] = []
-        shelved = self.app.models.chosen
-        for name in shelved.card.channels[1:] if shelved else ():
-            path = dialogs.ask_file(self, f"Choose the image of {name}, on the grid of the open one")
-            if path is None:
-                return
-            chosen.append(path)
-        self.app.tools.further = tuple(chosen)
 
     def _offer_postprocessing(self, words: tuple[str, ...]) -> None:
         self.postprocess.setVisible(bool(words))

@@ -45,8 +45,8 @@ class ViewSection(Section):
         """Make the buttons and the slider."""
         grid = QGridLayout()
         grid.setSpacing(SPACING)
-        self._buttons = [CommandButton(self.app, i, text, partial(_shown, i)) for i, text in WINDOW_TEXTS.items()]
-        for place, button in enumerate(self._buttons):
+        self._windows = [CommandButton(self.app, i, text, partial(_shown, i)) for i, text in WINDOW_TEXTS.items()]
+        for place, button in enumerate(self._windows):
             grid.addWidget(button, *divmod(place, WINDOW_COLUMNS))
         self.rows.addLayout(grid)
         self.window_text = muted_label()
@@ -77,14 +77,25 @@ class ViewSection(Section):
         self.fusion = FusionRows(self.app)
         for row in self.fusion.rows:
             self.rows.addWidget(row)
-        self._buttons += [*planes, *layouts, crosshair, fit, labels]
+        self._others = [*planes, *layouts, crosshair, fit, labels]
 
     def refresh(self) -> None:
         """Show window, plane and opacity."""
-        for button in self._buttons:
+        for button in self._others:
             button.refresh()
-        view, volume = self.app.view, self.app.shown_volume
-        window = view.window
+        self.refresh_window()
+        self.deep.refresh()
+        self.opacity.setEnabled(self.app.case is not None)
+        percent = round(100 * self.app.view.labels_opacity)
+        self.opacity.setValue(percent)
+        self.percent.setText(f"{percent} %")
+        self.fusion.refresh()
+
+    def refresh_window(self) -> None:
+        """Show the window."""
+        for button in self._windows:
+            button.refresh()
+        volume, window = self.app.shown_volume, self.app.view.window
         unit = f" {volume.unit}" if volume and volume.unit else ""
         self.window_text.setText(
             f"{window.name}: centre {window.center:.4g}, width {window.width:.4g}{unit}" if volume else ""
@@ -92,12 +103,6 @@ class ViewSection(Section):
         self.window_text.setVisible(volume is not None)
         self.histogram.setVisible(self.app.case is not None)
         self.histogram.update()
-        self.deep.refresh()
-        self.opacity.setEnabled(self.app.case is not None)
-        percent = round(100 * view.labels_opacity)
-        self.opacity.setValue(percent)
-        self.percent.setText(f"{percent} %")
-        self.fusion.refresh()
 
     def set_colors(self, bars: QColor, accent: QColor) -> None:
         """Draw the histogram in colours of the theme."""

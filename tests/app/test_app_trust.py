@@ -163,9 +163,9 @@ def test_a_model_of_two_channels_gets_its_second_image(torch, folder, volume, im
     app.jobs.wait()
     add(app, folder)
     app.questions[0].answer("trust")
-    with pytest.raises(UsageError, match="also needs an image of T2"):
+    with pytest.raises(UsageError, match="it needs an image of T2"):
         COMMANDS["segment.run"](app)
-    app.tools.further = (second,)
+    app.tools.channels = {"T2": str(second)}
     app.jobs.wait(COMMANDS["segment.run"](app))
     assert np.array_equal(app.case.segmentation.labels > 0, expected)
     app.close()

@@ -10,7 +10,8 @@ from driven import make_volume
 from napari.components import ViewerModel
 
 from napari_volseg.app import Application, Question, run_command
-from napari_volseg.app.fusion import NOTHING, fuse
+from napari_volseg.app.fusion import fuse
+from napari_volseg.app.on_grid import NOTHING
 from napari_volseg.app.view_state import view_state
 from napari_volseg.core import Geometry, UsageError, Volume, Window
 from napari_volseg.spatial import apply_reorientation, display_reorientation, reorient_geometry

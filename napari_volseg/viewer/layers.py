@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +20,9 @@ PROMPTS = "Prompts"
 
 #: Red, green, blue and opacity, 0 to 1.
 Rgba = tuple[float, float, float, float]
+
+#: Value, colour and opacity of each segment; 0 where it is hidden.
+SeenColors = tuple[tuple[int, tuple[int, int, int], float], ...]
 
 TRANSPARENT: Rgba = (0.0, 0.0, 0.0, 0.0)
 NO_OTHERS: Mapping[int, Rgba] = MappingProxyType({})
@@ -111,13 +114,19 @@ def draw_box(layer: Labels, box: Box, normal: int, index: int) -> None:
 
 
 def segment_colormap(table: SegmentTable, others: Mapping[int, Rgba] = NO_OTHERS) -> DirectLabelColormap:
-    """Return the colours of visible segments and of other label values; everything else is transparent."""
-    colors: dict[int | None, Rgba] = {None: TRANSPARENT, 0: TRANSPARENT}
-    for value, color in others.items():
-        colors[value] = color
-    for segment in table:
-        red, green, blue = (c / 255 for c in segment.color)
-        colors[segment.value] = (red, green, blue, segment.opacity if segment.visible else 0.0)
+    """Return the colours of visible segments and of other label values; everything else is transparent.
+
+    Layers share one for the same colours: napari works out the colours of all 65,536 labels of each map, which takes
+    it a twentieth of a second.
+    """
+    return _colormap(colors_of(table), tuple(others.items()))
+
+
+@lru_cache(maxsize=8)
+def _colormap(seen: SeenColors, others: tuple[tuple[int, Rgba], ...]) -> DirectLabelColormap:
+    colors: dict[int | None, Rgba] = {None: TRANSPARENT, 0: TRANSPARENT, **dict(others)}
+    for value, (red, green, blue), opacity in seen:
+        colors[value] = (red / 255, green / 255, blue / 255, opacity)
     return DirectLabelColormap(color_dict=colors)
 
 
@@ -133,7 +142,7 @@ def compile_colours(dtype: DTypeLike = np.uint16) -> None:
     segment_colormap(SegmentTable()).map(np.zeros(1, dtype))
 
 
-def colors_of(table: SegmentTable) -> tuple[tuple[int, tuple[int, int, int], float], ...]:
+def colors_of(table: SegmentTable) -> SeenColors:
     """Return what of a table can be seen; equal tuples need no new colours."""
     return tuple((s.value, s.color, s.opacity * s.visible) for s in table)
 

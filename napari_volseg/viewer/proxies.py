@@ -127,6 +127,7 @@ class SegmentsProxy:
         self._table = segmentation.table
         self._draft: Draft | None = None
         self._codes = self._free_codes()
+        self._dressed = True
         self.layer = Labels(
             self._small,
             name=SEGMENTS_3D,
@@ -146,10 +147,16 @@ class SegmentsProxy:
         self.layer.refresh(thumbnail=False, extent=False)
 
     def show_table(self, table: SegmentTable) -> None:
-        """Take over names, colours and visibility."""
+        """Take over names, colours and visibility; they are drawn once `dress` is called."""
         self._table = table
         self._codes = self._free_codes()
-        self.layer.colormap = segment_colormap(table, self._draft_colors())
+        self._dressed = False
+
+    def dress(self) -> None:
+        """Draw the colours of now, which takes napari a moment: call it where the segments are to be seen."""
+        if not self._dressed:
+            self._dressed = True
+            self.layer.colormap = segment_colormap(self._table, self._draft_colors())
 
     def show_draft(self, draft: Draft | None) -> None:
         """Draw what a tool would change, or no more."""

@@ -140,6 +140,8 @@ class Shown:
             visible[self.over.layer] = (alone or (self.over.wished and view.layout != "two")) and not in_3d
         if self.over is not None and self.over.deep is not None and self.volume_3d is not None:
             visible[self.over.deep] = self.over.wished and visible[self.volume_3d.layer]
+        if self.segments_3d is not None and visible[self.segments_3d.layer]:
+            self.segments_3d.dress()
         for layer, wanted in visible.items():
             if layer.visible != wanted:
                 layer.visible = wanted
@@ -204,3 +206,5 @@ class Shown:
         self.labels.colormap = segment_colormap(table)
         if self.segments_3d is not None:
             self.segments_3d.show_table(table)
+            if self.segments_3d.layer.visible:
+                self.segments_3d.dress()

@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 #: Key of the open image.
 OPEN = "open"
 NO_CHANNELS: Mapping[str, Path] = MappingProxyType({})
-#: What contrast medium is called in names of T1 images.
-_CONTRAST = r"ce|c|gd|gad|gado|km|post|contrast|enhanced"
+#: What contrast medium is called in names of T1 images, and how they say that there is none.
+_CONTRAST = r"ce|gd|gad|gado|km|post|contrast|enhanced"
+_WITHOUT = r"pre|non|no|without|w/o|ohne|nativ|native"
 #: Sequences by what their names hold, the more telling first. A name that holds several of the plain ones is unclear.
 _SEQUENCES = (
     ("FLAIR", r"flair|t2f"),
     ("ADC", r"adc"),
     ("DWI", r"dwi|b1000|trace"),
     ("SWI", r"swi"),
-    ("T1CE", rf"t1[ _-]?(?:w)?[ _+-]*(?:{_CONTRAST})|(?:{_CONTRAST})[ _-]*t1w?"),
+    ("T1CE", rf"t1w?[ _+-]*(?:{_CONTRAST})|t1w?[_+]?c|(?:{_CONTRAST})[ _-]*t1w?"),
 )
 _PLAIN = (("T1", r"t1(?:w|n)?"), ("T2", r"t2(?:w)?"), ("PD", r"pd(?:w)?"), ("CT", r"ct"), ("PET", r"pet|suv"))
 _MODALITIES = {"CT": "CT", "PT": "PET"}
@@ -81,14 +82,14 @@ class Choice:
 
 def sequence_of(name: str, modality: str = "") -> str:
     """Return which sequence a name tells of, such as ``"T1CE"`` or ``"FLAIR"``; empty where that is not clear."""
+    if modality in _MODALITIES:
+        return _MODALITIES[modality]
     words = name.lower()
     for sequence, pattern in _SEQUENCES:
-        if _holds(words, pattern):
+        if _holds(words, pattern) and not (sequence == "T1CE" and _holds(words, _WITHOUT)):
             return sequence
     told = [sequence for sequence, pattern in _PLAIN if _holds(words, pattern)]
-    if len(told) == 1:
-        return told[0]
-    return "" if told else _MODALITIES.get(modality, "")
+    return told[0] if len(told) == 1 else ""
 
 
 def _holds(words: str, pattern: str) -> bool:

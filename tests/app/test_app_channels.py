@@ -31,6 +31,11 @@ NAMES = {
     "BraTS_00001_t1ce": "T1CE",
     "T1 post contrast": "T1CE",
     "T1W_Gd SAG": "T1CE",
+    "t1+c axial": "T1CE",
+    "CE-T1": "T1CE",
+    "pre contrast T1": "T1",
+    "T1 non-enhanced": "T1",
+    "T1 C-spine": "T1",
     "t1n": "T1",
     "T1-weighted": "T1",
     "sub-01_T1w": "T1",
@@ -53,6 +58,8 @@ def test_names_tell_sequences_or_nothing(name, expected):
 def test_a_modality_tells_where_the_name_does_not():
     assert sequence_of("Thorax 3.0", "CT") == "CT"
     assert sequence_of("AC corrected", "PT") == "PET"
+    assert sequence_of("PET CT WB", "CT") == "CT"
+    assert sequence_of("PET CT WB") == ""
     assert sequence_of("Thorax", "MR") == ""
 
 
@@ -219,6 +226,12 @@ def test_other_frames_of_reference_and_places_are_refused():
     there = Volume(image_on(reference(), 1), replace(reference(), frame_of_reference_uid="1.2.4"), "MR", name="there")
     with pytest.raises(RefusedError, match="do not share a frame of reference"):
         onto_grid(there, here, "FLAIR")
+    half = replace(reference(), frame_of_reference_uid="")
+    moved = Geometry(SHAPE, half.matrix + np.array([[0, 0, 0, 9.0]] + [[0, 0, 0, 0]] * 3))
+    put, (finding,) = onto_grid(Volume(image_on(moved, 1), moved, "MR", name="half"), here, "FLAIR")
+    assert put.geometry.same_grid(here.geometry)
+    assert 0.19 < put.voxels.min() < put.voxels.max() < 0.7
+    assert "lies outside of it and was filled" in finding.message
     far = Geometry.from_spacing(SHAPE, SPACING, (500.0, 0.0, 0.0))
     with pytest.raises(UsageError, match="shows no part of what"):
         onto_grid(Volume(image_on(far, 1), far, "MR", name="far"), here, "FLAIR")

@@ -19,8 +19,8 @@ TEXTS: dict[ViewName, str] = {
     "3d": "3D",
     "second": "Second image",
 }
-#: A longer name of an image is cut.
-LETTERS = 36
+#: What is left free between a title and the letter in the middle, pixels.
+FREE = 34
 LATE = "3D: click to update"
 MARGIN = 6
 STYLE = "color: {color}; background: rgba(0, 0, 0, 120); padding: 1px 5px; border-radius: 3px; font-weight: bold;"
@@ -68,8 +68,9 @@ class ViewTitle(QObject):
         """Show the name of the view and what the button does now."""
         name, shown = self._pane.name, self._app.case is not None and self._app.preview.arriving is None
         several = len(views_shown(self._app.view)) > 1
-        self.label.setText(LATE if self._pane.is_late else self._text)
+        self.label.setToolTip(self._text)
         self.label.setStyleSheet(STYLE.format(color=VIEW_COLORS[name].name()))
+        self._write()
         key = COMMANDS["view.maximize"].key
         self.button.setToolTip(
             f"{'Show this view alone' if several else 'Show all views'} [{key}, or double-click it]"
@@ -88,7 +89,17 @@ class ViewTitle(QObject):
         if app.view.layout != "two" or first is None or second is None:
             return TEXTS[name]
         volume = second.volume if name == "second" else first.volume
-        return f"{TEXTS[self._pane.plane]}   {volume.modality} {volume.name}"[:LETTERS]
+        return f"{TEXTS[self._pane.plane]}   {volume.modality} {volume.name}"
+
+    def _write(self) -> None:
+        """Write the title, shortened so that it does not reach the letter in the middle of the edge."""
+        text = LATE if self._pane.is_late else self._text
+        room = max(
+            self._canvas.width() // 2 - FREE, self.label.fontMetrics().horizontalAdvance(TEXTS[self._pane.name])
+        )
+        short = self.label.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room)
+        self.label.setText(text if text in (LATE, *TEXTS.values()) else short)
+        self.label.adjustSize()
 
     def remove(self) -> None:
         """Take name and button off the canvas."""
@@ -102,6 +113,7 @@ class ViewTitle(QObject):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Follow the canvas when it is resized."""
         if event.type() == QEvent.Type.Resize:
+            self._write()
             self._place()
         return False
 

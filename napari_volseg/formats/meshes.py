@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -228,11 +229,10 @@ def _read_obj(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 def _distinct(names: Sequence[str]) -> list[str]:
     """Return names, with a number behind those that came before."""
-    seen: dict[str, int] = {}
-    made = []
+    made: list[str] = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        made.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+        numbered = (f"{name}_{n}" for n in count(2))
+        made.append(name if name not in made else next(other for other in numbered if other not in (*made, *names)))
     return made
 
 

@@ -75,6 +75,22 @@ def test_segment_writes_the_format_of_the_ending(image, tmp_path, ending):
     assert {segment.algorithm_name for segment in labels.table} == {"ct-tissues"}
 
 
+@pytest.mark.parametrize("ending", [".stl", ".ply", ".obj"])
+def test_segment_writes_surfaces_by_the_ending(tmp_path, ending):
+    out = tmp_path / f"surfaces{ending}"
+    assert main(["segment", str(sample_path("torso-ct")), str(out), "--model", "ct-tissues"]) == DONE
+    assert b"SPACE=LPS" in out.read_bytes()[:200]
+
+
+def test_segment_writes_a_structure_set_of_dicom_alone(image, tmp_path, capsys):
+    out, series = tmp_path / "labels.rtstruct.dcm", sample_path("torso-ct-dicom")
+    assert main(["segment", str(image), str(out), "--model", "ct-tissues"]) == USAGE
+    assert "needs an image opened from DICOM" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["segment", str(series), str(out), "--model", "ct-tissues"]) == DONE
+    assert {segment.name for segment in load_labels(out, open_volume(series)).table} >= {"Body", "Left lung", "Bone"}
+
+
 def test_an_orientation_that_no_file_tells_is_asked_for(tmp_path, capsys):
     path, out = tmp_path / "nowhere.nii", tmp_path / "out.nii.gz"
     image = nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4))

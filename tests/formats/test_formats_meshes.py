@@ -116,14 +116,18 @@ def test_colours_and_names_go_along(tmp_path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.mtl", "out.obj", "out.ply"]
 
 
-def test_segments_of_the_same_name_keep_apart(tmp_path) -> None:
+@pytest.mark.parametrize(
+    "names", [("Lesion", "Lesion", "Lesion"), ("Lesion", "Lesion", "Lesion_2"), ("Lesion_2", "Lesion", "Lesion")]
+)
+def test_segments_of_the_same_name_keep_apart(names, tmp_path) -> None:
     volume, segmentation, _ = case("straight")
     table = SegmentTable()
-    for _ in range(2):
-        table = table.with_segment(table.new_segment("Lesion"))
-    labels = np.where(segmentation.labels <= 2, segmentation.labels, 0).astype(np.uint16)
+    for name in names:
+        table = table.with_segment(table.new_segment(name))
+    labels = segmentation.labels.copy()
+    labels[:3, :3, :3] = 3
     path = save_surfaces(tmp_path / "out.obj", Segmentation(labels, segmentation.geometry, table), volume)
-    assert len(obj_groups(path)) == 2
+    assert len(obj_groups(path)) == 3
 
 
 def test_a_segment_at_the_border_is_closed(tmp_path) -> None:

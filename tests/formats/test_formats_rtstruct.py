@@ -128,6 +128,22 @@ def test_a_large_shape_with_holes_returns_through_the_file(tmp_path: Path) -> No
     save_rtstruct(tmp_path / "rt.dcm", segmentation, volume)  # it reads the file back and compares
 
 
+@pytest.mark.filterwarnings("ignore:The value for the data element .3006,0050. exceeds:UserWarning")
+@pytest.mark.parametrize("explicit", [False, True])
+def test_a_contour_of_more_points_than_explicit_vr_holds_returns(tmp_path: Path, explicit: bool) -> None:
+    write_series(tmp_path / "series", replace(RECIPES["tilted"], shape=(3, 80, 90)))
+    volume = open_volume(tmp_path / "series")
+    labels = np.zeros(volume.geometry.shape, np.uint16)
+    labels[1, 2:-2, 3:-1] = 7
+    labels[1, 4:-4:2, 5:-4:2] = 0
+    path = save_rtstruct(tmp_path / "rt.dcm", Segmentation(labels, volume.geometry, TABLE), volume)
+    if explicit:  # as others write it
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        pydicom.dcmwrite(path, dataset, implicit_vr=False, little_endian=True)
+    np.testing.assert_array_equal(load_labels(path, volume).labels != 0, labels != 0)
+
+
 def test_frames_of_a_multi_frame_file_are_named(tmp_path: Path) -> None:
     truth = ROWS["D61 frames shuffled"].make(tmp_path / "in")
     volume = open_it(tmp_path / "in", truth).at_time(0)

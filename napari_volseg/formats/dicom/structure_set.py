@@ -12,7 +12,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from napari_volseg import __version__
 from napari_volseg.core import Geometry, RefusedError, Segment, Segmentation, Volume
@@ -135,7 +135,8 @@ def _empty(image: Dataset, segments: Sequence[Segment]) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = RTStructureSetStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    # with explicit VR a contour ends at 64 KiB, some 2400 points (PS3.5 7.1.2)
+    meta.TransferSyntaxUID = ImplicitVRLittleEndian
     made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     if characters := character_set(image, segments):
         made.SpecificCharacterSet = characters

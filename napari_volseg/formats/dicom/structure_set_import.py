@@ -109,7 +109,7 @@ def _filled(region: Dataset, stored: Geometry, name: str) -> NDArray[np.bool_] |
     by_slice: dict[int, list[NDArray[np.float64]]] = {}
     for contour in region.get("ContourSequence") or ():
         if str(contour.ContourGeometricType) in ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR"):
-            index = stored.to_index(np.array(contour.ContourData, float).reshape(-1, 3))
+            index = stored.to_index(_points_of(contour))
             by_slice.setdefault(_slice_of(index, stored, name), []).append(index[:, 1:])
     if not by_slice:
         return None
@@ -117,6 +117,14 @@ def _filled(region: Dataset, stored: Geometry, name: str) -> NDArray[np.bool_] |
     for number, polygons in by_slice.items():
         mask[number] = mask_within(polygons, stored.shape[1:])
     return mask
+
+
+def _points_of(contour: Dataset) -> NDArray[np.float64]:
+    """Return the points of a contour, (n, 3), patient (x, y, z), mm, LPS."""
+    data = contour.ContourData
+    if isinstance(data, bytes):  # over 64 KiB with explicit VR, its VR is UN (PS3.5 6.2.2)
+        data = data.decode("ascii").split("\\")
+    return np.array(data, float).reshape(-1, 3)
 
 
 def _slice_of(index: NDArray[np.float64], stored: Geometry, name: str) -> int:

@@ -55,6 +55,7 @@ class SegmentTableModel(QAbstractTableModel):
         self._app = app
         self._segments: tuple[Segment, ...] = ()
         self._icons: dict[str, QIcon] = {}
+        self._swatches: dict[tuple[int, int, int], QIcon] = {}
         self.set_icon_color(QColor("white"))
 
     def set_icon_color(self, color: QColor) -> None:
@@ -76,9 +77,9 @@ class SegmentTableModel(QAbstractTableModel):
             return
         for row, (old, new) in enumerate(zip(before, segments, strict=True)):
             if old.name != new.name:  # the others may be in the middle of being typed
-                self.dataChanged.emit(self.index(row, Column.NAME), self.index(row, Column.NAME))
-        if before != segments:
-            self._touch_all_but_names()
+                self._touch(Column.NAME, Column.NAME, row, row)
+            if old != new:
+                self._touch_all_but_names(row, row)
 
     def refresh_figures(self) -> None:
         """Show volumes and mean values that have been counted anew."""
@@ -174,7 +175,9 @@ class SegmentTableModel(QAbstractTableModel):
     def _icon(self, segment: Segment, column: Column) -> QIcon | None:
         match column:
             case Column.COLOR:
-                return swatch(segment.color)
+                if segment.color not in self._swatches:
+                    self._swatches[segment.color] = swatch(segment.color)
+                return self._swatches[segment.color]
             case Column.VISIBLE:
                 return self._icons["eye" if segment.visible else "eye-off"]
             case Column.LOCKED:
@@ -184,14 +187,15 @@ class SegmentTableModel(QAbstractTableModel):
             case Column.NAME | Column.VOLUME | Column.MEAN:
                 return None
 
-    def _touch_all_but_names(self) -> None:
-        """Announce all that may look different, but leave a name alone that is just being typed."""
-        self._touch(Column.COLOR, Column.COLOR)
-        self._touch(Column.VOLUME, Column.LOCKED)
+    def _touch_all_but_names(self, top: int = 0, bottom: int = -1) -> None:
+        """Announce all that may look different in some rows, but leave a name alone that is just being typed."""
+        self._touch(Column.COLOR, Column.COLOR, top, bottom)
+        self._touch(Column.VOLUME, Column.LOCKED, top, bottom)
 
-    def _touch(self, first: Column, last: Column) -> None:
+    def _touch(self, first: Column, last: Column, top: int = 0, bottom: int = -1) -> None:
+        """Announce cells of the rows from top to bottom, which is the last one where it is -1."""
         if self._segments:
-            self.dataChanged.emit(self.index(0, first), self.index(len(self._segments) - 1, last))
+            self.dataChanged.emit(self.index(top, first), self.index(bottom % len(self._segments), last))
 
 
 def _status_icon(status: Status) -> str:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -130,16 +130,17 @@ def test_a_radius_that_paints_nothing_is_refused(radius: float) -> None:
         disc(anisotropic(), (3, 3, 3), radius, 0)
 
 
-def test_a_dab_costs_less_than_a_millisecond_in_a_large_volume() -> None:
+def test_a_dab_costs_what_it_covers_however_large_the_volume_is() -> None:
     geometry = Geometry.from_spacing((300, 512, 512), (2.5, 0.7, 0.7))
     labels = np.zeros(geometry.shape, np.uint16)
     session = EditSession(Segmentation(labels, geometry, SegmentTable((Segment(1, "Liver"),))))
-    stroke, times = session.stroke(1, name="Brush", author=Author("hand", "test")), []
-    for i in range(200):
-        begin = time.perf_counter()
+    stroke = session.stroke(1, name="Brush", author=Author("hand", "test"))
+    tracemalloc.start()
+    for i in range(20):
         stroke.add(path_discs(geometry, (150, 200 + i, 200), (150, 201 + i, 203), 10.0, 0))
-        times.append(time.perf_counter() - begin)
-    assert np.median(times) < 1e-3
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < labels[0].nbytes
     step = stroke.finish()
     assert step is not None
     assert step.nbytes < 10_000

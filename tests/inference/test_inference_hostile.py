@@ -60,10 +60,10 @@ def refused(folder: Path, *codes: str, trusted: bool = False) -> RefusedError:
     measured = Path("/proc/self/clear_refs").exists()
     if measured:
         Path("/proc/self/clear_refs").write_text("5")
-    before, start = resident("VmRSS:") if measured else 0.0, time.perf_counter()
+    before, start = resident("VmRSS:") if measured else 0.0, time.process_time()
     with pytest.raises(RefusedError) as refusal:
         load_model(folder, trusted=trusted).predict(volume, device="cpu", backend="torch")
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     if measured:
         assert resident("VmHWM:") - before < MEGABYTES
     message = str(refusal.value)

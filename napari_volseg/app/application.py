@@ -36,13 +36,13 @@ from napari_volseg.app.view_state import ViewKeeper, restore_view
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import (
     Box,
-    BoxPrompt,
     CancelToken,
     DecisionNeededError,
     Finding,
     Point,
     PointPrompt,
     ProgressCallback,
+    Prompt,
     Segmentation,
     UsageError,
     VolsegError,
@@ -254,9 +254,9 @@ class Application:
         prompt = self.painter.finish_scribble(positive)
         return self.clicks.add(prompt) if prompt else None
 
-    def prompt_box(self, box: BoxPrompt) -> Job | None:
-        """Segment what lies in a box on a slice."""
-        return self.clicks.add(box) if self.clicks is not None else None
+    def prompt(self, prompt: Prompt) -> Job | None:
+        """Add a prompt of any kind."""
+        return self.clicks.add(prompt) if self.clicks is not None else None
 
     def accept_clicks(self) -> None:
         """Finish the segment that is being clicked."""

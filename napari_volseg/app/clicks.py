@@ -20,6 +20,7 @@ from napari_volseg.core import (
     BoxMask,
     BoxPrompt,
     CancelToken,
+    LassoPrompt,
     PointPrompt,
     ProgressCallback,
     Prompt,
@@ -254,7 +255,7 @@ def _name_of(before: tuple[Prompt, ...], wanted: tuple[Prompt, ...]) -> str:
         return "Reset clicks"
     if len(wanted) < len(before):
         return "Take back a prompt"
-    kinds = {PointPrompt: "Click", ScribblePrompt: "Scribble", BoxPrompt: "Box"}
+    kinds = {PointPrompt: "Click", ScribblePrompt: "Scribble", BoxPrompt: "Box", LassoPrompt: "Lasso"}
     return "Move a prompt" if len(wanted) == len(before) else f"{kinds[type(wanted[-1])]} {len(wanted)}"
 
 

@@ -71,6 +71,8 @@ def _hand_needs(tool: str) -> Callable[[Application], str | None]:
             return f"{app.engines.chosen.card.title} takes no scribbles"
         if tool == "box" and not takes.boxes:
             return f"{app.engines.chosen.card.title} takes no boxes"
+        if tool == "lasso-prompt" and not takes.lassos:
+            return f"{app.engines.chosen.card.title} takes no lassos"
         if tool == "click" and not takes.points:
             return f"{app.engines.chosen.card.title} takes no clicks"
         return needs_case(app)

@@ -15,7 +15,16 @@ from napari_volseg.app.clicked import CLICKED_TOOLS, click_use
 from napari_volseg.app.hovering import LevelHover
 from napari_volseg.app.jobs import Job
 from napari_volseg.app.latest import Latest
-from napari_volseg.app.outlines import Outline, Ray, Sketch, box_prompt, outline_use, rectangle, scissors_use
+from napari_volseg.app.outlines import (
+    Outline,
+    Ray,
+    Sketch,
+    box_prompt,
+    lasso_prompt,
+    outline_use,
+    rectangle,
+    scissors_use,
+)
 from napari_volseg.app.using import target, use_tool
 from napari_volseg.core import Geometry, UsageError
 from napari_volseg.editing import OnSlice, follow_edge
@@ -23,7 +32,7 @@ from napari_volseg.editing import OnSlice, follow_edge
 if TYPE_CHECKING:
     from napari_volseg.app.application import Application
 
-DrawnTool = Literal["polygon", "livewire", "lasso", "scissors", "box"]
+DrawnTool = Literal["polygon", "livewire", "lasso", "scissors", "box", "lasso-prompt"]
 DRAWN_TOOLS: tuple[DrawnTool, ...] = get_args(DrawnTool)
 #: Tools that set one vertex with every press, until they are closed.
 VERTEX_TOOLS = ("polygon", "livewire")
@@ -133,7 +142,7 @@ class Drawing:
         self.changed.emit()
 
     def close(self) -> Job | None:
-        """Close the outline and give what it encloses to the active segment, or take it away.
+        """Close the outline and give what it encloses to the active segment, take it away, or ask a model about it.
 
         Raises
         ------
@@ -145,13 +154,15 @@ class Drawing:
             return None
         if outline.tool == "box":
             self.abandon()
-            return self._app.prompt_box(box_prompt(case.volume.geometry, outline))
+            return self._app.prompt(box_prompt(case.volume.geometry, outline))
         if len(outline.points) < FEWEST_POINTS:
             self._refuse_few(outline)
             return None
         if self._wired:
             outline.add(self._wire_to(self._index(outline.points[:1])[0])[:-1], vertex=False)
         self.abandon()
+        if outline.tool == "lasso-prompt":
+            return self._app.prompt(lasso_prompt(case.volume.geometry, outline))
         make = scissors_use if outline.tool == "scissors" else outline_use
         return use_tool(self._app, make(case, self._app.tools, outline))
 
@@ -247,7 +258,8 @@ class Drawing:
     def _begin(self, on: OnSlice, takes_away: bool) -> None:
         self._need_target(takes_away)
         self.leave()
-        self._outline = Outline(self._app.tools.tool, on, takes_away)
+        tools = self._app.tools
+        self._outline = Outline(tools.tool, on, takes_away or (tools.tool == "lasso-prompt" and not tools.positive))
         self.begun.emit()
 
     def _need_target(self, takes_away: bool) -> None:

@@ -33,6 +33,9 @@ HAND_TOOLS: dict[Tool, HandTool] = {
     "click": HandTool("Click", "K", "Click into a structure: the model outlines it"),
     "scribble": HandTool("Scribble", "J", "Draw a line through a structure: the model outlines it"),
     "box": HandTool("Box", "Shift-B", "Draw a box around a structure on a slice: the model outlines it"),
+    "lasso-prompt": HandTool(
+        "Lasso prompt", "Shift-J", "Draw a line around a structure on a slice: the model outlines it"
+    ),
     "brush": HandTool("Brush", "B", "Paint the active segment"),
     "eraser": HandTool("Eraser", "E", "Erase the active segment"),
     "fill": HandTool("Fill", "F", "Fill the region under the cursor with the active segment"),

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from napari_volseg.app.case import Case
 from napari_volseg.app.using import Setting, Use, target
 from napari_volseg.app.wishes import Tool, ToolWishes
-from napari_volseg.core import BoxMask, BoxPrompt, CancelToken, Geometry, Point, ProgressCallback, UsageError
+from napari_volseg.core import (
+    BoxMask,
+    BoxPrompt,
+    CancelToken,
+    Geometry,
+    LassoPrompt,
+    Point,
+    ProgressCallback,
+    UsageError,
+)
 from napari_volseg.editing import OnSlice, ScreenView, cut_out, fill_outline
 
 TITLES: dict[Tool, str] = {"polygon": "Polygon", "lasso": "Lasso", "livewire": "Livewire", "scissors": "Scissors"}
@@ -128,6 +137,19 @@ def box_prompt(geometry: Geometry, outline: Outline) -> BoxPrompt:
         raise UsageError("a click draws no box: press at one corner and release at the opposite one")
     first, second, third, fourth = (_point(corner) for corner in geometry.to_patient(index))
     return BoxPrompt((first, second, third, fourth))
+
+
+def lasso_prompt(geometry: Geometry, outline: Outline) -> LassoPrompt:
+    """Return the line that was drawn as a prompt.
+
+    Raises
+    ------
+    UsageError
+        Where it is fewer than two voxels high or wide.
+    """
+    if (np.ptp(np.round(geometry.to_index(outline.points)), axis=0) > 0).sum() < 2:
+        raise UsageError("the line goes around nothing: draw it around the structure, or around what does not belong")
+    return LassoPrompt(tuple(_point(point) for point in outline.points), not outline.takes_away)
 
 
 def _point(position: NDArray[np.float64]) -> Point:

@@ -17,6 +17,7 @@ Tool = Literal[
     "click",
     "scribble",
     "box",
+    "lasso-prompt",
     "polygon",
     "lasso",
     "livewire",
@@ -142,7 +143,7 @@ class ToolWishes(EventedModel):
     hand_slab_mm
         How far that slab reaches to each side, mm.
     positive
-        Whether clicks and scribbles add to the segment or take from it.
+        Whether clicks, scribbles and lassos around things add to the segment or take from it.
     rule
         What painting may overwrite: all, background, or the label that the stroke starts on.
     limit_to_range, range_low, range_high

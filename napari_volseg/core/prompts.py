@@ -58,4 +58,21 @@ class BoxPrompt:
     positive: bool = True
 
 
-Prompt = PointPrompt | ScribblePrompt | BoxPrompt
+@dataclass(frozen=True, slots=True)
+class LassoPrompt:
+    """A closed line around something on one slice.
+
+    Parameters
+    ----------
+    outline
+        Patient (x, y, z) of the line's points in turn, mm, LPS; the last is joined to the first.
+    positive
+        True for "the segment lies within, and nowhere else on this slice near it", False for "nothing of what lies
+        within belongs to it".
+    """
+
+    outline: tuple[Point, ...]
+    positive: bool = True
+
+
+Prompt = PointPrompt | ScribblePrompt | BoxPrompt | LassoPrompt

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import Box, BoxMask, BoxPrompt, CancelToken, Geometry, Prompt, Volume
+from napari_volseg.core import Box, BoxMask, CancelToken, Geometry, Prompt, Volume
 from napari_volseg.interactive.patches import Float32, Patch
-from napari_volseg.interactive.seeds import decisions, prompt_voxels
+from napari_volseg.interactive.seeds import decisions, encloses, prompt_voxels
 
 #: Edge of the cube that the network sees, voxels.
 EDGE = 96
@@ -199,13 +199,13 @@ def told(
     points, signs
         Voxels (n, 3) of the cube, also beyond it, and 1 for inside, -1 for outside or 0 for neither (n,).
     inside, outside
-        (e, e, e): how surely a box says so.
+        (e, e, e): how surely a box or a lasso around the segment says so.
     """
     points, signs = [np.zeros((1, 3), np.int64)], [np.zeros(1, np.int64)]  # one that says nothing: there must be some
     inside, outside = (np.zeros((patch.edge,) * 3, np.float32) for _ in range(2))
     for prompt in prompts:
         places = np.unique(patch.places(prompt_voxels(prompt, geometry)), axis=0)
-        if isinstance(prompt, BoxPrompt):
+        if encloses(prompt):
             (frame, _), _ = decisions(prompt, geometry)
             _paint(outside, patch.places(frame), 0.5)
             _paint(inside, places, 0.5)

@@ -26,6 +26,7 @@ from napari_volseg.core import (
     BoxMask,
     BoxPrompt,
     CancelToken,
+    LassoPrompt,
     ModelCard,
     PointPrompt,
     Progress,
@@ -191,12 +192,12 @@ def give(session: Any, prompt: Prompt, volume: Volume) -> None:
     match prompt:
         case PointPrompt():
             session.add_point_interaction(tuple(map(int, voxels[0])), include_interaction=prompt.positive)
-        case ScribblePrompt():
+        case ScribblePrompt() | LassoPrompt():
             drawn = np.zeros(box.shape, np.uint8)
             drawn[tuple((voxels - box.start).T)] = 1
-            session.add_scribble_interaction(
-                drawn, include_interaction=prompt.positive, interaction_bbox=_as_bbox(box)
-            )
+            lasso = isinstance(prompt, LassoPrompt)
+            add = session.add_lasso_interaction if lasso else session.add_scribble_interaction
+            add(drawn, include_interaction=prompt.positive, interaction_bbox=_as_bbox(box))
         case BoxPrompt():
             session.add_bbox_interaction(_as_bbox(box), include_interaction=prompt.positive)
 
@@ -392,6 +393,7 @@ def _capabilities(facts: Mapping[str, Any]) -> Capabilities:
         points=bool(takes.get("points", True)),
         scribbles=bool(takes.get("scribble", True)),
         boxes=bool(takes.get("bbox2d", True)),
+        lassos=bool(takes.get("lasso", True)),
         initial=bool(facts.get("supports_initial_label", True)),
     )
 

@@ -16,7 +16,7 @@ class Capabilities:
 
     Parameters
     ----------
-    points, scribbles, boxes
+    points, scribbles, boxes, lassos
         Kinds of prompt that it takes.
     negative
         Whether a prompt may say "this does not belong to the segment".
@@ -29,6 +29,7 @@ class Capabilities:
     points: bool = True
     scribbles: bool = True
     boxes: bool = True
+    lassos: bool = True
     negative: bool = True
     initial: bool = True
     three_dimensional: bool = True

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from napari_volseg.core import Box, BoxPrompt, Geometry, PointPrompt, Prompt, ScribblePrompt, UsageError
+from napari_volseg.core import (
+    Box,
+    BoxPrompt,
+    Geometry,
+    LassoPrompt,
+    PointPrompt,
+    Prompt,
+    ScribblePrompt,
+    UsageError,
+)
 
 IndexArray = NDArray[np.intp]
 
@@ -61,8 +72,10 @@ def prompt_voxels(prompt: Prompt, geometry: Geometry) -> IndexArray:
             ball = sphere_offsets(geometry, prompt.radius)
             voxels = np.unique((centres[:, None] + ball[None]).reshape(-1, 3), axis=0)
         case BoxPrompt():
-            voxels = _rectangle(_nearest(np.asarray(prompt.corners), geometry), 0)
-    inside = voxels[((voxels >= 0) & (voxels < np.asarray(geometry.shape))).all(1)]
+            voxels = _rectangle(_nearest(np.asarray(prompt.corners), geometry))
+        case LassoPrompt():
+            voxels = _enclosed(geometry.to_index(prompt.outline))
+    inside = _within(voxels, geometry)
     if len(inside) == 0:
         raise UsageError(
             f"the prompt lies outside the volume of shape {geometry.shape} (z, y, x): click on the image"
@@ -70,24 +83,30 @@ def prompt_voxels(prompt: Prompt, geometry: Geometry) -> IndexArray:
     return inside
 
 
+def encloses(prompt: Prompt) -> TypeGuard[BoxPrompt | LassoPrompt]:
+    """Return whether a prompt goes around the segment on its slice, instead of marking what belongs to it."""
+    return isinstance(prompt, BoxPrompt) or (isinstance(prompt, LassoPrompt) and prompt.positive)
+
+
 def decisions(prompt: Prompt, geometry: Geometry) -> list[tuple[IndexArray, bool]]:
     """Return which voxels (n, 3) in (z, y, x) a prompt decides, and their sides.
 
-    A box decides its middle, and that the frame of voxels around it on its slice is outside.
+    One that encloses the segment decides that the frame of voxels around it on its slice is outside, and then its
+    middle: of its voxels that lie deepest within, the one nearest to their mean.
     """
     voxels = prompt_voxels(prompt, geometry)
-    if not isinstance(prompt, BoxPrompt):
+    if not encloses(prompt):
         return [(voxels, prompt.positive)]
-    corners = _nearest(np.asarray(prompt.corners), geometry)
-    wide = _rectangle(corners, 1)
-    frame = wide[((wide < corners.min(0)) | (wide > corners.max(0))).any(1)]
-    frame = frame[((frame >= 0) & (frame < np.asarray(geometry.shape))).all(1)]
-    return [(frame, False), (middle_of(voxels), True)]
-
-
-def middle_of(voxels: IndexArray) -> IndexArray:
-    """Return the one of ``voxels`` (n, 3) that lies nearest to their mean, as (1, 3)."""
-    return voxels[[int(np.argmin(np.linalg.norm(voxels - voxels.mean(0), axis=1)))]]
+    box = Box.around(voxels.astype(np.float64), (1, 1, 1))
+    inside = np.zeros(box.shape, bool)
+    inside[tuple((voxels - box.start).T)] = True
+    normal = _normal_of(prompt, geometry)
+    around = np.ones([1 if axis == normal else 3 for axis in range(3)], bool)
+    frame = np.argwhere(ndimage.binary_dilation(inside, around) & ~inside) + box.start
+    depth = ndimage.distance_transform_cdt(inside.take(1, normal), "chessboard")
+    deepest = np.insert(np.argwhere(depth == depth.max()), normal, 1, axis=1) + box.start
+    middle = deepest[[int(np.argmin(np.linalg.norm(deepest - voxels.mean(0), axis=1)))]]
+    return [(_within(frame, geometry), False), (middle, True)]
 
 
 def seeds_of(prompts: Sequence[Prompt], geometry: Geometry) -> Seeds:
@@ -109,12 +128,37 @@ def _nearest(positions: NDArray[np.float64], geometry: Geometry) -> IndexArray:
     return np.unique(np.round(geometry.to_index(positions)).astype(np.intp), axis=0)
 
 
-def _rectangle(corners: IndexArray, margin: int) -> IndexArray:
-    """Return the voxels (n, 3) between corners (m, 3), ``margin`` wider on all sides but across the slice."""
-    low, high = corners.min(0), corners.max(0)
-    wider = np.where(np.arange(3) == np.argmin(high - low), 0, margin)
-    ranges = (np.arange(a, b + 1) for a, b in zip(low - wider, high + wider, strict=True))
+def _within(voxels: IndexArray, geometry: Geometry) -> IndexArray:
+    """Return those of ``voxels`` (n, 3) that the grid has."""
+    return voxels[((voxels >= 0) & (voxels < np.asarray(geometry.shape))).all(1)]
+
+
+def _normal_of(prompt: BoxPrompt | LassoPrompt, geometry: Geometry) -> int:
+    """Return the index axis that counts the slices on which a prompt was drawn."""
+    return _normal(geometry.to_index(prompt.corners if isinstance(prompt, BoxPrompt) else prompt.outline))
+
+
+def _normal(index: NDArray[np.float64]) -> int:
+    return int(np.argmin(np.ptp(np.round(index), axis=0)))
+
+
+def _rectangle(corners: IndexArray) -> IndexArray:
+    """Return the voxels (n, 3) between corners (m, 3)."""
+    ranges = (np.arange(a, b + 1) for a, b in zip(corners.min(0), corners.max(0), strict=True))
     return np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, 3)
+
+
+def _enclosed(outline: NDArray[np.float64]) -> IndexArray:
+    """Return the voxels (n, 3) within a closed line of voxel indices (m, 3), or on it where it encloses none."""
+    from skimage.draw import polygon
+
+    normal = _normal(outline)
+    line = np.delete(outline, normal, axis=1)
+    start = np.floor(line.min(0)).astype(np.intp)
+    filled = np.stack(polygon(*(line - start).T), -1) + start
+    if not len(filled):
+        filled = np.unique(np.round(line).astype(np.intp), axis=0)
+    return np.insert(filled, normal, np.round(outline[:, normal].mean()).astype(np.intp), axis=1)
 
 
 def _chosen(decided: dict[tuple[int, ...], bool], positive: bool) -> IndexArray:

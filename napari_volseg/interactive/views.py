@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from napari_volseg.core import BoxPrompt, Geometry, Prompt, ScribblePrompt, Volume
+from napari_volseg.core import Geometry, Prompt, ScribblePrompt, Volume
 from napari_volseg.interactive.appearance import GreyScale
 from napari_volseg.interactive.grids import WorkingGrid, block_mean
 from napari_volseg.interactive.neighbours import BoolArray, FloatArray
-from napari_volseg.interactive.seeds import IndexArray, Seeds, middle_of, prompt_voxels, seeds_of
+from napari_volseg.interactive.seeds import IndexArray, Seeds, decisions, seeds_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +149,5 @@ class View:
 
 
 def _spoken_for(prompt: Prompt, geometry: Geometry) -> IndexArray:
-    """Return the voxels (n, 3) whose side a prompt gives by its own sign: of a box its middle."""
-    voxels = prompt_voxels(prompt, geometry)
-    return middle_of(voxels) if isinstance(prompt, BoxPrompt) else voxels
+    """Return the voxels (n, 3) whose side a prompt gives by its own sign: of what encloses the segment its middle."""
+    return decisions(prompt, geometry)[-1][0]

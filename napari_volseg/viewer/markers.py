@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Points
 from numpy.typing import NDArray
 
-from napari_volseg.core import BoxPrompt, Geometry, PointPrompt, Prompt, ScribblePrompt
+from napari_volseg.core import BoxPrompt, Geometry, LassoPrompt, PointPrompt, Prompt, ScribblePrompt
 
 #: Smallest and largest size on the canvas, pixels.
 SIZE_LIMITS = (4, 21)
@@ -73,15 +73,15 @@ def _rows(prompt: Prompt, geometry: Geometry) -> tuple[NDArray[np.float64], bool
             return geometry.to_index([position]), positive, True
         case ScribblePrompt(positions, _, positive):
             return geometry.to_index(positions), positive, False
-        case BoxPrompt(corners, positive):
-            return _edges(geometry.to_index(corners)), positive, False
+        case BoxPrompt(outline, positive) | LassoPrompt(outline, positive):
+            return _edges(geometry.to_index(outline)), positive, False
 
 
-def _edges(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return points (n, 3) a voxel apart along the edges between corners (4, 3), voxel indices."""
+def _edges(outline: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points (n, 3), at most a voxel apart, along a line (m, 3) that closes itself, in voxel indices."""
     edges = [
         start + (stop - start) * np.linspace(0, 1, 1 + int(np.abs(stop - start).max()), endpoint=False)[:, None]
-        for start, stop in zip(corners, np.roll(corners, -1, axis=0), strict=True)
+        for start, stop in zip(outline, np.roll(outline, -1, axis=0), strict=True)
     ]
     return np.concatenate(edges)
 

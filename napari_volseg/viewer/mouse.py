@@ -44,6 +44,7 @@ CURSORS = {
     "fill": "pointing",
     "click": "crosshair",
     "box": "crosshair",
+    "lasso-prompt": "crosshair",
     "polygon": "crosshair",
     "lasso": "crosshair",
     "livewire": "crosshair",
@@ -236,7 +237,7 @@ class Mouse:
                     yield from self._follow(event, lambda _: None, lambda: self._put_down(held, event))
             case "polygon" | "livewire":
                 app.attempt(drawing.press, index, self._ground.axis, minus)
-            case "lasso" | "scissors" | "box":
+            case "lasso" | "scissors" | "box" | "lasso-prompt":
                 app.attempt(drawing.press, index, self._ground.axis, minus)
                 yield from self._follow(event, self._draw, drawing.close)
             case "scribble":

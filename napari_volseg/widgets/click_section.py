@@ -8,7 +8,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QButtonGroup, QComboBox, QListWidget, QShortcut
 
 from napari_volseg.app import Application, terms_of
-from napari_volseg.core import BoxPrompt, Geometry, ModelCard, PointPrompt, Prompt, ScribblePrompt
+from napari_volseg.core import BoxPrompt, Geometry, LassoPrompt, ModelCard, PointPrompt, Prompt, ScribblePrompt
 from napari_volseg.interactive import prompt_voxels
 from napari_volseg.viewer.readout import place_in_words
 from napari_volseg.widgets import dialogs
@@ -28,7 +28,7 @@ SERVER_QUESTION = "address of the nnInteractive server, to which the image will 
 
 def _words(prompt: Prompt, geometry: Geometry) -> str:
     """Return what a prompt is and where it lies."""
-    kinds = {PointPrompt: "click", ScribblePrompt: "scribble", BoxPrompt: "box"}
+    kinds = {PointPrompt: "click", ScribblePrompt: "scribble", BoxPrompt: "box", LassoPrompt: "lasso"}
     place = place_in_words(geometry, prompt_voxels(prompt, geometry).mean(0))
     return f"{'+' if prompt.positive else '−'} {kinds[type(prompt)]}   {place}"
 
@@ -48,7 +48,7 @@ class ClickSection(Section):
         """Make the buttons."""
         self.click = click = tool_button(self.app, "click", "Click")
         scribble = tool_button(self.app, "scribble", "Scribble")
-        box = tool_button(self.app, "box", "Box")
+        box, lasso = tool_button(self.app, "box", "Box"), tool_button(self.app, "lasso-prompt", "Lasso")
         self.plus = ActionButton("+ Add", "Clicks add to the segment [X]", lambda: self._sign(True), "sign.add")
         self.minus = ActionButton(
             "− Remove", "Clicks take from the segment [X]", lambda: self._sign(False), "sign.remove"
@@ -57,7 +57,7 @@ class ClickSection(Section):
         for button in (self.plus, self.minus):
             button.setCheckable(True)
             signs.addButton(button)
-        self.add_row(click, scribble, box)
+        self.add_row(click, scribble, box, lasso)
         self.add_row(self.plus, self.minus)
         self.engines = QComboBox()
         self.engines.setObjectName("engines")
@@ -87,7 +87,7 @@ class ClickSection(Section):
         self.reset = CommandButton(self.app, "click.reset")
         self.changes = joined(self.take_back, self.reset)
         self.rows.addWidget(self.changes)
-        self._buttons = (click, scribble, box, self.accept, self.reset, self.following)
+        self._buttons = (click, scribble, box, lasso, self.accept, self.reset, self.following)
         self._listed: tuple[Prompt, ...] = ()
         self.app.engines.changed.connect(self.refresh)
         self.app.engines.offered.connect(self._ask_terms)

@@ -25,6 +25,8 @@ class Hint:
 
 #: What to do with a tool that has just been taken in hand.
 HINTS: dict[str, str] = {
+    "box": "Drag from corner to corner of a box around a structure: the model outlines it",
+    "lasso-prompt": "Draw around a structure, or with Shift or Alt around what does not belong to it",
     "fill": "Click into a region to give it to the active segment",
     "polygon": "Click the corners of an outline; with Shift or Alt at the first it is taken away",
     "livewire": "Click onto an edge and follow it; with Shift or Alt at the first point it is taken away",
@@ -69,6 +71,8 @@ def _within_case(app: Application) -> Hint:
     match app.tools.tool:
         case "click" | "scribble":
             return _while_clicking(app)
+        case "box" | "lasso-prompt" as tool:
+            return _while_clicking(app) if app.clicks.prompts else Hint(HINTS[tool])
         case "brush":
             return Hint("Paint with the left button; the wheel changes the slice, [ and ] the size")
         case "eraser":

@@ -161,7 +161,7 @@ class MainPanel(QWidget):
     def _reveal_tool(self) -> None:
         """Scroll to the section of a tool that was taken in hand, perhaps by its key."""
         match self._tool:
-            case "click" | "scribble" | "box":
+            case "click" | "scribble" | "box" | "lasso-prompt":
                 self._area.ensureWidgetVisible(self.click)
             case "distance" | "angle" | "diameters":
                 self._area.ensureWidgetVisible(self.measure)

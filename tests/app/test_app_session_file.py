@@ -24,6 +24,7 @@ from napari_volseg.core import (
     Code,
     Geometry,
     GeometryError,
+    LassoPrompt,
     PointPrompt,
     RefusedError,
     ScribblePrompt,
@@ -65,8 +66,11 @@ def dab(seed: int) -> BoxMask:
 
 def work(edit: EditSession) -> None:
     """Strokes, prompts, tables, undo, redo and a redo branch that is given up."""
-    click = PromptChange((), (PointPrompt((1.5, 2.5, 1 / 3), positive=False),))
+    lasso = LassoPrompt(((0.0, 0.5, 0.0), (1.0, 0.0, 0.1), (9.0, 1 / 7, 0.0)), positive=False)
+    click = PromptChange((), (PointPrompt((1.5, 2.5, 1 / 3), positive=False), lasso))
     scribble = PromptChange(click.after, (*click.after, ScribblePrompt(((0.0, 0.0, 0.0), (1.0, 0.0, 0.1)), 2.5)))
+        scribble.after, (*scribble.after, LassoPrompt(((0.0, 0.5, 0.0), (1.0, 0.0, 0.1), (9.0, 1.5, 0.0)), False))
+    )
     edit.apply(dab(0), 1, name="Click 1", author=Author("model", "regions"), prompts=click)
     edit.apply(dab(1), 1, name="Click 2", author=Author("model", "regions"), prompts=scribble)
     edit.undo()
@@ -91,7 +95,7 @@ def test_a_recovered_case_is_the_one_that_was_left(tmp_path: Path) -> None:
     assert back.labels.tobytes() == edit.segmentation.labels.tobytes()
     assert back.table == edit.segmentation.table
     assert (found.prompts, found.source) == (edit.prompts, SOURCE)
-    assert len(found.prompts) == 1
+    assert len(found.prompts) == 2
     for step, kept in zip(edit.history.steps, found.steps, strict=True):
         for field in ("name", "author", "value", "box", "before", "after", "parameters", "prompts", "table", "time"):
             assert getattr(kept, field) == getattr(step, field), field

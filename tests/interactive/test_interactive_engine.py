@@ -14,6 +14,7 @@ from napari_volseg.core import (
     CancelToken,
     Geometry,
     GeometryError,
+    LassoPrompt,
     PointPrompt,
     RefusedError,
     ScribblePrompt,
@@ -22,7 +23,7 @@ from napari_volseg.core import (
 )
 from napari_volseg.interactive import available_engines, load_engine, next_click, prompt_voxels
 from napari_volseg.interactive.grids import WorkingGrid
-from napari_volseg.interactive.seeds import seeds_of
+from napari_volseg.interactive.seeds import decisions, seeds_of
 from napari_volseg.interactive.steps import bounded
 from napari_volseg.interactive.views import Clues, View
 
@@ -370,3 +371,77 @@ def test_a_box_finds_the_organ_and_keeps_within_its_frame(volume, geometry, orga
     seeds = seeds_of([box], geometry)
     assert mask[tuple(seeds.positive.T)].all()
     assert not mask[tuple(seeds.negative.T)].any()
+
+
+def lasso(geometry, plane, corners, positive=True):
+    """A lasso through (row, column) corners of a slice, ``plane`` is (index axis, slice)."""
+    axis, k = plane
+    outline = [geometry.to_patient(np.insert(np.asarray(c, float), axis, k)) for c in corners]
+    return LassoPrompt(tuple(tuple(map(float, point)) for point in outline), positive)
+
+
+def inside_polygon(point, corners):
+    """Ray casting, independent of the library."""
+    (y, x), inside = point, False
+    for (y0, x0), (y1, x1) in zip(corners, corners[1:] + corners[:1], strict=True):
+        if (y0 > y) != (y1 > y) and x < x0 + (y - y0) * (x1 - x0) / (y1 - y0):
+            inside = not inside
+    return inside
+
+
+#: An L, whose mean lies outside of it.
+HOOK = [(3.3, 4.4), (3.3, 8.6), (15.4, 8.6), (15.4, 20.7), (19.6, 20.7), (19.6, 4.4)]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_lasso_covers_what_it_encloses_on_its_slice(axis):
+    geometry = Geometry.from_spacing((24, 26, 28), (3.0, 1.2, 0.8), (-40.0, 12.0, 300.0))
+    prompt = lasso(geometry, (axis, 7), HOOK)
+    voxels = prompt_voxels(prompt, geometry)
+    flat = np.delete(voxels, axis, 1)
+    assert (voxels[:, axis] == 7).all()
+    expected = {(y, x) for y in range(24) for x in range(24) if inside_polygon((y, x), HOOK)}
+    assert set(map(tuple, flat.tolist())) == expected
+    (frame, outside), (middle, inside) = decisions(prompt, geometry)
+    assert (outside, inside) == (False, True)
+    around = {(y + i, x + j) for y, x in expected for i in (-1, 0, 1) for j in (-1, 0, 1)} - expected
+    assert set(map(tuple, np.delete(frame, axis, 1).tolist())) == around
+    assert (frame[:, axis] == 7).all()
+    assert len(middle) == 1
+    y, x = np.delete(middle[0], axis)
+    assert min(abs(y - a) + abs(x - b) for a, b in around) >= 2, "it lies deep within, not at the mean"
+
+
+def test_a_lasso_of_what_does_not_belong_excludes_all_of_it():
+    geometry = Geometry.from_spacing((24, 26, 28), (3.0, 1.2, 0.8))
+    prompt = lasso(geometry, (0, 7), HOOK, positive=False)
+    ((voxels, sign),) = decisions(prompt, geometry)
+    assert sign is False
+    assert len(voxels) == len(prompt_voxels(prompt, geometry)) > 50
+
+
+def test_a_lasso_beyond_the_image_is_cut_and_one_outside_of_it_refused():
+    geometry = Geometry.from_spacing((24, 26, 28), (3.0, 1.2, 0.8))
+    voxels = prompt_voxels(lasso(geometry, (0, 7), [(-9, -9), (-9, 5), (5, 5), (5, -9)]), geometry)
+    assert voxels.min(0).tolist() == [7, 0, 0]
+    with pytest.raises(UsageError, match="outside the volume"):
+        prompt_voxels(lasso(geometry, (0, 7), [(-9, -9), (-9, -5), (-5, -5)]), geometry)
+
+
+def test_lassos_find_an_organ_and_take_from_it(volume, geometry, organs):
+    right, left = organs
+    k = int(np.argmax(left.sum((1, 2))))
+    edge = np.argwhere(ndimage.binary_dilation(left[k], iterations=2) & ~left[k])
+    middle = edge.mean(0)
+    order = np.argsort(np.arctan2(*(edge - middle).T))
+    around = [tuple(c) for c in (edge + 0.2 * np.sign(edge - middle))[order].tolist()]
+    session = load_engine("regions").open(volume)
+    session.add(lasso(geometry, (0, k), around))
+    found = session.result().expand(SHAPE)
+    assert 2 * (found & left).sum() / (found.sum() + left.sum()) > 0.85
+    assert not (found & right).any()
+    half = [(0, 0), (0, SHAPE[2] - 1), (middle[0], SHAPE[2] - 1), (middle[0], 0)]
+    session.add(lasso(geometry, (0, k), half, positive=False))
+    less = session.result().expand(SHAPE)
+    assert not less[k, : int(middle[0])].any()
+    assert less[k, int(middle[0]) + 3 :].any()

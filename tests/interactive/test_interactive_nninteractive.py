@@ -18,6 +18,7 @@ from napari_volseg.core import (
     BoxMask,
     BoxPrompt,
     Geometry,
+    LassoPrompt,
     PointPrompt,
     RefusedError,
     ScribblePrompt,
@@ -164,6 +165,8 @@ def prompts_of(volume):
         ScribblePrompt(stroke, 1.0),
         PointPrompt(at(volume, (15, 30, 25)), positive=False),
         BoxPrompt(corners),
+        LassoPrompt(corners),
+        LassoPrompt(tuple(at(volume, index) for index in ((15, 28, 20), (15, 28, 30), (15, 36, 30))), positive=False),
     )
 
 
@@ -190,6 +193,7 @@ def local_answers(here, volume):
 def test_every_kind_of_prompt_is_answered_and_obeyed(local_answers, here):
     assert here.card.weights_license == "CC0-1.0"
     assert here.capabilities.boxes
+    assert here.capabilities.lassos
     assert all(0 < mask.mean() < 1 for mask in local_answers)
     assert len({mask.tobytes() for mask in local_answers}) == len(local_answers)
     for n, mask in enumerate(local_answers):

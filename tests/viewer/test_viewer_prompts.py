@@ -1,11 +1,11 @@
-"""Boxes, and prompts that are moved or taken back alone."""
+"""Boxes, lassos, and prompts that are moved or taken back alone."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from napari_volseg.core import BoxPrompt, PointPrompt
+from napari_volseg.core import BoxPrompt, LassoPrompt, PointPrompt
 
 START = (6, 10, 14)
 TARGETS = {"axial": (6, 13, 20), "coronal": (9, 10, 20), "sagittal": (9, 13, 14)}
@@ -68,6 +68,39 @@ def test_a_box_is_drawn_from_corner_to_corner_of_the_slice(plane, prompted, view
     assert np.ptp(corners[:, AXIS[plane]]) == 0
     steps = np.abs(np.diff(np.vstack([corners, corners[:1]]), axis=0))
     assert ((steps > 0).sum(1) == 1).all(), "the corners go around"
+
+
+def around(plane):
+    """Voxels (z, y, x) of a triangle on a slice of a plane through START, which is not its own mirror image."""
+    axis = AXIS[plane]
+    z, y, x = np.array(START), *(d for d in np.eye(3, dtype=int) if not d[axis])
+    return [z, z + 6 * x, z - 3 * y + 2 * x]
+
+
+@pytest.mark.parametrize(
+    ("positive", "modifiers", "sign"), [(True, (), True), (True, ("Shift",), False), (False, (), False)]
+)
+@pytest.mark.parametrize("plane", TARGETS)
+def test_a_lasso_is_drawn_free_hand(plane, positive, modifiers, sign, prompted, viewer, hand, place):
+    look_at(prompted, viewer, plane)
+    prompted.tools.tool = "lasso-prompt"
+    prompted.tools.positive = positive
+    first, second, third = around(plane)
+    hand.press(place(*first), modifiers=modifiers)
+    hand.move(place(*second))
+    hand.move(place(*third))
+    assert prompted.drawing.sketch.takes_away is not sign
+    hand.release(place(*third))
+    prompted.jobs.wait()
+    (drawn,) = prompted.clicks.prompts if sign else prompted.clicks.prompts or (None,)
+    if not sign:
+        assert drawn is None, "nothing is left of nothing"
+        return
+    assert isinstance(drawn, LassoPrompt)
+    assert drawn.positive
+    index = np.round(prompted.case.volume.geometry.to_index(drawn.outline)).astype(int)
+    assert {tuple(i) for i in (first, second, third)} <= {tuple(i) for i in index}
+    assert np.ptp(index[:, AXIS[plane]]) == 0
 
 
 def test_a_mere_click_draws_no_box(prompted, viewer, hand, place):

@@ -69,8 +69,6 @@ def work(edit: EditSession) -> None:
     lasso = LassoPrompt(((0.0, 0.5, 0.0), (1.0, 0.0, 0.1), (9.0, 1 / 7, 0.0)), positive=False)
     click = PromptChange((), (PointPrompt((1.5, 2.5, 1 / 3), positive=False), lasso))
     scribble = PromptChange(click.after, (*click.after, ScribblePrompt(((0.0, 0.0, 0.0), (1.0, 0.0, 0.1)), 2.5)))
-        scribble.after, (*scribble.after, LassoPrompt(((0.0, 0.5, 0.0), (1.0, 0.0, 0.1), (9.0, 1.5, 0.0)), False))
-    )
     edit.apply(dab(0), 1, name="Click 1", author=Author("model", "regions"), prompts=click)
     edit.apply(dab(1), 1, name="Click 2", author=Author("model", "regions"), prompts=scribble)
     edit.undo()

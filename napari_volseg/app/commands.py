@@ -12,6 +12,7 @@ from napari_volseg.app.channels import choices_of, why_incomplete
 from napari_volseg.app.command import Command, always, needs_case, needs_image
 from napari_volseg.app.correcting import apply_tool, suggest_settings, why_not
 from napari_volseg.app.deep_commands import deep_commands
+from napari_volseg.app.doubts import next_doubt, settle_doubts, why_no_doubt
 from napari_volseg.app.hand_tools import HAND_TOOLS
 from napari_volseg.app.history_list import tell_who_set
 from napari_volseg.app.layouts import bring_forward, lay_out, maximize
@@ -408,11 +409,33 @@ def _tools() -> list[Command]:
             "Tools of the hand act on the slice, on a slab about it, or in 3D",
         ),
         *_outlines(),
+        *_doubts(),
         *_measures(),
         *_segments(),
         Command("tool.sign", "Add or remove", toggle_sign, "X", always, "Clicks add to the segment or take from it"),
         Command("tool.larger", "Larger brush", partial(scale_radius, factor=RADIUS_STEP), "]"),
         Command("tool.smaller", "Smaller brush", partial(scale_radius, factor=1 / RADIUS_STEP), "["),
+    ]
+
+
+def _doubts() -> list[Command]:
+    return [
+        Command(
+            "view.unsure",
+            "Next unsure slice",
+            next_doubt,
+            "Control-U",
+            why_no_doubt,
+            "Go to the next slice from which on Extend was not sure of a segment",
+        ),
+        Command(
+            "segment.checked",
+            "Unsure slices are right",
+            settle_doubts,
+            "Control-Shift-U",
+            why_no_doubt,
+            "Take the marks of unsure slices away: the segments are right there",
+        ),
     ]
 
 

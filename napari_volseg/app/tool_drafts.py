@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari_volseg.editing import Author, Plan, Relabelled, reshaped, restrained
 
 #: Slices that are judged before it is asked whether to go on.
 _AT_ONCE = 16
+_NOWHERE = Box((0, 0, 0), (0, 0, 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +36,8 @@ class Draft:
         The segments from then on.
     told
         Why nothing changes, or what the user should know of what does; else empty.
+    facts
+        What the step keeps besides the settings.
     """
 
     tool: SegmentTool
@@ -42,6 +46,7 @@ class Draft:
     new: Relabelled | None
     table: SegmentTable
     told: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -89,7 +94,7 @@ def draft_tool(tool: SegmentTool, request: Request, cancel: CancelToken) -> Draf
     table = _settled(labels, new, draft.table, asked.table)
     if emptied := _emptied(request, new, table):
         return draft.nothing(f'{draft.name} would leave nothing of "{emptied}": choose other settings or lock it')
-    return Draft(tool, request, draft.revision, new, table, asked.remark)
+    return Draft(tool, request, draft.revision, new, table, asked.remark, asked.facts)
 
 
 def plan_draft(draft: Draft) -> Outcome:
@@ -98,7 +103,7 @@ def plan_draft(draft: Draft) -> Outcome:
     if draft.new is None:
         return Outcome(draft.revision, None, draft.told)
     table = None if draft.table == request.table else draft.table
-    author, parameters = Author("tool", draft.tool.id), _parameters(draft.tool, request)
+    author, parameters = Author("tool", draft.tool.id), {**_parameters(draft.tool, request), **draft.facts}
     plan = session.plan_replace(*draft.new, table=table, name=draft.name, author=author, parameters=parameters)
     if plan is None:
         return Outcome(draft.revision, None, _nothing(draft.name, kept=True))
@@ -119,17 +124,18 @@ def step_name(tool: SegmentTool, request: Request) -> str:
 def _asked(tool: SegmentTool, request: Request, cancel: CancelToken) -> tuple[Redrawn, bool]:
     """Return what locks and rules leave of a tool's result, and whether they kept anything where that is nothing."""
     labels, locked = request.case.segmentation.labels, request.table.locked_values
-    parts, kept, table, remark = [], False, request.table, ""
+    parts, kept = [], False
+    last = Redrawn(Relabelled(_NOWHERE, labels[_NOWHERE.slices]), request.table)
     for piece in _pieces(tool, request):
         asked = _in_volume(piece, tool.work(piece, cancel))
         cancel.check()
         allowed = restrained(labels, asked.new, gain=request.rule, lose=request.release, locked=locked, cancel=cancel)
-        table, remark = asked.table, asked.remark
+        last = asked
         if allowed.labels.size:
             parts.append(allowed)
         else:
             kept = kept or not np.array_equal(asked.new.labels, labels[asked.new.box.slices])
-    return Redrawn(_joined(labels, parts), table, remark), kept
+    return replace(last, new=_joined(labels, parts)), kept
 
 
 def _pieces(tool: SegmentTool, request: Request) -> list[Request]:
@@ -155,19 +161,19 @@ def _joined(labels: NDArray[Any], parts: list[Relabelled]) -> Relabelled:
 
 def _in_volume(request: Request, result: Result) -> Redrawn:
     """Return a result as labels of the whole volume's indices, cut to the voxels that may change."""
-    seen, table, remark = request.seen, request.table, ""
     match result:
         case BoxMask():
-            new = reshaped(request.labels, request.value, result)
-        case Redrawn(new=new, table=table, remark=remark):
-            pass
+            found = Redrawn(reshaped(request.labels, request.value, result), request.table)
+        case Redrawn():
+            found = result
         case _:
-            new = result
-    whole = new.box.shift(seen.start)
+            found = Redrawn(result, request.table)
+    new = found.new
+    whole = new.box.shift(request.seen.start)
     common = whole.intersect(request.area)
     if not common.size:
-        return Redrawn(Relabelled(Box((0, 0, 0), (0, 0, 0)), new.labels[:0, :0, :0]), table, remark)
-    return Redrawn(Relabelled(common, new.labels[common.relative_to(whole).slices]), table, remark)
+        return replace(found, new=Relabelled(_NOWHERE, new.labels[:0, :0, :0]))
+    return replace(found, new=Relabelled(common, new.labels[common.relative_to(whole).slices]))
 
 
 def _settled(labels: NDArray[Any], new: Relabelled, before: SegmentTable, wished: SegmentTable) -> SegmentTable:

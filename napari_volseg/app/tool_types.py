@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
 
 from numpy.typing import NDArray
@@ -106,11 +106,14 @@ class Redrawn:
         The segments.
     remark
         What the user should know of it, a clause without a full stop; empty for nothing.
+    facts
+        What the step keeps of it besides the settings, in types that JSON knows.
     """
 
     new: Relabelled
     table: SegmentTable
     remark: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 Result = BoxMask | Relabelled | Redrawn

@@ -143,7 +143,8 @@ def onward(request: Request, cancel: CancelToken) -> Redrawn:
     volume = request.case.volume
     found = extended(volume, drawn, plane.axis, plane.index, slices, installed_network(), cancel=cancel)
     new = union(found.mask, subtract(shape, _on_slices(shape, plane.axis, slices)))
-    return Redrawn(reshaped(request.labels, request.value, new), request.table, _where_it_ended(found))
+    facts = {"unsure": list(found.unsure), "segment": request.value} if found.unsure else {}
+    return Redrawn(reshaped(request.labels, request.value, new), request.table, _where_it_ended(found), facts)
 
 
 def _neighbours(request: Request) -> range:

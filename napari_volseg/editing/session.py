@@ -261,6 +261,12 @@ class EditSession:
         box, labels = _without(self._labels, removed)
         return self.replace(box, labels, table=table, name=name, author=author)
 
+    def note(self, **description: Unpack[Description]) -> Delta:
+        """Keep a step that changes nothing, such as a judgement of what is there; see ``apply``."""
+        self._settle_stroke()
+        nothing = self._labels[NO_BOX.slices]
+        return self.commit(Plan(make_delta(description, NO_BOX, nothing, nothing, None), nothing, self._revision))
+
     def measure(
         self, measurements: tuple[Measurement, ...], *, name: str = "Measure", author: Author = HAND
     ) -> Delta | None:

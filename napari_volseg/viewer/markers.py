@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_volseg.core import BoxPrompt, Geometry, LassoPrompt, PointPrompt, Prompt, ScribblePrompt
 
 #: Smallest and largest size on the canvas, pixels.
-SIZE_LIMITS = (4, 21)
+SIZE_LIMITS = (2.5, 21)
 #: Sizes in voxels: clicks are as large as the canvas allows, dots of scribbles as small.
 CLICK_SIZE, DOT_SIZE = 20.0, 0.5
 

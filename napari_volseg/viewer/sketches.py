@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from napari.components import ViewerModel
 from numpy.typing import ArrayLike, NDArray
 
 from napari_volseg.app import Application
+from napari_volseg.app.doubts import Doubt
 from napari_volseg.app.layouts import in_hand, plane_shown
 from napari_volseg.app.outlines import Ray, Sketch
 from napari_volseg.app.wishes import Plane, ViewName
@@ -46,6 +49,37 @@ def canvas_lines(
 
     vertices = nothing if sketch.vertices is None else seen(sketch.vertices)
     return [seen(line) for line in sketch.lines if len(line)], vertices
+
+
+def seen_doubts(
+    app: Application, doubts: Sequence[Doubt], viewer: ViewerModel, name: ViewName, size: tuple[int, int]
+) -> list[Pixels]:
+    """Return where unsure slices are seen: a frame on the slice itself, a line across it in the other planes.
+
+    Parameters
+    ----------
+    app
+        Whose open case is shown.
+    doubts
+        Where it is unsure.
+    viewer
+        Where the case is shown.
+    name
+        What is shown there; nothing is seen in 3D.
+    size
+        Width and height of the canvas, pixels.
+
+    Returns
+    -------
+    list
+        Corners (4, 2) of each frame, in turn, pixels (x, y); those of a line lie on it.
+    """
+    case, index, plane = app.case, app.view.index, plane_shown(app.view, name)
+    if case is None or index is None or plane is None or app.preview.arriving is not None:
+        return []
+    normal, spacing = LAYOUTS[plane].normal, case.volume.geometry.spacing
+    seen = [doubt for doubt in doubts if normal != doubt.on.axis or index[normal] == doubt.on.index]
+    return [on_canvas(viewer, doubt.corners * spacing, size) for doubt in seen]
 
 
 def crosshair(

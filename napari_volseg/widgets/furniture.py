@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QWidget
 from napari_volseg.app import Application
 from napari_volseg.viewer import Pane
 from napari_volseg.widgets.curtain import Curtain
+from napari_volseg.widgets.doubt_overlay import DoubtOverlay
 from napari_volseg.widgets.drops import DropFilter
 from napari_volseg.widgets.measure_overlay import MeasureOverlay
 from napari_volseg.widgets.overlay import LettersOverlay
@@ -36,6 +37,7 @@ class Furniture:
         self.letters = LettersOverlay(app, pane, canvas)
         self.title = ViewTitle(app, pane, canvas)
         self.curtain = Curtain(app, pane, canvas)
+        self.doubts = DoubtOverlay(app, pane, canvas)
         self.measures = MeasureOverlay(app, pane, canvas)
         self.sketch = SketchOverlay(app, pane, canvas)
         self._drops = DropFilter(app, qt_viewer)
@@ -46,6 +48,7 @@ class Furniture:
         for part in (self.letters, self.title):
             part.refresh()
         self.glass.follow()
+        self.doubts.follow()
         self.measures.follow()
 
     def remove(self) -> None:
@@ -55,6 +58,7 @@ class Furniture:
             self.letters,
             self.title,
             self.curtain,
+            self.doubts,
             self.measures,
             self.sketch,
             self._drops,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_volseg.app import COMMANDS, Application
+from napari_volseg.app.doubts import doubts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,11 @@ def _while_looking(app: Application) -> Hint:
         return Hint("Choose a window; then take the click tool", "tool.click")
     if not len(app.case.table):
         return Hint("Choose a window; then run a model, or take the click tool", "segment.run")
+    if doubts := doubts_of(app.case):
+        name = app.case.table[doubts[0].value].name
+        return Hint(
+            f"{name} was carried as far as it was sure: look at the orange mark [Ctrl+U], correct it or go on"
+        )
     if not app.case.active:
         return Hint("Check the segments; select one in the table to correct it, or export", "export.nifti")
     name = app.case.table[app.case.active].name

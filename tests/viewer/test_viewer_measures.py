@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_volseg.core import Angle, Diameters, Distance
+from napari_volseg.app.doubts import doubts_of
+from napari_volseg.core import Angle, Box, BoxMask, Diameters, Distance
+from napari_volseg.editing import Author
 from napari_volseg.viewer import seen_measurements
 from napari_volseg.viewer.planes import LAYOUTS
+from napari_volseg.viewer.sketches import on_canvas, seen_doubts
 
 SIZE = (400, 300)
 
@@ -98,3 +101,33 @@ def test_other_planes_show_where_they_cut_it(binding, app, viewer) -> None:
 
     expected = on_canvas(viewer, np.array([[5, 8, 14]]) * geometry.spacing, SIZE)
     assert seen.crossings == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("plane", LAYOUTS)
+@pytest.mark.parametrize("unsure", LAYOUTS)
+def test_an_unsure_slice_is_a_frame_on_itself_and_a_line_in_other_planes(binding, app, viewer, plane, unsure) -> None:
+    axis, normal = LAYOUTS[unsure].normal, LAYOUTS[plane].normal
+    box = Box((5, 6, 7), (7, 12, 21))
+    facts = {"axis": axis, "unsure": [8], "segment": 1}
+    app.case.session.apply(
+        BoxMask(box, np.ones(box.shape, bool)), 1, name="Extend", author=Author("tool", "extend"), parameters=facts
+    )
+    app.view.plane = plane
+    app.view.index = (4, 4, 4)
+
+    def seen():
+        return seen_doubts(app, doubts_of(app.case), viewer, plane, SIZE)
+
+    if axis == normal:
+        assert seen() == [], "it is another slice"
+        index = list(app.view.index)
+        index[axis] = 8
+        app.view.index = tuple(index)
+    (corners,) = seen()
+    low, high = np.array(box.start) - 0.5, np.array(box.stop) - 0.5
+    low[axis] = high[axis] = 8
+    ends = on_canvas(viewer, np.array([low, high]) * app.case.volume.geometry.spacing, SIZE)
+    assert corners.min(0) == pytest.approx(ends.min(0))
+    assert corners.max(0) == pytest.approx(ends.max(0))
+    assert (np.ptp(corners, axis=0) > 1).sum() == (2 if axis == normal else 1)
+    assert seen_doubts(app, doubts_of(app.case), viewer, "3d", SIZE) == []

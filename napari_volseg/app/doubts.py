@@ -1,0 +1,102 @@
+"""Where a tool that goes from slice to slice became unsure: marks that stay until somebody has looked there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_volseg.core import Box
+from napari_volseg.editing import Author, OnSlice, Step
+
+if TYPE_CHECKING:
+    from napari_volseg.app.application import Application
+    from napari_volseg.app.case import Case
+
+#: A mark is forgotten after so many steps.
+MEMORY = 300
+#: What a step is called that says that all marks were looked at.
+CHECKED = "Unsure slices checked"
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A slice from which on a segment was not carried further.
+
+    Parameters
+    ----------
+    value
+        Label value of the segment.
+    on
+        The slice.
+    box
+        What the step changed (z, y, x) that went so far.
+    """
+
+    value: int
+    on: OnSlice
+    box: Box
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """Corners (4, 3) of the box on the slice, in turn, voxel indices (z, y, x), at the voxels' outer edges."""
+        rows, columns = (axis for axis in range(3) if axis != self.on.axis)
+        low, high = np.array(self.box.start) - 0.5, np.array(self.box.stop) - 0.5
+        found = np.full((4, 3), float(self.on.index))
+        found[:, rows] = [low[rows], low[rows], high[rows], high[rows]]
+        found[:, columns] = [low[columns], high[columns], high[columns], low[columns]]
+        return found
+
+
+def doubts_of(case: Case | None) -> tuple[Doubt, ...]:
+    """Return the doubts in effect: nobody has since changed their segment on the slice, or said that it is right."""
+    if case is None:
+        return ()
+    history = case.session.history
+    later: list[Step] = []
+    found: list[Doubt] = []
+    for step in islice(reversed(history.steps[: history.position]), MEMORY):
+        if step.name == CHECKED:
+            break
+        found += [doubt for doubt in _raised(step) if doubt.value in case.table and not _met(doubt, later)]
+        later.append(step)
+    return tuple(sorted(found, key=lambda doubt: (doubt.on.axis, doubt.on.index)))
+
+
+def next_doubt(app: Application) -> None:
+    """Show the next slice on which a tool was unsure, and its segment."""
+    case, doubts = app.need_case(), doubts_of(app.case)
+    here = app.view.index or tuple(n // 2 for n in case.volume.geometry.shape)
+    following = next((d for d in doubts if here[d.on.axis] < d.on.index), doubts[0])
+    index = [(a + b - 1) // 2 for a, b in zip(following.box.start, following.box.stop, strict=True)]
+    index[following.on.axis] = following.on.index
+    case.active = following.value
+    app.view.index = (index[0], index[1], index[2])
+
+
+def settle_doubts(app: Application) -> None:
+    """Say that all unsure slices are right as they are, as a step."""
+    app.need_case().session.note(name=CHECKED, author=Author("hand", "user"))
+
+
+def why_no_doubt(app: Application) -> str | None:
+    """Return why there is no unsure slice to go to; None where there is one."""
+    return None if doubts_of(app.case) else "no tool was unsure of a slice"
+
+
+def _raised(step: Step) -> list[Doubt]:
+    """Return what a step was unsure of."""
+    facts = step.parameters
+    return [Doubt(facts["segment"], OnSlice(facts["axis"], index), step.box) for index in facts.get("unsure", ())]
+
+
+def _met(doubt: Doubt, later: list[Step]) -> bool:
+    """Whether a later step changed the segment on the slice."""
+    axis, index = doubt.on.axis, doubt.on.index
+    return any(
+        step.box.size and step.box.start[axis] <= index < step.box.stop[axis] and step.value in (doubt.value, None, 0)
+        for step in later
+    )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_volseg.core import Box
+from napari_volseg.core import Box, BoxMask
 from napari_volseg.editing import Author, OnSlice, Step
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Doubt:
     on
         The slice.
     box
-        What the step changed (z, y, x) that went so far.
+        The segment on the last slice that has it (z, y, x).
     """
 
     value: int
@@ -49,6 +50,33 @@ class Doubt:
         found[:, rows] = [low[rows], low[rows], high[rows], high[rows]]
         found[:, columns] = [low[columns], high[columns], high[columns], low[columns]]
         return found
+
+
+def unsure_facts(value: int, begun: OnSlice, mask: BoxMask, unsure: Sequence[int]) -> dict[str, Any]:
+    """Return what a step keeps of the slices from which on a segment was not carried further; empty without any.
+
+    Parameters
+    ----------
+    value
+        Label value of the segment.
+    begun
+        The slice from which it was carried.
+    mask
+        How it was found.
+    unsure
+        The slices next to the last ones that have it.
+    """
+    frames = []
+    for index in unsure:
+        beside = index + (1 if index < begun.index else -1)
+        place = [slice(None)] * 3
+        place[begun.axis] = slice(beside - mask.box.start[begun.axis], beside - mask.box.start[begun.axis] + 1)
+        outline = Box.of_mask(mask.mask[tuple(place)])
+        assert outline is not None, "it was found beside the slice"
+        shift = [beside if axis == begun.axis else mask.box.start[axis] for axis in range(3)]
+        box = outline.shift(shift)
+        frames.append({"slice": index, "start": list(box.start), "stop": list(box.stop)})
+    return {"segment": value, "axis": begun.axis, "unsure": frames} if frames else {}
 
 
 def doubts_of(case: Case | None) -> tuple[Doubt, ...]:
@@ -90,7 +118,10 @@ def why_no_doubt(app: Application) -> str | None:
 def _raised(step: Step) -> list[Doubt]:
     """Return what a step was unsure of."""
     facts = step.parameters
-    return [Doubt(facts["segment"], OnSlice(facts["axis"], index), step.box) for index in facts.get("unsure", ())]
+    return [
+        Doubt(facts["segment"], OnSlice(facts["axis"], frame["slice"]), Box.of(frame["start"], frame["stop"]))
+        for frame in facts.get("unsure", ())
+    ]
 
 
 def _met(doubt: Doubt, later: list[Step]) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+from napari_volseg.app.doubts import unsure_facts
 from napari_volseg.app.tool_types import Redrawn, Request, Setting
 from napari_volseg.core import BoxMask, CancelToken, Segment, SegmentTable, UsageError
 from napari_volseg.editing import (
@@ -143,7 +144,7 @@ def onward(request: Request, cancel: CancelToken) -> Redrawn:
     volume = request.case.volume
     found = extended(volume, drawn, plane.axis, plane.index, slices, installed_network(), cancel=cancel)
     new = union(found.mask, subtract(shape, _on_slices(shape, plane.axis, slices)))
-    facts = {"unsure": list(found.unsure), "segment": request.value} if found.unsure else {}
+    facts = unsure_facts(request.value, plane, found.mask, found.unsure)
     return Redrawn(reshaped(request.labels, request.value, new), request.table, _where_it_ended(found), facts)
 
 

@@ -134,9 +134,7 @@ def _while_looking(app: Application) -> Hint:
         return Hint("Choose a window; then run a model, or take the click tool", "segment.run")
     if doubts := doubts_of(app.case):
         name = app.case.table[doubts[0].value].name
-        return Hint(
-            f"{name} was carried as far as it was sure: look at the orange mark [Ctrl+U], correct it or go on"
-        )
+        return Hint(f"{name} ends at an orange mark: go there [Ctrl+U], correct it or say it is right [Ctrl+Shift+U]")
     if not app.case.active:
         return Hint("Check the segments; select one in the table to correct it, or export", "export.nifti")
     name = app.case.table[app.case.active].name

@@ -26,7 +26,8 @@ def dab(*start):
 
 def extend(app, axis=0, unsure=(9,), value=LIVER):
     """A step as *Extend* makes it."""
-    facts = {"axis": axis, "unsure": list(unsure), "segment": value}
+    frames = [{"slice": index, "start": [1, 5, 6], "stop": [2, 7, 9]} for index in unsure]
+    facts = {"axis": axis, "unsure": frames, "segment": value}
     app.case.session.apply(dab(1, 5, 6), value, name="Extend", author=HAND, parameters=facts)
 
 
@@ -37,6 +38,7 @@ def places(app):
 def test_an_outline_that_suddenly_shrinks_is_marked_where_it_ended(app):
     voxels = np.zeros(SHAPE, np.int16)
     block(voxels, (2, 6, 6), (7, 12, 11), 200)
+    block(voxels, (0, 9, 6), (2, 12, 8), 200)
     block(voxels, (7, 7, 7), (12, 10, 9), 200)
     app.adopt(Volume(voxels, Geometry.from_spacing(SHAPE, (3.0, 2.0, 1.5)), "CT", "HU", "HU", "block"))
     app.case.add_segment("Liver")
@@ -49,6 +51,11 @@ def test_an_outline_that_suddenly_shrinks_is_marked_where_it_ended(app):
     assert "unsure from 7 on" in told(app)
     assert labels(app)[6].any()
     assert not labels(app)[7].any()
+    (doubt,) = doubts_of(app.case)
+    assert doubt.box == BoxMask.of(labels(app) * (np.indices(SHAPE)[0] == 6) > 0).box
+    use(app, "extend", mm=30, side="both", drawn="anew")
+    assert places(app) == [(LIVER, OnSlice(0, 1)), (LIVER, OnSlice(0, 7))], "to the other side, too"
+    assert all(d.box.start[0] == k for d, k in zip(doubts_of(app.case), (2, 6), strict=True))
 
 
 def test_marks_go_and_come_with_the_history(app):

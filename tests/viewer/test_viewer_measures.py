@@ -108,7 +108,8 @@ def test_other_planes_show_where_they_cut_it(binding, app, viewer) -> None:
 def test_an_unsure_slice_is_a_frame_on_itself_and_a_line_in_other_planes(binding, app, viewer, plane, unsure) -> None:
     axis, normal = LAYOUTS[unsure].normal, LAYOUTS[plane].normal
     box = Box((5, 6, 7), (7, 12, 21))
-    facts = {"axis": axis, "unsure": [8], "segment": 1}
+    frame = {"slice": 8, "start": box.start, "stop": box.stop}
+    facts = {"axis": axis, "unsure": [frame], "segment": 1}
     app.case.session.apply(
         BoxMask(box, np.ones(box.shape, bool)), 1, name="Extend", author=Author("tool", "extend"), parameters=facts
     )

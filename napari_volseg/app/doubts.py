@@ -85,13 +85,15 @@ def doubts_of(case: Case | None) -> tuple[Doubt, ...]:
         return ()
     history = case.session.history
     later: list[Step] = []
-    found: list[Doubt] = []
+    found: dict[tuple[int, OnSlice], Doubt] = {}
     for step in islice(reversed(history.steps[: history.position]), MEMORY):
         if step.name == CHECKED:
             break
-        found += [doubt for doubt in _raised(step) if doubt.value in case.table and not _met(doubt, later)]
+        for doubt in _raised(step):
+            if doubt.value in case.table and not _met(doubt, later):
+                found.setdefault((doubt.value, doubt.on), doubt)
         later.append(step)
-    return tuple(sorted(found, key=lambda doubt: (doubt.on.axis, doubt.on.index)))
+    return tuple(sorted(found.values(), key=lambda doubt: (doubt.on.axis, doubt.on.index)))
 
 
 def next_doubt(app: Application) -> None:

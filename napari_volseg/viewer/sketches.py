@@ -121,6 +121,20 @@ def on_canvas(viewer: ViewerModel, positions: NDArray[np.float64], size: tuple[i
     return offset[:, ::-1] + np.array(size) / 2
 
 
+def on_canvas_3d(viewer: ViewerModel, positions: NDArray[np.float64], size: tuple[int, int]) -> Pixels | None:
+    """Return the pixels (n, 2), (x, y), at which a 3D canvas of ``size`` shows napari positions (n, 3).
+
+    None where the camera looks in perspective, which napari's own controls can set.
+    """
+    camera = viewer.scene.camera
+    if camera.perspective:
+        return None
+    towards, up = np.array(camera.view_direction), np.array(camera.up_direction)
+    right = np.cross(towards[::-1], up[::-1])[::-1]  # napari's axes (z, y, x) run superior, posterior, left
+    offset = (positions - np.array(camera.center)) @ np.stack([right, -up], axis=1)
+    return np.asarray(offset * camera.zoom + np.array(size) / 2)
+
+
 def line_of_sight(geometry: Geometry, position: ArrayLike, direction: ArrayLike, pixel: ArrayLike) -> Ray:
     """Return the line along which one looks through the 3D view.
 

@@ -1,4 +1,4 @@
-"""Measurements drawn over the slices that they lie on."""
+"""Measurements drawn over the slices that they lie on, and over the 3D view."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class MeasureOverlay(Glass):
     app
         Whose measurements are shown.
     pane
-        Where their slice is shown.
+        Where they are shown.
     canvas
         The widget that draws the image.
     """
@@ -36,8 +36,9 @@ class MeasureOverlay(Glass):
         self._app, self._pane = app, pane
         self._case: Case | None = None
         view, camera = app.view.events, pane.viewer.scene.camera.events
-        wishes = (view.index, view.plane, view.three_d, view.layout, view.large, camera.center, camera.zoom)
+        wishes = (view.index, view.plane, view.three_d, view.layout, view.large)
         self._signals = (app.measuring.changed, app.preview.changed, *wishes)
+        self._signals += (camera.center, camera.zoom, camera.angles)
         for signal in self._signals:
             signal.connect(self.follow)
         app.case_changed.connect(self._follow_case)

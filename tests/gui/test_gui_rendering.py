@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QEvent
 
 from napari_volseg.app import Application, run_command
-from napari_volseg.core import Box, BoxMask, Geometry, SegmentTable, Volume, Window
+from napari_volseg.core import Box, BoxMask, Distance, Geometry, SegmentTable, Volume, Window
 from napari_volseg.editing import Author
-from napari_volseg.viewer import ViewerBinding
+from napari_volseg.viewer import ViewerBinding, seen_measurements
 
 pytestmark = pytest.mark.gui
 
@@ -133,6 +133,25 @@ def test_3d_is_not_mirrored_and_seen_from_the_front(planes, shown) -> None:
     assert seen["posterior"].sum() < 0.05 * seen["anterior"].sum()
     app.view.labels_visible = False
     assert offset(picture(viewer).min(-1) > 200) == (1, 0)
+
+
+def test_a_measurement_is_seen_in_3d_where_its_ends_lie(shown) -> None:
+    app, viewer = shown
+    geometry = app.case.volume.geometry
+    ends = [[(s.start + s.stop - 1) / 2 for s in block(side)] for side in ("left", "superior")]
+    app.case.session.measure((Distance(tuple(tuple(map(float, p)) for p in geometry.to_patient(ends))),))
+    app.view.three_d, app.view.labels_visible = True, False
+    picture(viewer)
+    for angles, zoom in (((0, 0, -90), 3.0), ((0, 0, 90), 3.0), ((20, -35, 70), 4.0), ((-60, 15, 140), 2.5)):
+        viewer.camera.angles, viewer.camera.zoom = angles, zoom
+        pixels = picture(viewer)
+        (seen,) = seen_measurements(app, viewer, "3d", (pixels.shape[1], pixels.shape[0]))
+        rows, columns = np.nonzero(pixels.min(-1) > 180)
+        assert seen.lines[0][0] == pytest.approx([columns.mean(), rows.mean()], abs=2)
+        length = np.linalg.norm(np.diff(seen.lines[0], axis=0)) / zoom
+        assert length <= app.case.session.measurements[0].lengths[0] + 1e-6
+    viewer.camera.perspective = 30
+    assert seen_measurements(app, viewer, "3d", (100, 100)) == []
 
 
 @pytest.mark.parametrize("made", ["surfaces", "stand-in"])

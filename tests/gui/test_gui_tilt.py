@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QEvent
 
 from napari_volseg.app import Application
-from napari_volseg.core import Box, Geometry, SegmentTable, Volume, Window
+from napari_volseg.core import Box, Distance, Geometry, SegmentTable, Volume, Window
 from napari_volseg.editing import Author
-from napari_volseg.viewer import ViewerBinding
+from napari_volseg.viewer import ViewerBinding, seen_measurements
 
 pytestmark = pytest.mark.gui
 
@@ -111,3 +111,21 @@ def test_2d_shows_the_slices_as_acquired_before_and_after(shown) -> None:
         leave()
         assert abs(slope(plate())) < 0.01
         np.testing.assert_allclose(size(plate()), before, atol=2)
+
+
+def test_a_measurement_is_seen_in_3d_in_the_true_shape(shown) -> None:
+    app, viewer = shown
+    ends = app.case.volume.geometry.to_patient([[8.5, 29.5, 21.5], [27.5, 21.5, 21.5]])
+    app.case.session.measure((Distance(tuple(tuple(map(float, p)) for p in ends)),))
+    app.view.three_d = True
+    for angles in ((0, 0, 90), (10, -80, 80)):
+        viewer.camera.angles = angles
+        pixels = picture(viewer)
+        (seen,) = seen_measurements(app, viewer, "3d", (pixels.shape[1], pixels.shape[0]))
+        for end, color in zip(seen.lines[0], (RED, GREEN), strict=True):
+            rows, columns = np.nonzero(tinted(pixels, color))
+            hidden = color == RED and angles[1] == 0
+            if not hidden:
+                assert end == pytest.approx(
+                    [(columns.min() + columns.max()) / 2, (rows.min() + rows.max()) / 2], abs=3
+                )

@@ -1,8 +1,10 @@
-"""Record the README's films: the whole job by mouse and keys in the running app, on the sample CT.
+"""Record the README's films: the whole job by mouse and keys in the running app.
 
-One film shows it once in four linked views, the other one in each plane and in 3D.
+One film shows it in four linked views on the sample CT, one in each plane and in 3D on it, and one so on a real CT,
+where the folder of real cases is given: the abdomen that TotalSegmentator's tests use (Apache-2.0).
 
     make recording
+    NAPARI_VOLSEG_REAL_DATA=folder make recording
 
 Every press is a real event on the window's own widgets; the arrow is painted where it happened.
 """
@@ -11,6 +13,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -127,15 +131,13 @@ class Actor:
     def _place(self, view: str, index):
         from qtpy.QtCore import QPoint
 
-        from napari_volseg.viewer.sketches import on_canvas
+        from napari_volseg.viewer.sketches import on_canvas, on_canvas_3d
 
         canvas, pane = self.panel.views.canvas(view), self.panel.binding.shown[view]
         spacing = self.app.case.volume.geometry.spacing
         size = (canvas.width(), canvas.height())
-        if pane.three_d:
-            x, y = _seen_from_the_front(pane.viewer, np.multiply(index, spacing), size)
-        else:
-            x, y = on_canvas(pane.viewer, np.multiply(index, spacing)[None], size)[0]
+        seen = on_canvas_3d if pane.three_d else on_canvas
+        x, y = seen(pane.viewer, np.multiply(index, spacing)[None], size)[0]
         return canvas, QPoint(round(x), round(y))
 
     def _move(self, widget, point) -> None:
@@ -150,13 +152,6 @@ class Actor:
         while self.app.jobs.active:
             self.film.take()
         self.film.take(700, settle=300)
-
-
-def _seen_from_the_front(viewer, place, size):
-    """Return the pixel (x, y) of a place (z, y, x), mm, in a 3D view that looks from the front."""
-    camera = viewer.scene.camera
-    away = np.asarray(place) - np.asarray(camera.center)
-    return size[0] / 2 + away[2] * camera.zoom, size[1] / 2 - away[0] * camera.zoom
 
 
 def record() -> None:
@@ -217,15 +212,60 @@ def record() -> None:
     window.close()
 
 
-#: What is segmented in which view, and how far from its middle, in voxels (z, y, x), it is painted on.
-TARGETS = {"axial": ("Liver", (0, 6, 4)), "coronal": ("Spleen", (3, 0, 3)), "sagittal": ("Left kidney", (3, 3, 0))}
+@dataclass(frozen=True)
+class Story:
+    """What is done in each plane and in 3D.
+
+    Parameters
+    ----------
+    image, labels
+        The case, and labels from which places are taken.
+    targets
+        For each plane what is clicked, its name, and how far from its middle, voxels (z, y, x), it is painted on.
+    deep, side, cut
+        What is clicked in 3D, from where one looks, and at which slice the view is cut open.
+    film
+        Name of the film.
+    """
+
+    image: Path
+    labels: Path
+    targets: dict[str, tuple[int, str, tuple[int, int, int]]]
+    deep: tuple[int, str]
+    side: str
+    cut: str
+    film: str
 
 
-def record_views() -> None:
+def sample_story() -> Story:
+    """Return the story on the sample CT."""
+    from napari_volseg.app import sample_path
+
+    targets = {
+        "axial": (4, "Liver", (0, 6, 4)),
+        "coronal": (5, "Spleen", (3, 0, 3)),
+        "sagittal": (7, "Left kidney", (3, 3, 0)),
+    }
+    labels = sample_path("torso-ct").with_name("torso-labels.nii.gz")
+    return Story(sample_path("torso-ct-dicom"), labels, targets, (3, "Heart"), "anterior", "coronal", "views.gif")
+
+
+def real_story(folder: Path) -> Story:
+    """Return the story on the abdominal CT of TotalSegmentator's tests; labels by its class numbers."""
+    files = folder / "totalsegmentator" / "tests" / "reference_files"
+    targets = {
+        "axial": (1, "Spleen", (0, 6, 4)),
+        "coronal": (79, "Spinal cord", (1, 0, 2)),
+        "sagittal": (52, "Aorta", (1, 2, 0)),
+    }
+    image, labels = files / "example_ct_dicom", files / "example_seg_dicom.nii.gz"
+    return Story(image, labels, targets, (87, "Back muscle"), "superior", "axial", "real.gif")
+
+
+def record_views(story: Story) -> None:
     """Segment by click, correct and undo in each plane; click in 3D on the slice at which it is cut; export."""
     from qtpy.QtCore import Qt
 
-    from napari_volseg.app import sample_path
     from napari_volseg.formats import load_labels
     from napari_volseg.widgets import create_window, dialogs
 
@@ -234,18 +274,18 @@ def record_views() -> None:
     window.resize(*SIZE)
     film = Film(window)
     actor = Actor(app, panel, film)
-    app.open_path(sample_path("torso-ct-dicom"))
+    app.open_path(story.image)
     wait(lambda: app.case is not None and not app.jobs.active)
-    truth = load_labels(sample_path("torso-ct").with_name("torso-labels.nii.gz"), app.case.volume)
-    named = {segment.name: truth.labels == segment.value for segment in truth.table}
+    truth = load_labels(story.labels, app.case.volume).labels
     app.view.layout = "one-three"
     pause(2500)
-    for view, (name, away) in TARGETS.items():
-        place = center(named[name])
+    for view, (value, name, away) in story.targets.items():
+        place = center(truth == value)
         app.view.index = tuple(int(i) for i in place)
         actor.press(f"view.{view}")
         film.take(SLOW, settle=1200)
         actor.key(view, Qt.Key.Key_Insert)
+        app.case.name_segment(app.case.active, name)
         actor.key(view, Qt.Key.Key_K)
         actor.click(view, place)
         film.take(SLOW, settle=900)
@@ -255,14 +295,19 @@ def record_views() -> None:
         film.take(700)
         actor.key(view, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
         film.take(SLOW, settle=600)
-    place = center(named["Heart"])
+    value, name = story.deep
+    place = center(truth == value)
     app.view.index = tuple(int(i) for i in place)
     actor.press("view.3d")
     wait(lambda: not app.jobs.active)
     film.take(SLOW, settle=3500)
+    if story.side != "anterior":
+        actor.press(f"view.from-{story.side}")
+        film.take(SLOW, settle=1500)
     actor.key("3d", Qt.Key.Key_Insert)
+    app.case.name_segment(app.case.active, name)
     actor.key("3d", Qt.Key.Key_K)
-    actor.press("view.cut-coronal")
+    actor.press(f"view.cut-{story.cut}")
     film.take(SLOW, settle=1500)
     actor.click("3d", place)
     wait(lambda: not app.jobs.active)
@@ -274,12 +319,16 @@ def record_views() -> None:
         actor.press("export.nifti")
         wait(lambda: not app.jobs.active)
         film.take(2 * SLOW, settle=500)
-    film.save(FOLDER / "views.gif")
+    film.save(FOLDER / story.film)
     window.close()
 
 
 if __name__ == "__main__":
-    for film in (record, record_views):
+    real = os.environ.get("NAPARI_VOLSEG_REAL_DATA")
+    films = [record, lambda: record_views(sample_story())]
+    if real:
+        films.append(partial(record_views, real_story(Path(real))))
+    for film in films:
         with tempfile.TemporaryDirectory() as own:
             os.environ.update(XDG_DATA_HOME=own, NAPARI_CONFIG=f"{own}/settings.yaml")
             film()

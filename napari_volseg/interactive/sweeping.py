@@ -22,14 +22,16 @@ _SHRINKS, _GROWS = 0.5, 1.5
 #: Below this predicted overlap the network does not believe itself.
 _LEAST_QUALITY = 0.5
 #: Below this Dice coefficient the cut has found something else.
-_LEAST_AGREEMENT = 0.5
+_LEAST_AGREEMENT = 0.6
 #: How much wider than the outline before the box for the next slice is: a share of its size, and so many mm at least.
 _WIDER, _WIDER_MM = 0.05, 2.0
 #: What the cut sees around a box, mm, and where its surroundings begin, voxels.
 _AROUND_MM = 12.0
 _GAP = 2
 #: Weight of the cut's surface, and contrast at which it costs half, in noise units.
-_STIFFNESS, _CONTRAST = 0.8, 2.0
+_STIFFNESS, _CONTRAST = 1.5, 2.0
+#: Distance from the outline before at which likeness to it counts for less, mm.
+_SPREAD_MM = 4.0
 _HARD = np.float32(1e3)
 
 
@@ -106,11 +108,17 @@ def _next(stack: Stack, before: BoolArray, index: int, way: int, cancel: CancelT
     now = _touching(_within(seen.mask, box), before)
     if seen.quality < _LEAST_QUALITY or not _SHRINKS <= now.sum() / before.sum() <= _GROWS:
         return None
+    return now if agreement(now, _word_of_cut(stack, before, box, way, cancel)) >= _LEAST_AGREEMENT else None
+
+
+def _word_of_cut(stack: Stack, before: BoolArray, box: Box, way: int, cancel: CancelToken) -> BoolArray:
+    """Return what the cut finds in a box, a mask (rows, columns) of the slice."""
     around = box.pad([0, *(int(np.ceil(_AROUND_MM / s)) for s in stack.spacing[1:])]).clip(stack.shape)
     both = around.union(around.shift((-way, 0, 0)))
     part = around.slices[1:]
-    cut = continued(stack.shades(both)[::way], before[part], stack.spacing, cancel)
-    return now if agreement(now[part], cut) >= _LEAST_AGREEMENT else None
+    out = np.zeros(before.shape, bool)
+    out[part] = continued(stack.shades(both)[::way], before[part], stack.spacing, cancel)
+    return _within(out, box)
 
 
 def continued(
@@ -129,7 +137,8 @@ def continued(
     """
     outside = ~ndimage.binary_dilation(before, iterations=_GAP)
     look = Look.of(shades[0][before]).against(shades[0][outside])
-    odds = look.odds(shades, np.float32(0) * shades, np.inf)
+    away = ndimage.distance_transform_edt(~before, sampling=spacing[1:]).astype(np.float32)
+    odds = look.odds(shades, np.broadcast_to(away, shades.shape), _SPREAD_MM)
     odds[0] = np.where(before, _HARD, -_HARD)
     weights = [np.float32(_STIFFNESS) * w for w in edge_weights(shades, spacing, _CONTRAST)]
     return np.asarray(relaxed_cut(odds, weights, cancel=cancel)[1] > 0.5)

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +21,6 @@ from napari_volseg.core import (
     BoxMask,
     BoxPrompt,
     CancelToken,
-    Geometry,
     ModelCard,
     Progress,
     ProgressCallback,
@@ -34,9 +31,10 @@ from napari_volseg.core import (
     no_progress,
 )
 from napari_volseg.interactive.appearance import GreyScale
+from napari_volseg.interactive.asking import Asked, as_volume, asked_by, joined
 from napari_volseg.interactive.listing import PromptList, nothing, obeying
 from napari_volseg.interactive.litemedsam_network import CHECKSUM, Frame, SliceNetwork
-from napari_volseg.interactive.neighbours import BoolArray, FloatArray
+from napari_volseg.interactive.neighbours import FloatArray
 from napari_volseg.interactive.protocol import Capabilities
 from napari_volseg.interactive.sweeping import Seen, Stack, swept
 
@@ -136,70 +134,12 @@ class LiteMedSamSession:
         prompts = self.prompts
         if prompts not in self._results:
             found = self._results[()]
-            for asked in asked_by(prompts, self._eye.volume.geometry):
-                found = _joined(found, self._eye.found(asked, progress, cancel or CancelToken()))
+            boxes = [prompt for prompt in prompts if isinstance(prompt, BoxPrompt)]
+            for asked in asked_by(boxes, self._eye.volume.geometry):
+                found = joined(found, self._eye.found(asked, progress, cancel or CancelToken()))
             self._results[prompts] = obeying(found, self._list)
         progress(Progress(1, 1, "Segmenting"))
         return self._results[prompts]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A box and the slices that it answers for.
-
-    Parameters
-    ----------
-    axis
-        Index axis (0, 1, 2) that counts its slices.
-    box
-        Slice, rows and columns: the volume's axes with ``axis`` in front; one slice thick.
-    reach
-        Slices that may be filled.
-    """
-
-    axis: int
-    box: Box
-    reach: range
-
-
-def asked_by(prompts: Sequence[Prompt], geometry: Geometry) -> list[Asked]:
-    """Return what boxes ask for.
-
-    A box takes the place of an earlier one that it meets on its slice. Between boxes that meet on different slices of
-    a plane each answers for the nearer half.
-    """
-    boxes: list[tuple[int, Box]] = []
-    for axis, box in (_placed(prompt, geometry) for prompt in prompts if isinstance(prompt, BoxPrompt)):
-        boxes = [(a, other) for a, other in boxes if a != axis or not box.intersect(other).size]
-        boxes.append((axis, box))
-    return [Asked(axis, box, _reach(axis, box, boxes, geometry.shape[axis])) for axis, box in boxes]
-
-
-def _placed(prompt: BoxPrompt, geometry: Geometry) -> tuple[int, Box]:
-    """Return the axis that counts a box's slices, and the box with that axis in front."""
-    corners = np.round(geometry.to_index(np.asarray(prompt.corners))).astype(int)
-    low, high = corners.min(0), corners.max(0)
-    axis = int(np.argmin(high - low))
-    order = [axis, *(a for a in range(3) if a != axis)]
-    box = Box.of(low[order], high[order] + 1)
-    return axis, box.clip([geometry.shape[a] for a in order])
-
-
-def _reach(axis: int, box: Box, boxes: Sequence[tuple[int, Box]], slices: int) -> range:
-    here = box.start[0]
-    rows, columns = (slice(a, b) for a, b in zip(box.start[1:], box.stop[1:], strict=True))
-    keys = [
-        other.start[0]
-        for a, other in boxes
-        if a == axis and Box.of((0, rows.start, columns.start), (1, rows.stop, columns.stop))
-        .intersect(other.shift((-other.start[0], 0, 0)))
-        .size
-    ]
-    below = max((key for key in keys if key < here), default=None)
-    above = min((key for key in keys if key > here), default=None)
-    return range(
-        0 if below is None else (below + here) // 2 + 1, slices if above is None else (here + above) // 2 + 1
-    )
 
 
 class _Eye:
@@ -215,20 +155,14 @@ class _Eye:
     def found(self, asked: Asked, progress: ProgressCallback, cancel: CancelToken) -> BoxMask:
         """Return what a box holds, and how it goes on, voxels (z, y, x)."""
         stack = self._stack(asked.axis, progress, cancel)
-        masks = swept(stack, asked.box, asked.reach, cancel)
-        first = min(masks)
-        whole = np.stack([masks[index] for index in sorted(masks)])
-        tight = BoxMask.of(whole)
-        box = tight.box.shift((first, 0, 0))
-        return BoxMask(
-            Box.of(_back(box.start, asked.axis), _back(box.stop, asked.axis)), np.moveaxis(tight.mask, 0, asked.axis)
-        )
+        return as_volume(swept(stack, asked.box, asked.reach, cancel), asked.axis)
 
     def _stack(self, axis: int, progress: ProgressCallback, cancel: CancelToken) -> Stack:
         voxels = np.moveaxis(self.volume.voxels, axis, 0)
-        spacing = self.volume.geometry.spacing
-        across, down, right = (spacing[a] for a in (axis, *(a for a in range(3) if a != axis)))
-        frame = Frame.of((voxels.shape[1], voxels.shape[2]), (down, right))
+        slices, rows, columns = voxels.shape
+        order = (axis, *(a for a in range(3) if a != axis))
+        across, down, right = (self.volume.geometry.spacing[a] for a in order)
+        frame = Frame.of((rows, columns), (down, right))
 
         def look(box: Box) -> Seen:
             cancel.check()
@@ -243,7 +177,7 @@ class _Eye:
             raw = np.nan_to_num(np.asarray(voxels[box.slices], np.float32))
             return GreyScale.of(self.volume, raw).apply(raw)
 
-        return Stack((voxels.shape[0], voxels.shape[1], voxels.shape[2]), (across, down, right), look, shades)
+        return Stack((slices, rows, columns), (across, down, right), look, shades)
 
     def _embedding(self, axis: int, index: int, frame: Frame) -> Any:
         """Return what the network sees on a slice, from memory where it can."""
@@ -264,18 +198,3 @@ def _limits(volume: Volume) -> tuple[float, float]:
         return CT_WINDOWS["soft-tissue"].limits
     thinned = volume.voxels[tuple(slice(None, None, max(1, n // _SAMPLED)) for n in volume.voxels.shape)]
     return auto_window(np.ascontiguousarray(thinned)).limits
-
-
-def _back(index: tuple[int, int, int], axis: int) -> list[int]:
-    """Return an index (slice, row, column) as one of the volume, (z, y, x)."""
-    rest = list(index[1:])
-    rest.insert(axis, index[0])
-    return rest
-
-
-def _joined(one: BoxMask, other: BoxMask) -> BoxMask:
-    """Return what is in either of two masks."""
-    if not other.box.size or not one.box.size:
-        return other if other.box.size else one
-    box = one.box.union(other.box)
-    return BoxMask(box, one.within(box) | other.within(box))

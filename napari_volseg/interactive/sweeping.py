@@ -1,4 +1,4 @@
-"""From a slice to its neighbours by a network that sees one slice at a time; a cut without weights says where to stop.
+"""From slice to slice by a network that sees one at a time; a cut without weights has a say in where to stop.
 
 On the first slice a person has drawn a box. The box around what was found there, a little wider, asks for the next
 slice, and so on, for as long as four witnesses agree that it is still the same object.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from napari_volseg.core import Box, BoxMask, BoxPrompt, Geometry
 from napari_volseg.interactive.neighbours import BoolArray
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,12 @@ def asked_by(boxes: Sequence[BoxPrompt], geometry: Geometry) -> list[Asked]:
     return [_asked(axis, box, [other for a, other in placed if a == axis], geometry) for axis, box in placed]
 
 
+def in_front(values: tuple[T, T, T], axis: int) -> tuple[T, T, T]:
+    """Return what is told along (z, y, x) as (slice, row, column) of slices counted by ``axis``."""
+    first, second = (a for a in range(3) if a != axis)
+    return values[axis], values[first], values[second]
+
+
 def as_volume(masks: dict[int, BoolArray], axis: int) -> BoxMask:
     """Return masks (rows, columns) of consecutive slices along ``axis`` as one of the volume, voxels (z, y, x)."""
     first = min(masks)
@@ -65,8 +74,8 @@ def _placed(prompt: BoxPrompt, geometry: Geometry) -> tuple[int, Box]:
     corners = np.round(geometry.to_index(np.asarray(prompt.corners))).astype(int)
     low, high = corners.min(0), corners.max(0)
     axis = int(np.argmin(high - low))
-    order = [axis, *(a for a in range(3) if a != axis)]
-    return axis, Box.of(low[order], high[order] + 1).clip([geometry.shape[a] for a in order])
+    box = Box.of(in_front(tuple(low), axis), in_front(tuple(high + 1), axis))
+    return axis, box.clip(in_front(geometry.shape, axis))
 
 
 def _asked(axis: int, box: Box, others: Sequence[Box], geometry: Geometry) -> Asked:

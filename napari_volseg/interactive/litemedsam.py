@@ -32,7 +32,7 @@ from napari_volseg.core import (
     no_progress,
 )
 from napari_volseg.interactive.appearance import GreyScale
-from napari_volseg.interactive.asking import Asked, as_volume, asked_by, joined
+from napari_volseg.interactive.asking import Asked, as_volume, asked_by, in_front, joined
 from napari_volseg.interactive.listing import PromptList, nothing, obeying
 from napari_volseg.interactive.litemedsam_network import CHECKSUM, Frame, SliceNetwork, load_network
 from napari_volseg.interactive.neighbours import FloatArray
@@ -157,42 +157,41 @@ class _Eye:
 
     def found(self, asked: Asked, progress: ProgressCallback, cancel: CancelToken) -> BoxMask:
         """Return what a box holds, and how it goes on, voxels (z, y, x)."""
-        stack = self._stack(asked.axis, progress, cancel)
-        return as_volume(swept(stack, asked.box, asked.reach, cancel), asked.axis)
-
-    def _stack(self, axis: int, progress: ProgressCallback, cancel: CancelToken) -> Stack:
-        voxels = np.moveaxis(self.volume.voxels, axis, 0)
-        slices, rows, columns = voxels.shape
-        order = (axis, *(a for a in range(3) if a != axis))
-        across, down, right = (self.volume.geometry.spacing[a] for a in order)
-        frame = Frame.of((rows, columns), (down, right))
 
         def look(box: Box) -> Seen:
             cancel.check()
             progress(Progress(0, 0, "Segmenting slice by slice"))
-            with self._lock:
-                embedding = self._embedding(axis, box.start[0], frame)
-                cancel.check()
-                logits, quality = self._network.answer(embedding, box, frame)
-            return Seen(logits > 0, quality)
+            return self._look(asked.axis, box)
 
-        def shades(box: Box) -> FloatArray:
-            raw = np.nan_to_num(np.asarray(voxels[box.slices], np.float32))
-            return GreyScale.of(self.volume, raw).apply(raw)
+        voxels = np.moveaxis(self.volume.voxels, asked.axis, 0)
+        scale = GreyScale.of(self.volume, _values(voxels[asked.box.slices]))
+        spacing = in_front(self.volume.geometry.spacing, asked.axis)
+        stack = Stack(voxels.shape, spacing, look, lambda box: scale.apply(voxels[box.slices]))
+        return as_volume(swept(stack, asked.box, asked.reach, cancel), asked.axis)
 
-        return Stack((slices, rows, columns), (across, down, right), look, shades)
+    def _look(self, axis: int, box: Box) -> Seen:
+        _, *shape = in_front(self.volume.geometry.shape, axis)
+        _, *spacing = in_front(self.volume.geometry.spacing, axis)
+        frame = Frame.of((shape[0], shape[1]), (spacing[0], spacing[1]))
+        with self._lock:
+            logits, quality = self._network.answer(self._embedding(axis, box.start[0], frame), box, frame)
+        return Seen(logits > 0, quality)
 
     def _embedding(self, axis: int, index: int, frame: Frame) -> Any:
         """Return what the network sees on a slice, from memory where it can."""
         key = (axis, index)
         if key not in self._seen:
-            values = np.nan_to_num(np.take(self.volume.voxels, index, axis).astype(np.float32))
+            values = _values(np.take(self.volume.voxels, index, axis))
             picture = np.clip((values - self._low) / (self._high - self._low), 0, 1)
             self._seen[key] = self._network.embedded(picture, frame)
         self._seen.move_to_end(key)
         while len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
         return self._seen[key]
+
+
+def _values(voxels: NDArray[Any]) -> FloatArray:
+    return np.nan_to_num(np.asarray(voxels, np.float32))
 
 
 def _limits(volume: Volume) -> tuple[float, float]:

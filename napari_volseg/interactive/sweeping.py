@@ -64,7 +64,7 @@ class Stack:
     look
         Asks the network what a box on one slice holds.
     shades
-        Returns the grey values of a box in noise units.
+        Returns the grey values of a box, in the same noise units for all.
     """
 
     shape: tuple[int, int, int]
@@ -89,11 +89,14 @@ def swept(stack: Stack, box: Box, reach: range, cancel: CancelToken) -> dict[int
     """
     key = box.start[0]
     found = {key: _within(stack.look(box).mask, box)}
+    if not found[key].any():
+        return found
+    tissue = stack.shades(box)[0][found[key][box.slices[1:]]]
     for way in (1, -1):
         index = key + way
-        while index in reach and found[index - way].any():
+        while index in reach:
             cancel.check()
-            now = _next(stack, found[index - way], index, way, cancel)
+            now = _next(stack, tissue, found[index - way], index, way, cancel)
             if now is None:
                 break
             found[index] = now
@@ -101,28 +104,37 @@ def swept(stack: Stack, box: Box, reach: range, cancel: CancelToken) -> dict[int
     return found
 
 
-def _next(stack: Stack, before: BoolArray, index: int, way: int, cancel: CancelToken) -> BoolArray | None:
+def _next(
+    stack: Stack, tissue: FloatArray, before: BoolArray, index: int, way: int, cancel: CancelToken
+) -> BoolArray | None:
     """Return the outline on a slice, given that on the slice before it; None where it is not sure."""
     box = wider(before, index, stack)
     seen = stack.look(box)
     now = _touching(_within(seen.mask, box), before)
     if seen.quality < _LEAST_QUALITY or not _SHRINKS <= now.sum() / before.sum() <= _GROWS:
         return None
-    return now if agreement(now, _word_of_cut(stack, before, box, way, cancel)) >= _LEAST_AGREEMENT else None
+    cut = _word_of_cut(stack, tissue, before, box, way, cancel)
+    return now if agreement(now, cut) >= _LEAST_AGREEMENT else None
 
 
-def _word_of_cut(stack: Stack, before: BoolArray, box: Box, way: int, cancel: CancelToken) -> BoolArray:
+def _word_of_cut(
+    stack: Stack, tissue: FloatArray, before: BoolArray, box: Box, way: int, cancel: CancelToken
+) -> BoolArray:
     """Return what the cut finds in a box, a mask (rows, columns) of the slice."""
     around = box.pad([0, *(int(np.ceil(_AROUND_MM / s)) for s in stack.spacing[1:])]).clip(stack.shape)
     both = around.union(around.shift((-way, 0, 0)))
     part = around.slices[1:]
     out = np.zeros(before.shape, bool)
-    out[part] = continued(stack.shades(both)[::way], before[part], stack.spacing, cancel)
+    out[part] = continued(stack.shades(both)[::way], before[part], tissue, stack.spacing, cancel)
     return _within(out, box)
 
 
 def continued(
-    shades: FloatArray, before: BoolArray, spacing: tuple[float, float, float], cancel: CancelToken | None = None
+    shades: FloatArray,
+    before: BoolArray,
+    tissue: FloatArray,
+    spacing: tuple[float, float, float],
+    cancel: CancelToken | None = None,
 ) -> BoolArray:
     """Return how a cut without weights continues an outline from a slice to the next one.
 
@@ -132,11 +144,14 @@ def continued(
         Grey values (2, rows, columns) of both slices, in noise units, the known one first.
     before
         The outline (rows, columns) on the known slice, not empty.
+    tissue
+        Grey values (n,) of the object where a person has pointed at it, so that it can't become another one in
+        small steps.
     spacing
         Distance between slices, rows and columns, mm.
     """
     outside = ~ndimage.binary_dilation(before, iterations=_GAP)
-    look = Look.of(shades[0][before]).against(shades[0][outside])
+    look = Look.of(tissue).against(shades[0][outside])
     away = ndimage.distance_transform_edt(~before, sampling=spacing[1:]).astype(np.float32)
     odds = look.odds(shades, np.broadcast_to(away, shades.shape), _SPREAD_MM)
     odds[0] = np.where(before, _HARD, -_HARD)

@@ -144,7 +144,9 @@ def test_locked_voxels_are_never_inside_and_what_was_there_stays(model, volume):
 
 
 def test_of_a_box_the_middle_is_inside_and_the_frame_outside_whatever_is_seen(model, volume):
-    found = answer(model, volume, box_on(volume, 0, (1, 3, 3), (1, 7, 9)), box_on(volume, 0, (10, 15, 20), (10, 25, 30)))
+    found = answer(
+        model, volume, box_on(volume, 0, (1, 3, 3), (1, 7, 9)), box_on(volume, 0, (10, 15, 20), (10, 25, 30))
+    )
     assert found[1, 5, 6]
     assert not found[10, 14, 19:32].any()
     assert not found[10, 14:27, 31].any()
@@ -263,11 +265,11 @@ def real():
 def let_torchvision_load():
     """Import torchvision; PyPI's is built for CUDA, and beside a torch without misses two operators nobody calls."""
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError:
         for name in ("nms", "qnms"):
             torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float threshold) -> Tensor")
-        import torchvision  # noqa: F401
+        import torchvision
 
 
 @pytest.fixture(scope="module")

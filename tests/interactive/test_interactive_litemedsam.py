@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from importlib import import_module
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_volseg.core import (
     Box,
@@ -180,7 +182,8 @@ def test_what_it_does_not_understand_is_refused(model, volume):
     assert session.prompts == ()
     with pytest.raises(UsageError, match="time point"):
         model.open(Volume(np.zeros((2, *SHAPE), np.int16), volume.geometry))
-    assert not (model.capabilities.points or model.capabilities.scribbles or model.capabilities.negative)
+    takes = model.capabilities
+    assert (takes.boxes, takes.points, takes.scribbles, takes.negative) == (True, False, False, False)
 
 
 def test_slices_are_looked_at_once(model, seeing, volume):
@@ -265,23 +268,27 @@ def real():
 def let_torchvision_load():
     """Import torchvision; PyPI's is built for CUDA, and beside a torch without misses two operators nobody calls."""
     try:
-        import torchvision
+        import_module("torchvision")
     except RuntimeError:
         for name in ("nms", "qnms"):
             torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float threshold) -> Tensor")
-        import torchvision
+        import_module("torchvision")
 
 
 @pytest.fixture(scope="module")
 def organ():
-    """A chiral organ of ellipsoids, (z, y, x), in a body of fat, with voxels of 3 x 1.5 x 2 mm."""
-    shape = (18, 44, 40)
-    geometry = Geometry.from_spacing(shape, (3.0, 1.5, 2.0), (10.0, -20.0, 5.0))
-    places = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1) * geometry.spacing
-    inside = np.zeros(shape, bool)
-    for centre, radii in (((27, 33, 40), (13, 14, 15)), ((20, 44, 48), (9, 12, 14)), ((32, 24, 30), (9, 11, 10))):
-        inside |= (((places - centre) / radii) ** 2).sum(-1) <= 1
-    return inside, volume_of(inside, geometry)
+    """A chiral organ of two ellipsoids in a body of fat in air, voxels of 3 x 4 x 3.5 mm, and its CT."""
+    geometry = Geometry.from_spacing((18, 26, 30), (3.0, 4.0, 3.5), (10.0, -20.0, 5.0))
+    places = np.stack(np.meshgrid(*map(np.arange, geometry.shape), indexing="ij"), -1) * geometry.spacing
+
+    def ellipsoid(centre, radii):
+        return (((places - centre) / radii) ** 2).sum(-1) <= 1
+
+    inside = ellipsoid((27, 44, 52), (14, 19, 18)) | ellipsoid((22, 58, 62), (9, 12, 13))
+    values = np.where(ellipsoid((27, 52, 52), (200, 50, 50)), -90.0, -1000.0)
+    values[inside] = 110
+    values = ndimage.gaussian_filter(values, 0.6) + np.random.default_rng(4).normal(0, 8, inside.shape)
+    return inside, Volume(values.astype(np.int16), geometry, "CT", "HU", "HU")
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -290,29 +297,30 @@ def test_the_network_finds_an_organ_from_a_box_on_any_plane(real, organ, axis):
     others = tuple(a for a in range(3) if a != axis)
     key = int(truth.sum(others).argmax())
     found = answer(real, volume, box_about(volume, truth, axis, key))
-    assert dice(np.take(found, key, axis), np.take(truth, key, axis)) > 0.9
-    assert dice(found, truth) > 0.85
+    assert dice(np.take(found, key, axis), np.take(truth, key, axis)) > 0.92
+    assert dice(found, truth) > 0.8
     assert max(dice(found, np.flip(truth, a)) for a in range(3)) < dice(found, truth) - 0.05
-    for mask in (found, truth):
-        assert not mask[0].any()
     ends, expected = (np.flatnonzero(mask.any(others))[[0, -1]] for mask in (found, truth))
-    assert np.abs(ends - expected).max() <= 3
-
-
-def test_the_network_says_the_same_again(real, organ):
-    truth, volume = organ
-    box = box_about(volume, truth, 0, 9)
-    again = LiteMedSamModel("cpu")
-    np.testing.assert_array_equal(answer(real, volume, box), answer(again, volume, box))
+    assert ((ends - expected) * (1, -1) >= -1).all(), "it goes on beyond the organ"
+    assert ((ends - expected) * (1, -1) <= 3).all(), "it stops too early"
 
 
 def test_the_network_takes_no_locked_voxels(real, organ):
     truth, volume = organ
     forbidden = np.zeros(truth.shape, bool)
-    forbidden[:, 22:] = True
+    forbidden[:, 11:] = True
     found = answer(real, volume, box_about(volume, truth, 0, 9), forbidden=forbidden)
     assert found.any()
     assert not (found & forbidden).any()
+
+
+def test_the_network_says_the_same_again(real, organ):
+    truth, volume = organ
+    part = Geometry.from_spacing((3, *truth.shape[1:]), volume.geometry.spacing, (0, 0, 0))
+    thin = Volume(volume.voxels[7:10], part, "CT", "HU", "HU")
+    box = box_about(thin, truth[7:10], 0, 1)
+    again = LiteMedSamModel("cpu")
+    np.testing.assert_array_equal(answer(real, thin, box), answer(again, thin, box))
 
 
 def test_it_is_on_offer_with_its_terms(real):

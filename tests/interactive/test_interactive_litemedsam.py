@@ -202,6 +202,15 @@ def test_slices_are_looked_at_once(model, seeing, volume):
     assert seeing.pictures == seen
 
 
+def test_so_many_slices_are_remembered_and_no_more(model, seeing, volume, monkeypatch):
+    monkeypatch.setattr("napari_volseg.interactive.litemedsam._REMEMBERED", 3)
+    boxes = [box_about(volume, chiral(), 0, index) for index in (10, 11)]
+    for box in boxes:
+        np.testing.assert_array_equal(answer(model, volume, box), chiral())
+    assert seeing.pictures > 20
+    assert len(model._eye._seen) == 3
+
+
 def test_a_box_answers_for_the_slices_nearest_to_it(volume):
     def boxes(*places):
         return [box_on(volume, axis, low, high) for axis, low, high in places]

@@ -10,7 +10,7 @@ from psygnal import Signal
 from napari_volseg.app.jobs import Job, JobRunner
 from napari_volseg.app.wishes import ToolWishes
 from napari_volseg.core import CancelToken, ModelCard, ProgressCallback
-from napari_volseg.interactive import InteractiveModel, available_engines, load_engine
+from napari_volseg.interactive import OWN_ENGINES, InteractiveModel, available_engines, load_engine
 
 
 class EngineShelf:
@@ -26,7 +26,8 @@ class EngineShelf:
     Attributes
     ----------
     engines
-        The engines by the id of their card, the default one first.
+        The engines by the id of their card, the default one first. Those of others answer only once somebody has
+        accepted their terms, which are offered when one is chosen, once in a run of the program.
     offered
         An engine of others, whose terms somebody must accept before it is used.
     """
@@ -39,12 +40,16 @@ class EngineShelf:
         self._wishes = wishes
         ids = [card.id for card in available_engines()]
         self.engines: dict[str, InteractiveModel] = {id_: load_engine(id_, wishes.device) for id_ in ids}
+        self._accepted = set(OWN_ENGINES)
+        self._answering = ids[0]
         self._waiting: InteractiveModel | None = None
+        wishes.events.engine.connect(self._follow_wish)
+        self._follow_wish(wishes.engine)
 
     @property
     def chosen(self) -> InteractiveModel:
-        """The engine that answers."""
-        return self.engines.get(self._wishes.engine) or next(iter(self.engines.values()))
+        """The engine that answers: never one whose terms nobody has accepted."""
+        return self.engines[self._answering]
 
     def add_folder(self, folder: Path) -> Job:
         """Offer a folder of nnInteractive's weights."""
@@ -71,9 +76,24 @@ class EngineShelf:
         if self._waiting is None:
             return
         engine, self._waiting = self._waiting, None
-        self.engines[engine.card.id] = engine
-        self._wishes.engine = engine.card.id
+        id_ = engine.card.id
+        self.engines[id_] = engine
+        self._accepted.add(id_)
+        self._answering = self._wishes.engine = id_
         self.changed.emit()
+
+    def decline(self) -> None:
+        """Leave the engine that was offered alone; the one before goes on answering."""
+        self._waiting = None
+        self._wishes.engine = self._answering
+        self.changed.emit()
+
+    def _follow_wish(self, id_: str) -> None:
+        """Let an engine answer from now on, or offer it first; one that is not there is left alone."""
+        if id_ in self.engines and id_ in self._accepted:
+            self._answering = id_
+        elif id_ in self.engines:
+            self._offer(self.engines[id_])
 
     def _look(self, title: str, read: Callable[[], InteractiveModel]) -> Job:
         def work(progress: ProgressCallback, cancel: CancelToken) -> InteractiveModel:

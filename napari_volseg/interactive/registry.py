@@ -8,12 +8,17 @@ from importlib.util import find_spec
 
 from napari_volseg.core import ModelCard, UsageError
 from napari_volseg.interactive.click_weights import packaged_weights
+from napari_volseg.interactive.litemedsam import CARD as LITEMEDSAM
+from napari_volseg.interactive.litemedsam import LiteMedSamModel
+from napari_volseg.interactive.litemedsam_network import weights_path
 from napari_volseg.interactive.looking import Network
 from napari_volseg.interactive.network import NetworkModel
 from napari_volseg.interactive.protocol import InteractiveModel
 from napari_volseg.interactive.regions import RegionsModel
 
 _DEFAULT = "regions"
+#: Engines of the package itself; whoever uses another one accepts its terms first.
+OWN_ENGINES = (_DEFAULT, "network")
 
 
 def available_engines() -> tuple[ModelCard, ...]:
@@ -51,9 +56,11 @@ def installed_network() -> Network | None:
 
 
 def _engines() -> dict[str, Callable[[str], InteractiveModel]]:
-    """Return what makes each engine for a device; the network is one of them where it can be loaded."""
+    """Return what makes each engine for a device; those that need packages are among them where these are found."""
     engines: dict[str, Callable[[str], InteractiveModel]] = {_DEFAULT: lambda device: RegionsModel()}
     weights = packaged_weights()
     if weights is not None and find_spec("torch") and find_spec("safetensors"):
         engines["network"] = lambda device: NetworkModel(weights, device)
+    if weights_path() is not None:
+        engines[LITEMEDSAM.id] = LiteMedSamModel
     return engines

@@ -163,6 +163,8 @@ class ClickSection(Section):
     def _ask_terms(self, card: ModelCard) -> None:
         if dialogs.ask_yes(self.window(), terms_of(card)):
             self.app.engines.accept()
+        else:
+            self.app.engines.decline()
 
     def _sign(self, positive: bool) -> None:
         self.app.tools.positive = positive

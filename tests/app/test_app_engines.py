@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_volseg.app import Application, terms_of
+from napari_volseg.app import Application, EngineShelf, terms_of
 from napari_volseg.app.commands import COMMANDS
+from napari_volseg.app.wishes import ToolWishes
 from napari_volseg.core import Box, BoxMask, Geometry, ModelCard, PointPrompt, Volume
 from napari_volseg.interactive import Capabilities
 from napari_volseg.interactive.listing import PromptList, nothing
+from napari_volseg.interactive.regions import RegionsModel
 
 CARD = ModelCard("cubes", "Cubes", "2", "A cube about each click", (), code_license="MIT", weights_license="CC0-1.0")
 
@@ -78,6 +80,46 @@ def test_the_network_is_on_offer_and_answers_when_it_is_chosen(app):
     assert app.case.segmentation.labels[6, 7, 8] != 0
     author = app.case.session.history.current.author
     assert (author.kind, author.name) == ("model", "network")
+
+
+@pytest.fixture
+def wishes():
+    return ToolWishes()
+
+
+@pytest.fixture
+def shelf(app, wishes, monkeypatch):
+    """The engines where one of others is installed."""
+    models = {"regions": RegionsModel, "cubes": CubesModel}
+    monkeypatch.setattr("napari_volseg.app.engines.available_engines", lambda: (RegionsModel().card, CARD))
+    monkeypatch.setattr("napari_volseg.app.engines.load_engine", lambda name, device: models[name]())
+    return EngineShelf(app.jobs, wishes)
+
+
+def test_an_installed_engine_of_others_is_listed_and_asked_about_when_it_is_chosen(shelf, wishes):
+    asked = []
+    shelf.offered.connect(asked.append)
+    assert list(shelf.engines) == ["regions", "cubes"]
+    wishes.engine = "cubes"
+    assert asked == [CARD]
+    assert shelf.chosen.card.id == "regions"
+    shelf.accept()
+    assert shelf.chosen.card is CARD
+    wishes.engine = "regions"
+    assert shelf.chosen.card.id == "regions"
+    wishes.engine = "cubes"
+    assert shelf.chosen.card is CARD
+    assert asked == [CARD]
+
+
+def test_terms_that_are_declined_leave_the_engine_before(shelf, wishes):
+    shelf.offered.connect(lambda card: shelf.decline())
+    wishes.engine = "cubes"
+    assert wishes.engine == shelf.chosen.card.id == "regions"
+    shelf.accept()
+    assert shelf.chosen.card.id == "regions"
+    wishes.engine = "no such engine"
+    assert shelf.chosen.card.id == "regions"
 
 
 def test_another_engine_begins_anew_from_what_is_there(app):

@@ -34,6 +34,7 @@ from qtpy.QtWidgets import (
 from napari_volseg.app import COMMANDS, Notice
 from napari_volseg.app.opening import Decided
 from napari_volseg.core import Answers, Geometry, Volume
+from napari_volseg.interactive.litemedsam import LiteMedSamModel
 from napari_volseg.widgets import DOCK_NAME, create_window, dialogs
 from napari_volseg.widgets.segment_model import Column, format_volume
 
@@ -442,6 +443,27 @@ def test_in_3d_the_hint_does_not_promise_to_paint(shared, qtbot):
     app.view.three_d = True
     qtbot.waitUntil(lambda: "turns the view" in panel.hint.text(), timeout=PATIENCE)
     app.view.three_d = False
+
+
+def test_an_engine_of_others_in_the_list_asks_for_its_terms_and_greys_what_it_can_not_do(opened, qtbot, monkeypatch):
+    _, app, panel = opened
+    engines, asked, yes = panel.findChild(QComboBox, "engines"), [], False
+    app.engines.engines["litemedsam"] = LiteMedSamModel()
+    app.engines.changed.emit()
+    monkeypatch.setattr(dialogs, "ask_yes", lambda parent, text: asked.append(text) or yes)
+    engines.setCurrentIndex(engines.findData("litemedsam"))
+    assert "Apache-2.0" in asked[0]
+    assert engines.currentData() == app.engines.chosen.card.id == "regions"
+    yes = True
+    engines.setCurrentIndex(engines.findData("litemedsam"))
+    assert engines.currentData() == app.engines.chosen.card.id == "litemedsam"
+    assert COMMANDS["tool.box"].why_not(app) is None
+    assert "takes no clicks" in COMMANDS["tool.click"].why_not(app)
+    assert "takes no scribbles" in COMMANDS["tool.scribble"].why_not(app)
+    app.tools.engine = "regions"
+    qtbot.waitUntil(lambda: engines.currentData() == "regions")
+    del app.engines.engines["litemedsam"]
+    app.engines.changed.emit()
 
 
 def test_keys_run_commands_whatever_of_the_panel_was_clicked_last(shared):

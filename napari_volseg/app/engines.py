@@ -61,6 +61,16 @@ class EngineShelf:
 
         return self._look(f"Reading click engine {folder.name}", read)
 
+    def add_prompter(self, folder: Path) -> Job:
+        """Offer a network like Segment Anything from a folder with ``encoder.onnx`` and ``decoder.onnx``."""
+
+        def read() -> InteractiveModel:
+            from napari_volseg.interactive.sam_onnx import sam_model
+
+            return sam_model(folder)
+
+        return self._look(f"Reading click engine {folder.name}", read)
+
     def add_server(self, address: str, key: str | None = None) -> Job:
         """Offer a server of nnInteractive; asking it sends no image."""
 

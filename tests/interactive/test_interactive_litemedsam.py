@@ -23,8 +23,10 @@ from napari_volseg.core import (
 )
 from napari_volseg.interactive import available_engines, litemedsam_network, load_engine
 from napari_volseg.interactive.asking import asked_by
-from napari_volseg.interactive.litemedsam import LiteMedSamModel
-from napari_volseg.interactive.litemedsam_network import Frame, SliceNetwork, load_network
+from napari_volseg.interactive.box_engine import BoxModel
+from napari_volseg.interactive.frames import Frame
+from napari_volseg.interactive.litemedsam import CARD, litemedsam_model
+from napari_volseg.interactive.litemedsam_network import SliceNetwork, load_network
 from napari_volseg.interactive.sweeping import Seen, Stack, swept
 
 torch = pytest.importorskip("torch")
@@ -102,7 +104,7 @@ def seeing():
 
 @pytest.fixture
 def model(seeing):
-    return LiteMedSamModel("cpu", lambda device: SliceNetwork(seeing, device))
+    return BoxModel(CARD, lambda: SliceNetwork(seeing, "cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +126,9 @@ def test_a_box_on_any_plane_leads_to_the_very_voxels(model, volume, axis):
 
 
 def test_a_slice_of_long_voxels_is_seen_with_its_true_proportions():
-    frame = Frame.of((20, 100), (5.0, 1.0))
+    frame = Frame.of((20, 100), (5.0, 1.0), 256)
     assert frame.inner == (256, 256)
-    assert Frame.of((20, 100), (1.0, 1.0)).inner == (51, 256)
+    assert Frame.of((20, 100), (1.0, 1.0), 256).inner == (51, 256)
     left, top, right, bottom = frame.corners(Box((3, 5, 25), (4, 10, 50)))
     assert (left, top) == (64, 64)
     assert (right, bottom) == (127, 127)
@@ -203,7 +205,7 @@ def test_slices_are_looked_at_once(model, seeing, volume):
 
 
 def test_so_many_slices_are_remembered_and_no_more(model, seeing, volume, monkeypatch):
-    monkeypatch.setattr("napari_volseg.interactive.litemedsam._REMEMBERED", 3)
+    monkeypatch.setattr("napari_volseg.interactive.box_engine._REMEMBERED", 3)
     boxes = [box_about(volume, chiral(), 0, index) for index in (10, 11)]
     for box in boxes:
         np.testing.assert_array_equal(answer(model, volume, box), chiral())
@@ -328,7 +330,7 @@ def test_the_network_says_the_same_again(real, organ):
     part = Geometry.from_spacing((3, *truth.shape[1:]), volume.geometry.spacing, (0, 0, 0))
     thin = Volume(volume.voxels[7:10], part, "CT", "HU", "HU")
     box = box_about(thin, truth[7:10], 0, 1)
-    again = LiteMedSamModel("cpu")
+    again = litemedsam_model("cpu")
     np.testing.assert_array_equal(answer(real, thin, box), answer(again, thin, box))
 
 
@@ -372,5 +374,5 @@ def test_weights_that_are_not_the_known_ones_are_refused_and_no_code_in_them_run
 def test_what_is_missing_is_told_by_what_installs_it(monkeypatch, volume):
     monkeypatch.setattr(litemedsam_network, "find_spec", lambda name: None)
     with pytest.raises(RefusedError, match="pip install"):
-        LiteMedSamModel("cpu").open(volume)
+        litemedsam_model("cpu").open(volume)
     assert "litemedsam" not in [card.id for card in available_engines()]

@@ -55,6 +55,15 @@ def offer(app):
     app.jobs.wait()
 
 
+def test_a_folder_without_networks_is_refused(app, tmp_path):
+    told = []
+    app.noticed.connect(lambda notice: told.append(notice.text))
+    app.engines.add_prompter(tmp_path)
+    app.jobs.wait()
+    assert "holds no encoder.onnx: choose the folder with encoder.onnx and decoder.onnx" in told[-1]
+    assert app.engines.chosen.card.id == "regions"
+
+
 def test_an_engine_of_others_answers_once_its_terms_are_accepted(app):
     asked = []
     app.engines.offered.connect(asked.append)

@@ -8,7 +8,6 @@ with its prediction.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +40,7 @@ from napari_volseg.core import (
 )
 from napari_volseg.inference.checkpoints import number_globals, read_checkpoint
 from napari_volseg.inference.devices import import_torch, resolve_device
+from napari_volseg.interactive.facts import facts_in, terms_in
 from napari_volseg.interactive.listing import PromptList, nothing, obeying
 from napari_volseg.interactive.protocol import Capabilities
 from napari_volseg.interactive.seeds import prompt_voxels
@@ -221,7 +221,7 @@ def local_nninteractive(folder: Path, device: str = "auto") -> NnInteractiveMode
     """
     checkpoint = _checkpoint_in(folder)
     _require("nnInteractive.inference.inference_session", INSTALL_LOCAL)
-    facts = _facts(folder)
+    facts = facts_in(folder / "inference_info.json", "get the model again")
     card = ModelCard(
         id=f"nninteractive:{folder.name}",
         title=f"nnInteractive ({folder.name})",
@@ -231,7 +231,7 @@ def local_nninteractive(folder: Path, device: str = "auto") -> NnInteractiveMode
         channels=("any",),
         intensity="z-score of the image",
         code_license="Apache-2.0",
-        weights_license=_terms_in(folder),
+        weights_license=_known_terms(terms_in(folder)),
         intended_use="Any CT, MR or PET; research use, every segment needs a look by a person.",
     )
 
@@ -356,27 +356,6 @@ def _checkpoint_in(folder: Path) -> Path:
             "model.folder",
         )
     return found[0]
-
-
-def _facts(folder: Path) -> Mapping[str, Any]:
-    """Return what the folder says of its network; empty for the first release, which says nothing."""
-    path = folder / "inference_info.json"
-    if not path.is_file():
-        return {}
-    try:
-        facts = json.loads(path.read_text("utf-8"))
-    except (ValueError, OSError) as problem:
-        raise RefusedError(f"{path} can't be read ({problem}): get the model again", "model.folder") from problem
-    if not isinstance(facts, dict):
-        raise RefusedError(f"{path} holds no JSON object: get the model again", "model.folder")
-    return facts
-
-
-def _terms_in(folder: Path) -> str:
-    """Return the first line of a folder's licence."""
-    path = folder / "LICENSE"
-    text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
-    return next((line.strip() for line in text.splitlines() if line.strip()), _known_terms(None))
 
 
 def _known_terms(license: str | None) -> str:

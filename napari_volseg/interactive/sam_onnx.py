@@ -11,7 +11,6 @@ hold no program.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from napari_volseg.core import Box, ModelCard, RefusedError
 from napari_volseg.interactive.box_engine import BoxModel
+from napari_volseg.interactive.facts import facts_in, terms_in
 from napari_volseg.interactive.frames import Frame
 from napari_volseg.interactive.neighbours import FloatArray
 
@@ -136,7 +136,7 @@ def sam_model(folder: Path) -> BoxModel:
             )
     if find_spec("onnxruntime") is None:
         raise RefusedError(f"ONNX Runtime is not installed: {INSTALL}", "model.package")
-    facts = _facts(folder / _CARD)
+    facts = facts_in(folder / _CARD, "mend or remove it")
     colours = Colours(_three(facts, "mean", MEAN, folder), _three(facts, "std", STD, folder))
     prompter = OnnxPrompter(folder, colours)
     card = ModelCard(
@@ -148,7 +148,7 @@ def sam_model(folder: Path) -> BoxModel:
         channels=("any",),
         intensity="soft-tissue window for CT, percentiles otherwise",
         code_license="BSD-3-Clause",
-        weights_license=str(facts.get("weights_license") or _terms_in(folder)),
+        weights_license=str(facts.get("weights_license") or terms_in(folder) or "not stated"),
         checksum=_checksum(folder),
         intended_use="Things with a visible border; research use, every segment needs a look by a person.",
     )
@@ -203,19 +203,6 @@ def _resized(picture: NDArray[np.float32], shape: tuple[int, int], *, smooth: bo
     return np.asarray(resize(picture, shape, order=1, mode="edge", anti_aliasing=smooth), np.float32)
 
 
-def _facts(path: Path) -> Mapping[str, Any]:
-    """Return what a card says, nothing where there is none."""
-    if not path.is_file():
-        return {}
-    try:
-        facts = json.loads(path.read_text("utf-8"))
-    except (ValueError, OSError) as problem:
-        raise RefusedError(f"{path} can't be read ({problem}): mend or remove it", "model.card") from problem
-    if not isinstance(facts, dict):
-        raise RefusedError(f"{path} holds no JSON object: mend or remove it", "model.card")
-    return facts
-
-
 def _three(facts: Mapping[str, Any], name: str, usual: tuple[float, ...], folder: Path) -> tuple[float, ...]:
     """Return three numbers of a card."""
     found = facts.get(name, usual)
@@ -225,13 +212,6 @@ def _three(facts: Mapping[str, Any], name: str, usual: tuple[float, ...], folder
             f"{folder / _CARD} gives {found!r} as {name} where three numbers are wanted: mend it", "model.card"
         )
     return tuple(float(v) for v in found)
-
-
-def _terms_in(folder: Path) -> str:
-    """Return the first line of a folder's licence."""
-    path = folder / "LICENSE"
-    text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "not stated")
 
 
 def _checksum(folder: Path) -> str:

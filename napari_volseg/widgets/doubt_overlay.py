@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QWidget
 
@@ -10,9 +10,9 @@ from napari_volseg.app import Application, Case
 from napari_volseg.app.doubts import Doubt, doubts_of
 from napari_volseg.viewer import Pane
 from napari_volseg.viewer.sketches import Pixels, seen_doubts
-from napari_volseg.widgets.glass import Glass
+from napari_volseg.widgets.glass import GROUND, Glass
 
-COLOR, GROUND = QColor("#ff9f1c"), QColor(0, 0, 0, 170)
+COLOR = QColor("#ff9f1c")
 #: Width of a line and of the dark one below it, and what its word keeps from it, pixels.
 WIDTH, GROUND_WIDTH, GAP = 1.8, 3.8, 4
 WORD = "unsure"
@@ -74,21 +74,8 @@ class DoubtOverlay(Glass):
         painter.drawPolygon(frame)
         painter.setPen(QPen(COLOR, WIDTH, Qt.PenStyle.DashLine))
         painter.drawPolygon(frame)
-        self._write(painter, frame.boundingRect())
-
-    def _write(self, painter: QPainter, frame: QRectF) -> None:
-        """Write the word at the right of a frame, within the canvas."""
-        metrics = painter.fontMetrics()
-        width, height = metrics.horizontalAdvance(WORD) + 8, metrics.height() + 2
-        left = min(max(frame.right() + GAP, 2), self.width() - width - 2)
-        top = min(max(frame.top() - height / 2, 2), self.height() - height - 2)
-        place = QRectF(left, top, width, height)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(GROUND)
-        painter.drawRoundedRect(place, 3, 3)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(COLOR)
-        painter.drawText(place, Qt.AlignmentFlag.AlignCenter, WORD)
+        place = frame.boundingRect()
+        self.write(painter, WORD, COLOR, place.right() + GAP, place.top())
 
     def _follow_case(self) -> None:
         self._let_go()

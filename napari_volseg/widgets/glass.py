@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, QRectF, Qt
+from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QWidget
+
+#: Below lines and words, so that they are seen on bone and on air.
+GROUND = QColor(0, 0, 0, 170)
 
 
 class Glass(QWidget):
@@ -37,3 +41,17 @@ class Glass(QWidget):
         if event.type() == QEvent.Type.Resize:
             self.setGeometry(self._canvas.rect())
         return False
+
+    def write(self, painter: QPainter, text: str, color: QColor, x: float, y: float) -> None:
+        """Write a word to the right of a place and level with it, pixels, but within the canvas."""
+        metrics = painter.fontMetrics()
+        width, height = metrics.horizontalAdvance(text) + 8, metrics.height() + 2
+        left = min(max(x, 2), self.width() - width - 2)
+        top = min(max(y - height / 2, 2), self.height() - height - 2)
+        place = QRectF(left, top, width, height)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(GROUND)
+        painter.drawRoundedRect(place, 3, 3)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(color)
+        painter.drawText(place, Qt.AlignmentFlag.AlignCenter, text)

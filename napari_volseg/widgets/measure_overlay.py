@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtCore import QPointF
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QWidget
 
 from napari_volseg.app import Application, Case
 from napari_volseg.viewer import Pane, seen_measurements
 from napari_volseg.viewer.measures import Seen
-from napari_volseg.widgets.glass import Glass
+from napari_volseg.widgets.glass import GROUND, Glass
 
-COLOR, CHOSEN_COLOR, GROUND = QColor("#5fd4ff"), QColor("#ffe14d"), QColor(0, 0, 0, 170)
+COLOR, CHOSEN_COLOR = QColor("#5fd4ff"), QColor("#ffe14d")
 #: Width of a line and of the dark one below it, half a mark at its ends, and half a cross, pixels.
 WIDTH, GROUND_WIDTH, MARK, CROSS = 1.6, 3.6, 4.0, 4.0
-#: The value stands so far from the end of the first line, pixels.
+#: The value stands so far from the end that lies furthest to the right, pixels.
 TEXT_OFFSET = 8
 
 
@@ -83,22 +83,8 @@ class MeasureOverlay(Glass):
             for x, y in seen.crossings:
                 painter.drawEllipse(QPointF(x, y), CROSS, CROSS)
         if seen.text and seen.lines:
-            self._write(painter, seen, color)
-
-    def _write(self, painter: QPainter, seen: Seen, color: QColor) -> None:
-        """Write the value beside the end that lies furthest to the right, within the canvas."""
-        x, y = max((tuple(end) for line in seen.lines for end in line), key=lambda end: end[0])
-        metrics = painter.fontMetrics()
-        width, height = metrics.horizontalAdvance(seen.text) + 8, metrics.height() + 2
-        left = min(max(x + TEXT_OFFSET, 2), self.width() - width - 2)
-        top = min(max(y - height / 2, 2), self.height() - height - 2)
-        place = QRectF(left, top, width, height)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(GROUND)
-        painter.drawRoundedRect(place, 3, 3)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(color)
-        painter.drawText(place, Qt.AlignmentFlag.AlignCenter, seen.text)
+            x, y = max((tuple(end) for line in seen.lines for end in line), key=lambda end: end[0])
+            self.write(painter, seen.text, color, x + TEXT_OFFSET, y)
 
     def _follow_case(self) -> None:
         self._let_go()

@@ -17,7 +17,15 @@ from napari_volseg.core.findings import KINDS, Finding, Kind, Severity
 from napari_volseg.core.geometry import SAME_GRID_MM, Geometry, opposite
 from napari_volseg.core.jobs import NEVER, CancelToken, Progress, ProgressCallback, in_words, no_progress
 from napari_volseg.core.measurements import Angle, Diameters, Distance, Measurement
-from napari_volseg.core.prompts import BoxPrompt, LassoPrompt, Point, PointPrompt, Prompt, ScribblePrompt
+from napari_volseg.core.prompts import (
+    BoxPrompt,
+    LassoPrompt,
+    Point,
+    PointPrompt,
+    Prompt,
+    ScribblePrompt,
+    moved_prompt,
+)
 from napari_volseg.core.segments import (
     ANATOMICAL_STRUCTURE,
     LESION_CATEGORY,
@@ -93,6 +101,7 @@ __all__ = [
     "auto_window",
     "color_for",
     "in_words",
+    "moved_prompt",
     "no_progress",
     "opposite",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Point = tuple[float, float, float]
 
@@ -76,3 +76,20 @@ class LassoPrompt:
 
 
 Prompt = PointPrompt | ScribblePrompt | BoxPrompt | LassoPrompt
+
+
+def moved_prompt(prompt: Prompt, by: Point) -> Prompt:
+    """Return a prompt moved by patient (x, y, z), mm."""
+    match prompt:
+        case PointPrompt(position):
+            return replace(prompt, position=_beyond(position, by))
+        case ScribblePrompt(positions):
+            return replace(prompt, positions=tuple(_beyond(p, by) for p in positions))
+        case BoxPrompt((a, b, c, d)):
+            return replace(prompt, corners=(_beyond(a, by), _beyond(b, by), _beyond(c, by), _beyond(d, by)))
+        case LassoPrompt(outline):
+            return replace(prompt, outline=tuple(_beyond(p, by) for p in outline))
+
+
+def _beyond(point: Point, by: Point) -> Point:
+    return point[0] + by[0], point[1] + by[1], point[2] + by[2]

@@ -42,7 +42,7 @@ def markers_of(
     prompts: Iterable[Prompt], geometry: Geometry, drawn: Iterable[NDArray[np.float64]] = (), positive: bool = True
 ) -> Markers:
     """Return the markers of prompts and of a scribble being drawn (voxel positions) with its sign."""
-    rows = [_rows(prompt, geometry) for prompt in prompts]
+    rows = [(marks_of(p, geometry), p.positive, isinstance(p, PointPrompt)) for p in prompts]
     path = np.asarray(list(drawn), float).reshape(-1, 3)
     rows.append((path, positive, False))
     return Markers(
@@ -67,14 +67,15 @@ def show_markers(layer: Points, markers: Markers) -> None:
     layer.size = np.where(markers.clicks, CLICK_SIZE, DOT_SIZE)
 
 
-def _rows(prompt: Prompt, geometry: Geometry) -> tuple[NDArray[np.float64], bool, bool]:
+def marks_of(prompt: Prompt, geometry: Geometry) -> NDArray[np.float64]:
+    """Return where the marks of a prompt lie, (n, 3), voxel index (z, y, x)."""
     match prompt:
-        case PointPrompt(position, positive):
-            return geometry.to_index([position]), positive, True
-        case ScribblePrompt(positions, _, positive):
-            return geometry.to_index(positions), positive, False
-        case BoxPrompt(outline, positive) | LassoPrompt(outline, positive):
-            return _edges(geometry.to_index(outline)), positive, False
+        case PointPrompt(position):
+            return geometry.to_index([position])
+        case ScribblePrompt(positions):
+            return geometry.to_index(positions)
+        case BoxPrompt(outline) | LassoPrompt(outline):
+            return _edges(geometry.to_index(outline))
 
 
 def _edges(outline: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -21,7 +21,8 @@ from napari_volseg.app.measuring import MEASURING_TOOLS
 from napari_volseg.app.outlines import Ray
 from napari_volseg.app.picking import click_along
 from napari_volseg.app.wishes import Plane, ViewName
-from napari_volseg.core import PointPrompt, Window
+from napari_volseg.core import PointPrompt, Prompt, Window, moved_prompt
+from napari_volseg.viewer.markers import marks_of
 from napari_volseg.viewer.planes import LAYOUTS
 
 LEFT, RIGHT, MIDDLE = 1, 2, 3
@@ -234,7 +235,7 @@ class Mouse:
                 if held is None:
                     self._click(index, sign)
                 else:
-                    yield from self._follow(event, lambda _: None, lambda: self._put_down(held, event))
+                    yield from self._follow(event, lambda _: None, lambda: self._put_down(held, index, sign, event))
             case "polygon" | "livewire":
                 app.attempt(drawing.press, index, self._ground.axis, minus)
             case "lasso" | "scissors" | "box" | "lasso-prompt":
@@ -320,31 +321,35 @@ class Mouse:
             x, y, z = (float(c) for c in geometry.to_patient(index))
             app.attempt(app.click, (x, y, z), sign)
 
-    def _prompt_at(self, position: Any) -> PointPrompt | None:
-        """Return the click whose mark is under the cursor."""
+    def _prompt_at(self, position: Any) -> Prompt | None:
+        """Return the prompt whose mark is under the cursor, clicks before lines."""
         app, geometry = self._app, self._app.need_case().volume.geometry
-        here = self._ground.to_index(position)
-        for prompt in reversed(app.clicks.prompts if app.clicks is not None else ()):
-            if not isinstance(prompt, PointPrompt):
-                continue
-            away = (geometry.to_index(prompt.position) - here) * geometry.spacing
-            on_slice = abs(away[self._ground.axis]) < geometry.spacing[self._ground.axis]
-            if on_slice and np.linalg.norm(away) * self._viewer.scene.camera.zoom < GRIP_PIXELS:
+        here, axis = self._ground.to_index(position), self._ground.axis
+        prompts = app.clicks.prompts[::-1] if app.clicks is not None else ()
+        for prompt in sorted(prompts, key=lambda prompt: not isinstance(prompt, PointPrompt)):
+            away = (marks_of(prompt, geometry) - here) * geometry.spacing
+            near = np.linalg.norm(away, axis=1) * self._viewer.scene.camera.zoom < GRIP_PIXELS
+            if (near & (np.abs(away[:, axis]) < geometry.spacing[axis])).any():
                 return prompt
         return None
 
-    def _put_down(self, held: PointPrompt, event: Any) -> None:
-        """Move a click to where its mark was dragged."""
+    def _put_down(self, held: Prompt, start: NDArray[np.float64], sign: bool | None, event: Any) -> None:
+        """Move a prompt by as much as its mark was dragged; a mere press onto a line is a click like any other."""
         app, index = self._app, self._ground.to_index(event.position)
         geometry = app.need_case().volume.geometry
-        away = (geometry.to_index(held.position) - index) * geometry.spacing
-        if app.clicks is None or np.linalg.norm(away) * self._viewer.scene.camera.zoom < GRIP_PIXELS:
+        click = isinstance(held, PointPrompt)
+        # Clicks go to where they are put down; what lies on a slice moves by whole voxels, so that it stays on one.
+        by = index - geometry.to_index(held.position) if isinstance(held, PointPrompt) else np.round(index - start)
+        if app.clicks is None or np.linalg.norm(by * geometry.spacing) * self._viewer.scene.camera.zoom < GRIP_PIXELS:
+            if not click:
+                self._click(start, sign)
             return
         if not geometry.contains(index):
-            app.notice("the click was not moved: it would lie outside the image", "warning")
+            what = "click" if click else "prompt"
+            app.notice(f"the {what} was not moved: it would lie outside the image", "warning")
             return
-        x, y, z = (float(c) for c in geometry.to_patient(index))
-        app.attempt(app.clicks.replace, held, PointPrompt((x, y, z), held.positive))
+        x, y, z = (float(c) for c in geometry.matrix[:3, :3] @ by)
+        app.attempt(app.clicks.replace, held, moved_prompt(held, (x, y, z)))
 
     def _drag_window(self, event: Any) -> Iterator[None]:
         wishes = self._app.fusion.wishes if self._ground.name == "second" else self._app.view

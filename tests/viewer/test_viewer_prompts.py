@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_volseg.core import BoxPrompt, LassoPrompt, PointPrompt
+from napari_volseg.core import BoxPrompt, LassoPrompt, PointPrompt, ScribblePrompt
+from napari_volseg.viewer.markers import marks_of
 
 START = (6, 10, 14)
 TARGETS = {"axial": (6, 13, 20), "coronal": (9, 10, 20), "sagittal": (9, 13, 14)}
@@ -135,6 +136,48 @@ def test_a_click_is_dragged_to_another_place(prompted, viewer, hand, place):
     assert prompted.case.session.history.steps[-1].name.startswith("Move a prompt")
     hand.drag([place(6, 14, 20)])
     assert not prompted.jobs.active, "a click on a mark asks nothing"
+
+
+def lines_on(app, plane):
+    """A stroke, a box and a lasso on the slice of a plane through START, and where each of them can be gripped."""
+    z, y, x = np.array(START), *(d for d in np.eye(3, dtype=int) if not d[AXIS[plane]])
+    index = {"scribble": [z, z + x, z + 2 * x], "box": [z, z + 4 * x, z + 4 * x + 3 * y, z + 3 * y]}
+    index["lasso"] = [z, z + 5 * x, z + 3 * y]
+    to_patient = app.case.volume.geometry.to_patient
+    points = {kind: tuple(tuple(map(float, p)) for p in to_patient(places)) for kind, places in index.items()}
+    made = {"scribble": ScribblePrompt(points["scribble"], 1.0), "box": BoxPrompt(points["box"])}
+    return made | {"lasso": LassoPrompt(points["lasso"])}, z + x, z + x + x - y
+
+
+@pytest.mark.parametrize("kind", ["scribble", "box", "lasso"])
+@pytest.mark.parametrize("plane", TARGETS)
+def test_lines_are_dragged_to_another_place_on_their_slice(plane, kind, prompted, viewer, hand, place):
+    prompts, grip, there = lines_on(prompted, plane)
+    look_at(prompted, viewer, plane)
+    viewer.scene.camera.zoom = 10
+    prompted.clicks.add(prompts[kind])
+    prompted.jobs.wait()
+    prompted.tools.tool = "click"
+    hand.drag([place(*(grip + 0.05)), place(*(grip + 0.4)), place(*there)])
+    prompted.jobs.wait()
+    (now,) = prompted.clicks.prompts
+    assert type(now) is type(prompts[kind])
+    geometry = prompted.case.volume.geometry
+    was, is_ = (marks_of(p, geometry) for p in (prompts[kind], now))
+    np.testing.assert_allclose(is_ - was, np.broadcast_to(there - grip, was.shape), atol=1e-6)
+    assert prompted.case.session.history.steps[-1].name.startswith("Move a prompt")
+
+
+def test_a_press_onto_a_line_is_a_click(prompted, viewer, hand, place):
+    prompts, grip, _ = lines_on(prompted, "axial")
+    look_at(prompted, viewer, "axial")
+    viewer.scene.camera.zoom = 20
+    prompted.clicks.add(prompts["box"])
+    prompted.jobs.wait()
+    prompted.tools.tool = "click"
+    hand.drag([place(*grip)])
+    prompted.jobs.wait()
+    assert [type(p) for p in prompted.clicks.prompts] == [BoxPrompt, PointPrompt]
 
 
 def test_one_prompt_is_taken_back_and_then_all(prompted, viewer, hand, place):

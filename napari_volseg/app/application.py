@@ -424,7 +424,7 @@ class Application:
         zoomed = self.case is None and self.preview.sight is not None  # while it was read
         self.case, work = (case := opened.case), opened.work
         self._journal = work.journal if work else None
-        self.clicks = Clicks(case, self.jobs, self.tools, self.engines)
+        self.clicks = Clicks(case, self.jobs, self.tools, self.engines, self.live)
         self.painter = Painter(case, self.tools)
         self.figures = SegmentFigures(case, self.jobs)
         self.surfaces = SegmentSurfaces(case, self.jobs)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from psygnal import Signal
 
-from napari_volseg.app.case import Case, replace_segment
+from napari_volseg.app.case import LABEL_TYPE, Case, replace_segment
 from napari_volseg.app.engines import EngineShelf
 from napari_volseg.app.jobs import Job, JobRunner
+from napari_volseg.app.live import LivePrediction
 from napari_volseg.app.wishes import ToolWishes
 from napari_volseg.core import (
     Box,
@@ -28,6 +29,7 @@ from napari_volseg.core import (
     UsageError,
 )
 from napari_volseg.editing import Author, OverwriteRule, Plan, PromptChange, Step
+from napari_volseg.inference import Band
 from napari_volseg.interactive import InteractiveModel, InteractiveSession
 
 _NOTHING = Box((0, 0, 0), (0, 0, 0))
@@ -64,12 +66,17 @@ class Clicks:
         What may be overwritten.
     engines
         Holds the engine that answers; another choice begins a new talk.
+    live
+        Shows what an engine has found so far, where its answer takes long.
     """
 
     changed = Signal()
 
-    def __init__(self, case: Case, jobs: JobRunner, wishes: ToolWishes, engines: EngineShelf) -> None:
+    def __init__(
+        self, case: Case, jobs: JobRunner, wishes: ToolWishes, engines: EngineShelf, live: LivePrediction
+    ) -> None:
         self.case = case
+        self._live = live
         self._jobs = jobs
         self._wishes = wishes
         self._engines = engines
@@ -202,7 +209,13 @@ class Clicks:
             if talk.engine is None:
                 talk.engine = self._open(talk)
             _bring_to(talk.engine, wanted)
-            mask = talk.engine.result(progress, cancel)
+            table = self.case.table
+
+            def show(part: BoxMask) -> None:
+                band = Band(part.box, part.mask * LABEL_TYPE(talk.value))
+                self._live.take(self.case, cancel, table, band)
+
+            mask = talk.engine.result(progress, cancel, show)
             if wanted and not mask.box.size:
                 raise UsageError(
                     "the clicks describe no voxel: add a positive click inside the structure you want to segment"

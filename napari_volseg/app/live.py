@@ -1,4 +1,4 @@
-"""What a model that runs has labelled so far, to be looked at until its result arrives."""
+"""What a model that runs, or answers a prompt, has labelled so far, to be looked at until its result arrives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from psygnal import Signal
 
 from napari_volseg.app.case import Case
 from napari_volseg.app.jobs import Job
-from napari_volseg.core import Box, CancelToken, ModelCard, SegmentTable
+from napari_volseg.core import Box, CancelToken, SegmentTable
 from napari_volseg.inference import Band
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Sighting:
     case
         What the model labels.
     table
-        What label values mean: the model's own, not those of the case.
+        What label values mean: for an automatic model its own, not those of the case.
     bands
         Finished parts, in the order in which they came; more are appended.
     """
@@ -60,18 +60,30 @@ class LivePrediction:
         app.jobs.changed.connect(self._follow)
         app.case_changed.connect(self._end)
 
-    def take(self, case: Case, cancel: CancelToken, card: ModelCard, band: Band) -> None:
-        """Show a band of the run with this token, on the inbox's thread; called on any."""
-        self._app.jobs.inbox.post(lambda: self._show(case, cancel, card, band))
+    def take(self, case: Case, cancel: CancelToken, table: SegmentTable, band: Band) -> None:
+        """Show a band of the run with this token, on the inbox's thread; called on any.
 
-    def _show(self, case: Case, cancel: CancelToken, card: ModelCard, band: Band) -> None:
+        Parameters
+        ----------
+        case
+            What is labelled.
+        cancel
+            Of the job that does it.
+        table
+            What the band's label values mean, the same for all bands of a run.
+        band
+            What is finished.
+        """
+        self._app.jobs.inbox.post(lambda: self._show(case, cancel, table, band))
+
+    def _show(self, case: Case, cancel: CancelToken, table: SegmentTable, band: Band) -> None:
         running = any(job.token is cancel for job in self._app.jobs.active)
         if not running or cancel.cancelled or case is not self._app.case:
             return
         if self.sighting is None or self._token is not cancel:
             self._end()
             self._token = cancel
-            self.sighting = Sighting(case, SegmentTable(card.segments), [])
+            self.sighting = Sighting(case, table, [])
         self.sighting.bands.append(band)
         self.changed.emit(band.box)
 

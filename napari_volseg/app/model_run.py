@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_volseg.app.case import Case
@@ -12,8 +11,9 @@ from napari_volseg.app.correcting import AXES
 from napari_volseg.app.jobs import Job
 from napari_volseg.app.postprocessing import corrections, plan_correction
 from napari_volseg.app.segmenting import Outcome, plan_prediction, predict
-from napari_volseg.core import Box, CancelToken, ProgressCallback
+from napari_volseg.core import Box, CancelToken, ModelCard, ProgressCallback, SegmentTable
 from napari_volseg.editing import Plan
+from napari_volseg.inference import Band
 
 if TYPE_CHECKING:
     from napari_volseg.app.application import Application
@@ -25,7 +25,9 @@ def run_model(app: Application) -> Job:
     trusted, choices, look_at = app.models.trusted, choices_of(app), _shown_slice(app, case)
 
     def work(progress: ProgressCallback, cancel: CancelToken) -> Outcome:
-        bands = partial(app.live.take, case, cancel)
+        def bands(card: ModelCard, band: Band) -> None:
+            app.live.take(case, cancel, SegmentTable(card.segments), band)
+
         images, told = load_channels(choices, case.volume, progress, cancel)
         first, *further = images or [case.volume]
         card, prediction = predict(

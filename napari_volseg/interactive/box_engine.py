@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,7 +35,7 @@ from napari_volseg.interactive.asking import Asked, as_volume, asked_by, in_fron
 from napari_volseg.interactive.frames import Frame
 from napari_volseg.interactive.listing import PromptList, nothing, obeying
 from napari_volseg.interactive.neighbours import FloatArray
-from napari_volseg.interactive.protocol import Capabilities
+from napari_volseg.interactive.protocol import Capabilities, PartCallback, no_parts
 from napari_volseg.interactive.sweeping import Seen, Stack, swept
 
 #: Memory for slices that are remembered, bytes, and the most of them.
@@ -131,17 +132,28 @@ class BoxSession:
         """Take back the last prompt that equals ``prompt``."""
         self._list.remove(prompt)
 
-    def result(self, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None) -> BoxMask:
+    def result(
+        self,
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+        parts: PartCallback = no_parts,
+    ) -> BoxMask:
         """Return the mask for the present boxes."""
         prompts = self.prompts
         if prompts not in self._results:
             found = self._results[()]
             boxes = [prompt for prompt in prompts if isinstance(prompt, BoxPrompt)]
             for asked in asked_by(boxes, self._eye.volume.geometry):
-                found = joined(found, self._eye.found(asked, progress, cancel or CancelToken()))
+                told = partial(self._tell, parts, found)
+                found = joined(found, self._eye.found(asked, progress, cancel or CancelToken(), told))
             self._results[prompts] = obeying(found, self._list)
         progress(Progress(1, 1, "Segmenting"))
         return self._results[prompts]
+
+    def _tell(self, parts: PartCallback, before: BoxMask, found: BoxMask) -> None:
+        """Tell of a slice that was found, with what the segment held there before."""
+        mask, forbidden = found.mask | before.within(found.box), self._list.forbidden
+        parts(BoxMask(found.box, mask if forbidden is None else mask & ~forbidden[found.box.slices]))
 
 
 class _Eye:
@@ -154,8 +166,8 @@ class _Eye:
         self._seen: OrderedDict[tuple[int, int], Sequence[Any]] = OrderedDict()
         self._low, self._high = _limits(volume)
 
-    def found(self, asked: Asked, progress: ProgressCallback, cancel: CancelToken) -> BoxMask:
-        """Return what a box holds, and how it goes on, voxels (z, y, x)."""
+    def found(self, asked: Asked, progress: ProgressCallback, cancel: CancelToken, parts: PartCallback) -> BoxMask:
+        """Return what a box holds, and how it goes on, voxels (z, y, x); each slice is told once it is found."""
 
         def look(box: Box) -> Seen:
             cancel.check()
@@ -166,7 +178,9 @@ class _Eye:
         scale = GreyScale.of(self.volume, _values(voxels[asked.box.slices]))
         spacing = in_front(self.volume.geometry.spacing, asked.axis)
         stack = Stack(voxels.shape, spacing, look, lambda box: scale.apply(voxels[box.slices]))
-        return as_volume(swept(stack, asked.box, asked.reach, cancel), asked.axis)
+        return as_volume(
+            swept(stack, asked.box, asked.reach, cancel, lambda part: parts(as_volume(part, asked.axis))), asked.axis
+        )
 
     def _look(self, axis: int, box: Box) -> Seen:
         _, *shape = in_front(self.volume.geometry.shape, axis)

@@ -29,7 +29,7 @@ from napari_volseg.interactive.cleanup import connected_to, fill_holes, placed
 from napari_volseg.interactive.click_weights import ClickWeights
 from napari_volseg.interactive.listing import PromptList, nothing, obeying
 from napari_volseg.interactive.looking import EDGE, Eye, Look, Network, Sight
-from napari_volseg.interactive.protocol import Capabilities
+from napari_volseg.interactive.protocol import Capabilities, PartCallback, no_parts
 from napari_volseg.interactive.regions import Scene, advance
 from napari_volseg.interactive.seeds import box_indices, seeds_of
 
@@ -48,24 +48,30 @@ class NetworkSession(PromptList):
         self._scene = Scene(volume, initial, forbidden)
         self._results: dict[tuple[Prompt, ...], tuple[BoxMask, Look | None]] = {(): (initial or nothing(), None)}
 
-    def result(self, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None) -> BoxMask:
+    def result(
+        self,
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+        parts: PartCallback = no_parts,
+    ) -> BoxMask:
         """Return the mask for the present prompts."""
         prompts, token = self.prompts, cancel or CancelToken()
         known = next(n for n in range(len(prompts), -1, -1) if prompts[:n] in self._results)
         for n in range(known, len(prompts)):
             progress(Progress(n - known, len(prompts) - known, "Segmenting"))
             before, last = self._results[prompts[:n]]
-            self._results[prompts[: n + 1]] = self._advance(prompts[: n + 1], before, last, token)
+            self._results[prompts[: n + 1]] = self._advance(prompts[: n + 1], before, last, token, parts)
         progress(Progress(1, 1, "Segmenting"))
         return self._results[prompts][0]
 
     def _advance(
-        self, prompts: Sequence[Prompt], before: BoxMask, last: Look | None, cancel: CancelToken
+        self, prompts: Sequence[Prompt], before: BoxMask, last: Look | None, cancel: CancelToken, parts: PartCallback
     ) -> tuple[BoxMask, Look | None]:
-        """Return mask and look after the last of ``prompts``."""
+        """Return mask and look after the last of ``prompts``; what the engine without weights says is told first."""
         if not before.mask.any() and not any(prompt.positive for prompt in prompts):
             return before, last
         other = advance(self._scene, prompts, before, cancel)
+        parts(other)
         if last is None:
             look = self._eye.first(prompts, before, cancel)
         else:

@@ -42,7 +42,7 @@ from napari_volseg.inference.checkpoints import number_globals, read_checkpoint
 from napari_volseg.inference.devices import import_torch, resolve_device
 from napari_volseg.interactive.facts import facts_in, terms_in
 from napari_volseg.interactive.listing import PromptList, nothing, obeying
-from napari_volseg.interactive.protocol import Capabilities
+from napari_volseg.interactive.protocol import Capabilities, PartCallback, no_parts
 from napari_volseg.interactive.seeds import prompt_voxels
 
 #: What installs the network, and what installs the client of its server.
@@ -125,7 +125,12 @@ class NnInteractiveSession:
         """Take back the last prompt that equals ``prompt``."""
         self._list.remove(prompt)
 
-    def result(self, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None) -> BoxMask:
+    def result(
+        self,
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+        parts: PartCallback = no_parts,
+    ) -> BoxMask:
         """Return the mask for the present prompts."""
         if not self.prompts:
             return self.initial or nothing()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from napari_volseg.core import BoxMask, CancelToken, ModelCard, ProgressCallback, Prompt, Volume, no_progress
+
+PartCallback = Callable[[BoxMask], None]
+
+
+def no_parts(_: BoxMask) -> None:
+    """Ignore parts of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +72,28 @@ class InteractiveSession(Protocol):
             Where the session holds no such prompt.
         """
 
-    def result(self, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None) -> BoxMask:
+    def result(
+        self,
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+        parts: PartCallback = no_parts,
+    ) -> BoxMask:
         """Return the mask for the present prompts, voxels (z, y, x) of the volume.
 
         The mask is a deterministic function of the volume, the initial mask, the forbidden voxels and the list of
         prompts. Voxels of positive prompts are inside and voxels of negative prompts outside; where two prompts
         disagree about a voxel the later one wins. Forbidden voxels are never inside. Without prompts it is the
         initial mask, or empty.
+
+        Parameters
+        ----------
+        progress
+            Told how far it is.
+        cancel
+            Looked at between steps.
+        parts
+            Given, on the thread that asks, what is found so far, where the answer takes long: a mask whose box stands
+            for itself until another part or the answer says otherwise.
 
         Raises
         ------

@@ -27,7 +27,7 @@ from napari_volseg.interactive.cleanup import connected_to, fill_holes, placed
 from napari_volseg.interactive.grids import WorkingGrid
 from napari_volseg.interactive.listing import PromptList, nothing
 from napari_volseg.interactive.neighbours import BoolArray
-from napari_volseg.interactive.protocol import Capabilities
+from napari_volseg.interactive.protocol import Capabilities, PartCallback, no_parts
 from napari_volseg.interactive.refine import refined
 from napari_volseg.interactive.seeds import box_indices
 from napari_volseg.interactive.steps import (
@@ -79,7 +79,12 @@ class RegionsSession(PromptList):
         self._scene = scene
         self._results: dict[tuple[Prompt, ...], BoxMask] = {(): scene.initial or nothing()}
 
-    def result(self, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None) -> BoxMask:
+    def result(
+        self,
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+        parts: PartCallback = no_parts,
+    ) -> BoxMask:
         """Return the mask for the present prompts."""
         prompts = self.prompts
         known = next(n for n in range(len(prompts), -1, -1) if prompts[:n] in self._results)

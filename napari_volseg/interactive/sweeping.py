@@ -73,7 +73,13 @@ class Stack:
     shades: Callable[[Box], FloatArray]
 
 
-def swept(stack: Stack, box: Box, reach: range, cancel: CancelToken) -> dict[int, BoolArray]:
+def _nobody(_: dict[int, BoolArray]) -> None:
+    """Tell nobody."""
+
+
+def swept(
+    stack: Stack, box: Box, reach: range, cancel: CancelToken, told: Callable[[dict[int, BoolArray]], None] = _nobody
+) -> dict[int, BoolArray]:
     """Return what a box holds on its slice and on those around it, a mask (rows, columns) for each slice.
 
     Parameters
@@ -86,9 +92,12 @@ def swept(stack: Stack, box: Box, reach: range, cancel: CancelToken) -> dict[int
         Slices that may be filled.
     cancel
         Looked at before every slice.
+    told
+        Given each slice with its mask once it is found.
     """
     key = box.start[0]
     found = {key: _within(stack.look(box).mask, box)}
+    told(dict(found))
     if not found[key].any():
         return found
     tissue = stack.shades(box)[0][found[key][box.slices[1:]]]
@@ -100,6 +109,7 @@ def swept(stack: Stack, box: Box, reach: range, cancel: CancelToken) -> dict[int
             if now is None:
                 break
             found[index] = now
+            told({index: now})
             index += way
     return found
 

@@ -30,6 +30,7 @@ from napari_volseg.interactive import Capabilities
 from napari_volseg.interactive.cleanup import connected_to, placed
 from napari_volseg.interactive.grids import WorkingGrid
 from napari_volseg.interactive.neighbours import BoolArray, FloatArray
+from napari_volseg.interactive.protocol import PartCallback, no_parts
 from napari_volseg.interactive.seeds import box_indices, prompt_voxels, seeds_of
 
 #: From grey values (z, y, x), seeds (z, y, x; 1 inside, 2 outside, 0 unknown) and spacing (mm) to a mask.
@@ -107,7 +108,12 @@ class BaselineSession:
         """Take back the first prompt that equals ``prompt``."""
         self._prompts.remove(prompt)
 
-    def result(self, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None) -> BoxMask:
+    def result(
+        self,
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+        parts: PartCallback = no_parts,
+    ) -> BoxMask:
         """Return the mask for the present prompts."""
         geometry = self._volume.geometry
         seeds = seeds_of(self._prompts, geometry)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ class CubesSession:
     def prompts(self):
         return self._list.prompts
 
-    def result(self, progress=None, cancel=None):
+    def result(self, progress=None, cancel=None, parts=None):
         if not self.prompts:
             return nothing()
         z, y, x = np.round(self._list.volume.geometry.to_index(self.prompts[-1].position)).astype(int)
@@ -48,6 +50,32 @@ def app():
     app.adopt(Volume(voxels, geometry, "CT", "HU", "HU"))
     yield app
     app.close()
+
+
+class SlowSession(CubesSession):
+    """Tells of the middle voxel of its cube, and waits to be let go on."""
+
+    def __init__(self, prompts, model):
+        super().__init__(prompts)
+        self._model = model
+
+    def result(self, progress=None, cancel=None, parts=None):
+        found = super().result()
+        if self.prompts:
+            middle = Box(tuple(a + 1 for a in found.box.start), tuple(b - 1 for b in found.box.stop))
+            parts(BoxMask(middle, np.ones((1, 1, 1), bool)))
+            self._model.reached.set()
+            assert self._model.go_on.wait(20)
+            cancel.check()
+        return found
+
+
+class SlowModel(CubesModel):
+    def __init__(self):
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def open(self, volume, *, initial=None, forbidden=None):
+        return SlowSession(PromptList(volume, forbidden), self)
 
 
 def offer(app):
@@ -158,3 +186,42 @@ def test_a_missing_package_is_told_by_what_installs_it(app, tmp_path, monkeypatc
     app.engines.add_server("http://127.0.0.1:9")
     app.jobs.wait()
     assert "pip install" in told[-1]
+
+
+@pytest.fixture
+def slow(app):
+    model = SlowModel()
+    app.engines._look("Reading", lambda: model)
+    app.jobs.wait()
+    app.engines.accept()
+    yield model
+    model.go_on.set()
+
+
+def wait_for_part(app, model):
+    assert model.reached.wait(20)
+    app.jobs.inbox.pump(0.05)
+
+
+def test_what_an_engine_has_found_so_far_is_seen_in_the_colour_of_the_segment(app, slow):
+    segment = app.case.add_segment("Liver")
+    app.click(tuple(map(float, app.case.volume.geometry.to_patient((5, 6, 7)))))
+    wait_for_part(app, slow)
+    assert [band.box for band in app.live.sighting.bands] == [Box((5, 6, 7), (6, 7, 8))]
+    assert app.live.sighting.bands[0].labels.tolist() == [[[segment.value]]]
+    assert app.live.sighting.table[segment.value].color == segment.color
+    assert not app.case.segmentation.labels.any(), "it is not part of the labels"
+    slow.go_on.set()
+    app.jobs.wait()
+    assert app.live.sighting is None
+    assert (app.case.segmentation.labels == segment.value).sum() == 27
+
+
+def test_a_part_goes_with_its_click(app, slow):
+    app.click(tuple(map(float, app.case.volume.geometry.to_patient((5, 6, 7)))))
+    wait_for_part(app, slow)
+    app.clicks._stop()
+    slow.go_on.set()
+    app.jobs.wait()
+    assert app.live.sighting is None
+    assert not app.case.segmentation.labels.any()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_volseg.app import Application, segmenting
-from napari_volseg.core import Box, CancelledError, Geometry, ModelCard, Segment, Volume
+from napari_volseg.core import Box, CancelledError, Geometry, ModelCard, Segment, SegmentTable, Volume
 from napari_volseg.inference import Band, Prediction, RunReport, Seconds
 
 SHAPE = (6, 5, 4)
@@ -126,7 +126,7 @@ def test_a_band_that_comes_after_a_cancel_is_not_shown(app, model):
     job = begin(app, model)
     bands = list(app.live.sighting.bands)
     job.cancel()
-    app.live.take(app.case, job.token, model.card, bands[0])
+    app.live.take(app.case, job.token, SegmentTable(model.card.segments), bands[0])
     app.jobs.inbox.pump(0.05)
     assert app.live.sighting is None or len(app.live.sighting.bands) == 1
     model.error = CancelledError("stop")

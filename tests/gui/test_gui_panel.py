@@ -34,7 +34,7 @@ from qtpy.QtWidgets import (
 from napari_volseg.app import COMMANDS, Notice
 from napari_volseg.app.opening import Decided
 from napari_volseg.core import Answers, Geometry, Volume
-from napari_volseg.interactive.litemedsam import LiteMedSamModel
+from napari_volseg.interactive.litemedsam import litemedsam_model
 from napari_volseg.widgets import DOCK_NAME, create_window, dialogs
 from napari_volseg.widgets.segment_model import Column, format_volume
 
@@ -448,7 +448,7 @@ def test_in_3d_the_hint_does_not_promise_to_paint(shared, qtbot):
 def test_an_engine_of_others_in_the_list_asks_for_its_terms_and_greys_what_it_can_not_do(opened, qtbot, monkeypatch):
     _, app, panel = opened
     engines, asked, yes = panel.findChild(QComboBox, "engines"), [], False
-    app.engines.engines["litemedsam"] = LiteMedSamModel()
+    app.engines.engines["litemedsam"] = litemedsam_model()
     app.engines.changed.emit()
     monkeypatch.setattr(dialogs, "ask_yes", lambda parent, text: asked.append(text) or yes)
     engines.setCurrentIndex(engines.findData("litemedsam"))
@@ -460,6 +460,7 @@ def test_an_engine_of_others_in_the_list_asks_for_its_terms_and_greys_what_it_ca
     assert COMMANDS["tool.box"].why_not(app) is None
     assert "takes no clicks" in COMMANDS["tool.click"].why_not(app)
     assert "takes no scribbles" in COMMANDS["tool.scribble"].why_not(app)
+    assert "takes no lassos" in COMMANDS["tool.lasso-prompt"].why_not(app)
     app.tools.engine = "regions"
     qtbot.waitUntil(lambda: engines.currentData() == "regions")
     del app.engines.engines["litemedsam"]

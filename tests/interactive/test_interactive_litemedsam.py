@@ -125,6 +125,23 @@ def test_a_box_on_any_plane_leads_to_the_very_voxels(model, volume, axis):
     np.testing.assert_array_equal(found, chiral())
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_each_slice_is_told_once_it_is_found_the_drawn_one_first(model, volume, axis):
+    forbidden = np.zeros(SHAPE, bool)
+    forbidden[9:12, 12:16, 20:30] = True
+    session, parts = model.open(volume, forbidden=forbidden), []
+    session.add(box_about(volume, chiral(), axis, MIDDLE[axis]))
+    final = session.result(parts=parts.append).expand(SHAPE)
+    starts = [part.box.start[axis] for part in parts]
+    assert starts[0] == MIDDLE[axis]
+    assert sorted(starts) == np.flatnonzero(final.any(tuple(a for a in range(3) if a != axis))).tolist()
+    together = np.zeros(SHAPE, bool)
+    for part in parts:
+        together[part.box.slices] = part.mask
+    assert not (together & forbidden).any()
+    assert (together != final).sum() <= 2, "the middle of the box may be added at the end"
+
+
 def test_a_slice_of_long_voxels_is_seen_with_its_true_proportions():
     frame = Frame.of((20, 100), (5.0, 1.0), 256)
     assert frame.inner == (256, 256)

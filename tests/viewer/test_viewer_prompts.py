@@ -30,7 +30,7 @@ class Recorded:
         from napari_volseg.interactive.listing import PromptList, nothing, obeying
 
         class Session(PromptList):
-            def result(self, progress=None, cancel=None):
+            def result(self, progress=None, cancel=None, parts=None):
                 return obeying(initial or nothing(), self) if self.prompts else initial or nothing()
 
         return Session(volume, forbidden)
@@ -243,7 +243,7 @@ def test_a_prompt_is_taken_back_after_the_image_was_opened_anew(prompted, viewer
     for index in (START, (6, 4, 4)):
         click_at(prompted, hand, place, index)
     first, second = prompted.clicks.prompts
-    again = Clicks(prompted.case, prompted.jobs, prompted.tools, prompted.engines)
+    again = Clicks(prompted.case, prompted.jobs, prompted.tools, prompted.engines, prompted.live)
     again.remove(first)
     prompted.jobs.wait()
     labels = prompted.case.segmentation.labels

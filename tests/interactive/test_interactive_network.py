@@ -122,6 +122,21 @@ def test_clicks_are_honoured_at_every_step_and_the_last_one_wins(volume, geometr
         assert all(mask[voxel] == positive for voxel, positive in decided.items())
 
 
+def test_what_needs_no_network_is_told_before_it_looks(volume, geometry):
+    order = []
+
+    def looking(sight):
+        order.append("look")
+        return brightness(sight)
+
+    clicked = session(volume, looking)
+    clicked.add(point(geometry, (12, 25, 30)))
+    clicked.result(parts=order.append)
+    assert order[0] != "look"
+    assert overlap(order[0].expand(SHAPE), hook(SHAPE)) > 0.8
+    assert set(order[1:]) == {"look"}
+
+
 def test_only_negative_clicks_give_nothing(volume, geometry):
     found = session(volume)
     found.add(point(geometry, (12, 25, 30), False))

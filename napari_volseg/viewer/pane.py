@@ -489,6 +489,8 @@ class Pane:
         elif shown.live is None:
             shown.live = live_layer(sighting)
             self._add((shown.live,))
+            layers = self.viewer.layers
+            layers.move(layers.index(shown.live), layers.index(shown.prompts))
         elif box is not None and self.meets_slice(box):
             shown.live.refresh(thumbnail=False, highlight=False, extent=False)
 

@@ -71,3 +71,10 @@ def test_they_lie_in_the_way_of_nothing_in_3d(app, viewer, binding, sight):
     assert layer_of(viewer) is None
     app.view.three_d = False
     assert layer_of(viewer) is not None
+
+
+def test_prompts_stay_above_them(app, viewer, binding, sight):
+    sight(band((0, 0, 0), (1, 2, 2)))
+    names = [layer.name for layer in viewer.layers]
+    labels, prompts = binding.main.shown.labels.name, binding.main.shown.prompts.name
+    assert names.index(labels) < names.index(LIVE) < names.index(prompts)

@@ -23,6 +23,11 @@ from napari_volseg.core import (
 
 IndexArray = NDArray[np.intp]
 
+#: How far from a lasso its frame lies, as a share of the radius of a disc as large as what it encloses.
+_SLACK = 0.15
+#: From this share of the largest depth within a lasso on, voxels are inside.
+_DEEP = 0.7
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seeds:
@@ -91,22 +96,28 @@ def encloses(prompt: Prompt) -> TypeGuard[BoxPrompt | LassoPrompt]:
 def decisions(prompt: Prompt, geometry: Geometry) -> list[tuple[IndexArray, bool]]:
     """Return which voxels (n, 3) in (z, y, x) a prompt decides, and their sides.
 
-    One that encloses the segment decides that the frame of voxels around it on its slice is outside, and then its
-    middle: of its voxels that lie deepest within, the one nearest to their mean.
+    One that encloses the segment decides that a frame of voxels around it on its slice is outside, and then what is
+    inside. A box is drawn with care: its frame lies next to it, and its middle is inside. A lasso is drawn with a
+    swing: its frame keeps a distance, and all that lies deep within is inside.
     """
     voxels = prompt_voxels(prompt, geometry)
     if not encloses(prompt):
         return [(voxels, prompt.positive)]
-    box = Box.around(voxels.astype(np.float64), (1, 1, 1))
-    inside = np.zeros(box.shape, bool)
-    inside[tuple((voxels - box.start).T)] = True
+    swung = isinstance(prompt, LassoPrompt)
+    slack = int(np.ceil(_SLACK * np.sqrt(len(voxels) / np.pi))) if swung else 0
     normal = _normal_of(prompt, geometry)
-    around = np.ones([1 if axis == normal else 3 for axis in range(3)], bool)
-    frame = np.argwhere(ndimage.binary_dilation(inside, around) & ~inside) + box.start
-    depth = ndimage.distance_transform_cdt(inside.take(1, normal), "chessboard")
-    deepest = np.insert(np.argwhere(depth == depth.max()), normal, 1, axis=1) + box.start
-    middle = deepest[[int(np.argmin(np.linalg.norm(deepest - voxels.mean(0), axis=1)))]]
-    return [(_within(frame, geometry), False), (middle, True)]
+    margin = [0 if axis == normal else slack + 1 for axis in range(3)]
+    box = Box.around(voxels.astype(np.float64), margin)
+    filled = np.zeros(box.shape, bool)
+    filled[tuple((voxels - box.start).T)] = True
+    flat = filled.take(0, normal)
+    away = ndimage.distance_transform_cdt(~flat, "chessboard")
+    depth = ndimage.distance_transform_cdt(flat, "chessboard")
+    frame, deep = away == slack + 1, depth >= (_DEEP if swung else 1) * depth.max()
+    sides = [np.insert(np.argwhere(side), normal, 0, axis=1) + box.start for side in (frame, deep)]
+    if not swung:
+        sides[1] = sides[1][[int(np.argmin(np.linalg.norm(sides[1] - voxels.mean(0), axis=1)))]]
+    return [(_within(sides[0], geometry), False), (sides[1], True)]
 
 
 def seeds_of(prompts: Sequence[Prompt], geometry: Geometry) -> Seeds:

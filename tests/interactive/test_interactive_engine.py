@@ -404,12 +404,14 @@ def test_a_lasso_covers_what_it_encloses_on_its_slice(axis):
     assert set(map(tuple, flat.tolist())) == expected
     (frame, outside), (middle, inside) = decisions(prompt, geometry)
     assert (outside, inside) == (False, True)
-    around = {(y + i, x + j) for y, x in expected for i in (-1, 0, 1) for j in (-1, 0, 1)} - expected
-    assert set(map(tuple, np.delete(frame, axis, 1).tolist())) == around
+    near = {(y + i, x + j) for y, x in expected for i in (-1, 0, 1) for j in (-1, 0, 1)}
+    around = {(y + i, x + j) for y, x in near for i in (-1, 0, 1) for j in (-1, 0, 1)} - near
+    assert set(map(tuple, np.delete(frame, axis, 1).tolist())) == around, "it keeps a pixel's distance"
     assert (frame[:, axis] == 7).all()
-    assert len(middle) == 1
-    y, x = np.delete(middle[0], axis)
-    assert min(abs(y - a) + abs(x - b) for a, b in around) >= 2, "it lies deep within, not at the mean"
+    deep = set(map(tuple, np.delete(middle, axis, 1).tolist()))
+    assert deep < expected
+    assert all((y + i, x + j) in expected for y, x in deep for i in (-1, 0, 1) for j in (-1, 0, 1))
+    assert len(deep) > 4, "all that lies deep within, and not the mean, which lies outside"
 
 
 def test_a_lasso_of_what_does_not_belong_excludes_all_of_it():

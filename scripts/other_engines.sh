@@ -15,5 +15,5 @@ if [ "$(cat "$OTHER/.ready" 2>/dev/null)" != "$PACKAGES" ]; then
     "$OTHER/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt $PACKAGES
     echo "$PACKAGES" >"$OTHER/.ready"
 fi
-OMP_NUM_THREADS=1 exec "$OTHER/bin/python" -m pytest tests/interactive/test_interactive_nninteractive.py \
+OMP_NUM_THREADS=1 exec "$OTHER/bin/python" -m pytest -n 2 --dist loadfile tests/interactive/test_interactive_nninteractive.py \
     tests/interactive/test_interactive_litemedsam.py tests/interactive/test_interactive_sam_onnx.py

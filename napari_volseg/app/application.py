@@ -362,10 +362,11 @@ class Application:
             self.open_found(result.found[0], self._decided)
 
     def _take_listing(self, result: Scan) -> None:
-        self.scan_result = result
-        self.scan_changed.emit()
+        if result.found or self.scan_result is None:  # what is listed stays where nothing comes in its place
+            self.scan_result = result
+            self.scan_changed.emit()
         if not result.found:
-            self.notice(refusal_sentence(result), "error")
+            self.notice(refusal_sentence(result, self._place), "error")
 
     def _take_loaded(self, found: FoundVolume, decided: Decided, outcome: Opened | DecisionNeededError) -> None:
         if not isinstance(outcome, DecisionNeededError):
@@ -425,6 +426,7 @@ class Application:
         self.case, work = (case := opened.case), opened.work
         self._journal = work.journal if work else None
         self.clicks = Clicks(case, self.jobs, self.tools, self.engines, self.live)
+        self.clicks.took.connect(lambda text: self.notice(text, "warning"))
         self.painter = Painter(case, self.tools)
         self.figures = SegmentFigures(case, self.jobs)
         self.surfaces = SegmentSurfaces(case, self.jobs)

@@ -49,6 +49,8 @@ from napari_volseg.measure import Histogram, histogram_of
 
 #: Label arrays hold up to 65535 segments in two bytes, which graphics cards take without conversion.
 LABEL_TYPE = np.uint16
+#: It is told where a click takes this share of another segment.
+TOLD_SHARE = 0.05
 
 #: Voxels that are looked at to find the range of their values.
 SAMPLED = 1_000_000
@@ -266,6 +268,28 @@ def values_between(voxels: NDArray[Any]) -> tuple[float, float]:
     sample = sample_of(voxels)
     finite = sample[np.isfinite(sample)]
     return (float(finite.min()), float(finite.max())) if finite.size else (np.inf, -np.inf)
+
+
+def assisted(table: SegmentTable, value: int, name: str) -> SegmentTable:
+    """Return a table in which a segment that was made by hand is known as made with the help of ``name``."""
+    segment = table[value]
+    if segment.algorithm_type != "MANUAL":
+        return table
+    return table.with_segment(replace(segment, algorithm_type="SEMIAUTOMATIC", algorithm_name=name))
+
+
+def losses(case: Case, box: Box, after: np.ndarray, value: int) -> str:
+    """Return in words what other segments lose to one where a box gets labels ``after``; empty for little."""
+    labels = case.segmentation.labels
+    before = labels[box.slices]
+    taken = np.bincount(before[(after == value) & (before != value)], minlength=1)
+    millilitres = float(np.prod(case.volume.geometry.spacing)) / 1000
+    lost = []
+    for other in np.flatnonzero(taken[1:]) + 1:
+        if taken[other] >= TOLD_SHARE * np.count_nonzero(labels == other):
+            size = f"{taken[other] * millilitres:.1f} mL" if case.volume.is_calibrated else f"{taken[other]} voxels"
+            lost.append(f"{size} from {case.table[int(other)].name}")
+    return " and ".join(lost)
 
 
 def replace_segment(case: Case, value: int, mask: BoxMask) -> tuple[Box, np.ndarray]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from psygnal import Signal
 
-from napari_volseg.app.case import LABEL_TYPE, Case, replace_segment
+from napari_volseg.app.case import LABEL_TYPE, Case, assisted, losses, replace_segment
 from napari_volseg.app.engines import EngineShelf
 from napari_volseg.app.jobs import Job, JobRunner
 from napari_volseg.app.live import LivePrediction
@@ -68,9 +68,17 @@ class Clicks:
         Holds the engine that answers; another choice begins a new talk.
     live
         Shows what an engine has found so far, where its answer takes long.
+
+    Attributes
+    ----------
+    changed
+        Emitted when prompts or answers changed.
+    took
+        Emitted with a sentence where a click took much from other segments.
     """
 
     changed = Signal()
+    took = Signal(str)
 
     def __init__(
         self, case: Case, jobs: JobRunner, wishes: ToolWishes, engines: EngineShelf, live: LivePrediction
@@ -205,7 +213,7 @@ class Clicks:
 
         card = talk.model.card
 
-        def work(progress: ProgressCallback, cancel: CancelToken) -> Plan | None:
+        def work(progress: ProgressCallback, cancel: CancelToken) -> tuple[Plan | None, str]:
             if talk.engine is None:
                 talk.engine = self._open(talk)
             _bring_to(talk.engine, wanted)
@@ -221,16 +229,18 @@ class Clicks:
                     "the clicks describe no voxel: add a positive click inside the structure you want to segment"
                 )
             box, labels = replace_segment(self.case, talk.value, mask)
-            return self.case.session.plan_replace(
+            plan = self.case.session.plan_replace(
                 box,
                 labels,
+                table=assisted(table, talk.value, card.title) if wanted else None,
                 name=f"{_name_of(before, wanted)}: {self.case.table[talk.value].name}",
                 author=Author("model", card.id, card.version),
                 prompts=PromptChange(before, wanted),
             )
+            return plan, losses(self.case, box, labels, talk.value)
 
         self._job = self._jobs.submit(
-            "Click to segment", work, lambda plan: self._apply(talk, plan, asked), lane="network", urgent=True
+            "Click to segment", work, lambda answer: self._apply(talk, answer, asked), lane="network", urgent=True
         )
         self.changed.emit()
 
@@ -248,8 +258,9 @@ class Clicks:
         self._talk = self._new_talk(talk.value, talk.rule, talk.wanted[answered:])
         self._ask(self._talk)
 
-    def _apply(self, talk: _Talk, plan: Plan | None, asked: int) -> None:
+    def _apply(self, talk: _Talk, answer: tuple[Plan | None, str], asked: int) -> None:
         """Make the step; where labels changed since it was asked for, the answer is for a past that is gone."""
+        plan, lost = answer
         if talk is not self._talk or plan is None:
             return
         self._job = None
@@ -260,6 +271,10 @@ class Clicks:
         session.commit(plan)
         talk.steps.append(session.history.current)
         self.changed.emit()
+        if lost:
+            self.took.emit(
+                f"{self.case.table[talk.value].name} took {lost}: undo it [Ctrl+Z], or lock what is to stay"
+            )
 
 
 def _name_of(before: tuple[Prompt, ...], wanted: tuple[Prompt, ...]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from napari_volseg.app.application import Application
 from napari_volseg.app.command import Command
 from napari_volseg.app.commands import COMMANDS
+from napari_volseg.app.drawing import VERTEX_TOOLS
 from napari_volseg.app.hand_tools import HAND_TOOLS
 
 #: Gestures of the mouse over slices and over the 3D view.
@@ -56,7 +57,10 @@ def mode_rows(app: Application) -> tuple[Row, ...]:
     """Return what can be done now with the mouse and with keys: first the tool in hand, then what its keys are."""
     tool = HAND_TOOLS[app.tools.tool]
     mouse = IN_3D if app.view.three_d else ON_SLICES
-    gestures = [Row(keys, tool.tip if keys == "Left button" else text) for keys, text in mouse]
+    own = {"Left button": tool.tip}
+    if not app.view.three_d and app.tools.tool != "navigate":
+        own["Double click"] = "Close the outline" if app.tools.tool in VERTEX_TOOLS else ""
+    gestures = [Row(keys, words) for keys, text in mouse if (words := own.get(keys, text))]
     possible = [_row(app, c) for c in COMMANDS.values() if c.key and c.why_not(app) is None]
     return (*gestures, *possible)
 

@@ -210,7 +210,7 @@ class Measuring:
         """Return a measurement in words: what it is, its value, and where."""
         case, measurement = self._app.need_case(), self.measurements[number]
         on = slice_of(measurement, case.volume.geometry)
-        where = f"{PLANES[on.axis]} {on.index + 1}" if on is not None else "3D"
+        where = f"{PLANES[on.axis]} {on.index}" if on is not None else "3D"
         what = measurement.name or KINDS[type(measurement)]
         return f"{what}: {value_text(measurement, self.unit)} · {where}"
 

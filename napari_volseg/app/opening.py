@@ -98,10 +98,13 @@ def look_into(
     return result
 
 
-def refusal_sentence(result: Scan) -> str:
-    """Return one sentence on why nothing could be opened."""
+def refusal_sentence(result: Scan, place: Path | None = None) -> str:
+    """Return one sentence on why nothing of a place could be opened."""
     if not result.refused:
-        return "no image was found there: choose a folder with a DICOM series or a NIfTI file"
+        what = (
+            f"no image was found in {place.name}" if place is not None and place.name else "no image was found there"
+        )
+        return f"{what}: choose a folder or archive with a DICOM series, or a NIfTI, NRRD or MetaImage file"
     first = result.refused[0]
     more = f" ({len(result.refused) - 1} more were refused)" if len(result.refused) > 1 else ""
     reason = first.reason if first.path.name in first.reason else f"{first.path.name} was refused: {first.reason}"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+from napari_volseg.app.case import assisted
 from napari_volseg.app.doubts import unsure_facts
 from napari_volseg.app.tool_types import Redrawn, Request, Setting
 from napari_volseg.core import BoxMask, CancelToken, Segment, SegmentTable, UsageError
@@ -145,7 +146,8 @@ def onward(request: Request, cancel: CancelToken) -> Redrawn:
     found = extended(volume, drawn, plane.axis, plane.index, slices, installed_network(), cancel=cancel)
     new = union(found.mask, subtract(shape, _on_slices(shape, plane.axis, slices)))
     facts = unsure_facts(request.value, plane, found.mask, found.unsure)
-    return Redrawn(reshaped(request.labels, request.value, new), request.table, _where_it_ended(found), facts)
+    table = assisted(request.table, request.value, "Extend to neighbours")
+    return Redrawn(reshaped(request.labels, request.value, new), table, _where_it_ended(found), facts)
 
 
 def _neighbours(request: Request) -> range:

@@ -7,6 +7,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QApplication,
     QFrame,
     QHeaderView,
     QLabel,
@@ -44,6 +45,7 @@ class CommandSheet(QFrame):
     def __init__(self, app: Application, viewer: ViewerModel, window: QWidget) -> None:
         super().__init__(window)
         self._app, self._viewer = app, viewer
+        self._before: QWidget | None = None
         self.setObjectName("command-sheet")
         self.title = QLabel()
         self.search = QLineEdit()
@@ -120,8 +122,10 @@ class CommandSheet(QFrame):
 
     def _follow(self, shown: bool) -> None:
         if not shown:
+            self._give_back()
             self.hide()
             return
+        self._before = QApplication.focusWidget()
         apply_theme(self, self._viewer)
         self.search.clear()
         self.refresh()
@@ -129,6 +133,15 @@ class CommandSheet(QFrame):
         self.show()
         self.raise_()
         self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _give_back(self) -> None:
+        """Let whoever had the keys have them again; Qt would give them to the next box for a number."""
+        before, self._before = self._before, None
+        if not self.search.hasFocus():
+            return  # somebody else has them already
+        self.search.clearFocus()
+        if before is not None and before.isVisible():
+            before.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _place(self) -> None:
         room = self.parentWidget().rect()

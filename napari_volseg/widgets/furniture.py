@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari.qt import QtViewer
+from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
 
 from napari_volseg.app import Application
@@ -16,6 +17,30 @@ from napari_volseg.widgets.presses import PressFilter
 from napari_volseg.widgets.sketch_overlay import SketchOverlay
 from napari_volseg.widgets.view_glass import ViewGlass
 from napari_volseg.widgets.view_title import ViewTitle
+
+
+class _Waker(QObject):
+    """Has a canvas drawn whenever it is shown.
+
+    What is asked of it while it is hidden is never drawn: vispy holds that a frame is on its way and asks for no
+    other, and Qt 5 shows the frame before, be it of another patient.
+    """
+
+    def __init__(self, canvas: QWidget) -> None:
+        super().__init__(canvas)
+        self._canvas = canvas
+        canvas.installEventFilter(self)
+
+    def remove(self) -> None:
+        """Let the canvas sleep."""
+        self._canvas.removeEventFilter(self)
+        self.deleteLater()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Follow the canvas when it is shown."""
+        if event.type() == QEvent.Type.Show:
+            self._canvas.update()
+        return False
 
 
 class Furniture:
@@ -33,6 +58,7 @@ class Furniture:
 
     def __init__(self, app: Application, pane: Pane, qt_viewer: QtViewer) -> None:
         canvas: QWidget = qt_viewer.canvas.native
+        self._waker = _Waker(canvas)
         self.glass = ViewGlass(app, pane, canvas)
         self.letters = LettersOverlay(app, pane, canvas)
         self.title = ViewTitle(app, pane, canvas)
@@ -54,6 +80,7 @@ class Furniture:
     def remove(self) -> None:
         """Clear the canvas."""
         for part in (
+            self._waker,
             self.glass,
             self.letters,
             self.title,

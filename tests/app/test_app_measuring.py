@@ -54,7 +54,7 @@ def test_a_distance_that_is_dragged_is_that_of_the_patient(app) -> None:
     (found,) = app.measuring.measurements
     assert isinstance(found, Distance)
     assert found.lengths[0] == pytest.approx(40 * SPACING[1])
-    assert app.measuring.row(0) == "Distance: 36.0 mm · axial 8"
+    assert app.measuring.row(0) == "Distance: 36.0 mm · axial 7"
     assert slice_of(found, app.case.volume.geometry) == OnSlice(0, 7)
     assert app.measuring.chosen == 0
     assert not app.measuring.drawing

@@ -287,7 +287,9 @@ def losses(case: Case, box: Box, after: np.ndarray, value: int) -> str:
     lost = []
     for other in np.flatnonzero(taken[1:]) + 1:
         if taken[other] >= TOLD_SHARE * np.count_nonzero(labels == other):
-            size = f"{taken[other] * millilitres:.1f} mL" if case.volume.is_calibrated else f"{taken[other]} voxels"
+            volume = taken[other] * millilitres
+            size = f"{volume:.2g}" if volume < 1 else f"{volume:.1f}"
+            size = f"{size} mL" if case.volume.is_calibrated else f"{taken[other]} voxels"
             lost.append(f"{size} from {case.table[int(other)].name}")
     return " and ".join(lost)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari.qt import QtViewer
 from napari.utils.action_manager import action_manager
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QGridLayout, QMainWindow, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QGridLayout, QMainWindow, QPushButton, QSizePolicy, QWidget
 
 from napari_volseg.app import Application
 from napari_volseg.app.layouts import VIEWS, take_in_hand
@@ -78,7 +78,7 @@ class ViewGrid(QWidget):
 
     def arrange(self) -> None:
         """Lay the views out as they are to be shown now."""
-        shown, focused = self._binding.shown, QApplication.focusWidget()
+        shown = self._binding.shown
         layout = self._app.view.layout if len(shown) > 1 else "one"
         places = cells(layout, tuple(shown))
         widgets = {name: self._widget(pane) for name, pane in shown.items()}
@@ -94,10 +94,6 @@ class ViewGrid(QWidget):
             widget.show()
         for furniture in self.furniture.values():
             furniture.refresh()
-        if focused is not None and self.isAncestorOf(focused) and not focused.isVisible():
-            seen = [viewer for viewer in self._viewers.values() if viewer in widgets.values()]
-            if seen:
-                seen[0].canvas.native.setFocus()  # Qt would give the keys to the next box for a number
 
     def remove(self) -> None:
         """Give napari its canvas back and end the further views."""

@@ -113,3 +113,9 @@ def test_a_mixed_folder_is_listed_with_what_was_refused(app, tmp_path):
     assert app.case is case
     assert len(app.scan_result.found) == 2
     assert [r.path.name for r in app.scan_result.refused] == ["text.nii.gz"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    app.open_path(empty)
+    app.jobs.wait()
+    assert app.told[-1].text.startswith("no image was found in empty: choose a folder")
+    assert len(app.scan_result.found) == 2, "what is listed stays"

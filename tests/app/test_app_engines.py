@@ -11,10 +11,12 @@ from napari_volseg.app import Application, EngineShelf, terms_of
 from napari_volseg.app.commands import COMMANDS
 from napari_volseg.app.wishes import ToolWishes
 from napari_volseg.core import Box, BoxMask, Geometry, ModelCard, PointPrompt, Volume
+from napari_volseg.editing import Author
 from napari_volseg.interactive import Capabilities
 from napari_volseg.interactive.listing import PromptList, nothing
 from napari_volseg.interactive.regions import RegionsModel
 
+HAND = Author("hand", "user")
 CARD = ModelCard("cubes", "Cubes", "2", "A cube about each click", (), code_license="MIT", weights_license="CC0-1.0")
 
 
@@ -225,3 +227,34 @@ def test_a_part_goes_with_its_click(app, slow):
     app.jobs.wait()
     assert app.live.sighting is None
     assert not app.case.segmentation.labels.any()
+
+
+def test_it_is_told_where_a_click_takes_much_of_another_segment(app):
+    offer(app)
+    app.engines.accept()
+    told = []
+    app.noticed.connect(lambda notice: told.append(notice.text))
+    spleen, liver = app.case.add_segment("Spleen"), app.case.add_segment("Liver")
+    box = Box((4, 5, 6), (7, 8, 10))
+    app.case.session.apply(BoxMask(box, np.ones(box.shape, bool)), spleen.value, name="Draw", author=HAND)
+    app.case.active = liver.value
+    app.click(tuple(map(float, app.case.volume.geometry.to_patient((5, 6, 7)))))
+    app.jobs.wait()
+    assert told == ["Liver took 0.027 mL from Spleen: undo it [Ctrl+Z], or lock what is to stay"]
+    app.undo()
+    app.click(tuple(map(float, app.case.volume.geometry.to_patient((9, 1, 1)))))
+    app.jobs.wait()
+    assert len(told) == 1, "nobody lost anything"
+
+
+def test_a_segment_that_was_clicked_is_no_longer_made_by_hand_alone(app):
+    offer(app)
+    app.engines.accept()
+    liver = app.case.add_segment("Liver")
+    assert app.case.table[liver.value].algorithm_type == "MANUAL"
+    app.click(tuple(map(float, app.case.volume.geometry.to_patient((5, 6, 7)))))
+    app.jobs.wait()
+    made = app.case.table[liver.value]
+    assert (made.algorithm_type, made.algorithm_name) == ("SEMIAUTOMATIC", "Cubes")
+    app.undo()
+    assert app.case.table[liver.value].algorithm_type == "MANUAL"

@@ -59,3 +59,12 @@ def test_the_command_opens_and_closes_it(app) -> None:
 )
 def test_keys_are_told_as_they_are_printed(key, text) -> None:
     assert keycaps(key) == text
+
+
+@pytest.mark.parametrize(
+    ("tool", "does"),
+    [("navigate", "Show this view alone, and all again"), ("polygon", "Close the outline"), ("brush", None)],
+)
+def test_a_double_click_promises_what_it_does_with_the_tool_in_hand(app, tool, does) -> None:
+    app.tools.tool = tool
+    assert next((row.text for row in mode_rows(app) if row.keys == "Double click"), None) == does

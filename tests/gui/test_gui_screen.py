@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QImage
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLineEdit
 
@@ -50,7 +51,7 @@ def four(qapp) -> Iterator[tuple]:
 
 def screen() -> NDArray[np.uint8]:
     """Pixels of the screen (row, column, BGR)."""
-    image = QApplication.primaryScreen().grabWindow(0).toImage().convertToFormat(4)  # RGB32
+    image = QApplication.primaryScreen().grabWindow(0).toImage().convertToFormat(QImage.Format.Format_RGB32)
     bits = image.bits()
     bits.setsize(image.sizeInBytes())
     return np.frombuffer(bits, np.uint8).reshape(image.height(), image.width(), 4)[..., :3].copy()
@@ -106,12 +107,3 @@ def test_keys_go_back_to_where_they_went_before_the_sheet(four, qtbot) -> None:
         QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Escape)
         QTest.qWait(100)
         assert QApplication.focusWidget() is before
-
-
-def test_no_box_for_a_number_gets_the_keys_of_a_view_that_is_hidden(four, qtbot) -> None:
-    app, panel = four
-    settled(qtbot, panel, 0.5)
-    panel.views.canvas("coronal").setFocus()
-    run_command(app, "view.layout-one")
-    qtbot.waitUntil(lambda: len(panel.binding.shown) == 1, timeout=PATIENCE)
-    assert not isinstance(QApplication.focusWidget(), QLineEdit)

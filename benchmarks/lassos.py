@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from clicks import PARTS, structures
+from extending import dice
 from numpy.typing import NDArray
 from skimage.measure import find_contours
 
@@ -37,10 +38,6 @@ def drawn_around(
     line = middle + (line - middle) * (WIDER + swing * sum(waves))[:, None]
     places = geometry.to_patient(np.insert(line[::2], 0, index, axis=1))
     return LassoPrompt(tuple((float(x), float(y), float(z)) for x, y, z in places))
-
-
-def dice(one: Mask, other: Mask) -> float:
-    return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
 
 
 def main() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from psygnal import SignalInstance
 from qtpy.QtCore import QPointF
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QWidget
@@ -9,7 +12,7 @@ from qtpy.QtWidgets import QWidget
 from napari_volseg.app import Application, Case
 from napari_volseg.viewer import Pane, seen_measurements
 from napari_volseg.viewer.measures import Seen
-from napari_volseg.widgets.glass import GROUND, Glass
+from napari_volseg.widgets.glass import GROUND, CaseGlass
 
 COLOR, CHOSEN_COLOR = QColor("#5fd4ff"), QColor("#ffe14d")
 #: Width of a line and of the dark one below it, half a mark at its ends, and half a cross, pixels.
@@ -18,7 +21,7 @@ WIDTH, GROUND_WIDTH, MARK, CROSS = 1.6, 3.6, 4.0, 4.0
 TEXT_OFFSET = 8
 
 
-class MeasureOverlay(Glass):
+class MeasureOverlay(CaseGlass):
     """The glass on which measurements are drawn.
 
     Parameters
@@ -32,34 +35,19 @@ class MeasureOverlay(Glass):
     """
 
     def __init__(self, app: Application, pane: Pane, canvas: QWidget) -> None:
-        super().__init__(canvas, "measures")
-        self._app, self._pane = app, pane
-        self._case: Case | None = None
-        view, camera = app.view.events, pane.viewer.scene.camera.events
-        wishes = (view.index, view.plane, view.three_d, view.layout, view.large)
-        self._signals = (app.measuring.changed, app.preview.changed, *wishes)
-        self._signals += (camera.center, camera.zoom, camera.angles)
-        for signal in self._signals:
-            signal.connect(self.follow)
-        app.case_changed.connect(self._follow_case)
-        self._follow_case()
+        super().__init__(app, pane, canvas, "measures")
 
-    def follow(self) -> None:
-        """Draw what is to be seen now; where nothing was measured, the canvas is left alone."""
-        measuring = self._app.measuring
-        shown = bool(measuring.measurements) or measuring.in_hand is not None
-        if shown != self.isVisible():
-            self.setVisible(shown)
-        if shown:
-            self.update()
+    def own_signals(self) -> list[SignalInstance]:
+        """Follow the one in hand."""
+        return [self._app.measuring.changed]
 
-    def remove(self) -> None:
-        """Take the glass off the canvas."""
-        for signal in self._signals:
-            signal.disconnect(self.follow)
-        self._app.case_changed.disconnect(self._follow_case)
-        self._let_go()
-        super().remove()
+    def signals_of(self, case: Case) -> list[tuple[SignalInstance, Callable[[], None]]]:
+        """Follow those of the case."""
+        return [(case.session.measurements_changed, self.follow)]
+
+    def has_something(self) -> bool:
+        """Whether anything was measured."""
+        return bool(self._app.measuring.measurements) or self._app.measuring.in_hand is not None
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw lines, marks and values."""
@@ -85,15 +73,3 @@ class MeasureOverlay(Glass):
         if seen.text and seen.lines:
             x, y = max((tuple(end) for line in seen.lines for end in line), key=lambda end: end[0])
             self.write(painter, seen.text, color, x + TEXT_OFFSET, y)
-
-    def _follow_case(self) -> None:
-        self._let_go()
-        self._case = self._app.case
-        if self._case is not None:
-            self._case.session.measurements_changed.connect(self.follow)
-        self.follow()
-
-    def _let_go(self) -> None:
-        if self._case is not None:
-            self._case.session.measurements_changed.disconnect(self.follow)
-        self._case = None

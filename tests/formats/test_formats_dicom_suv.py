@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -326,6 +327,9 @@ def test_the_factor_is_applied_once_where_decisions_are_open(tmp_path: Path) -> 
 
 
 def leaks(text: str) -> bool:
+    text = re.sub(
+        r"version=\(\d+, \d+\)| at 0x[0-9a-f]+", "", text
+    )  # times of files and places in memory: any digits
     return any(secret in text for secret in ("71.7", "3517", "351.7", "3.517", "100530", "10:05", "6586"))
 
 

@@ -142,7 +142,6 @@ class Application:
         self._decided = Decided()
         self.view = ViewWishes()
         self.tools = ToolWishes()
-        self._view_keeper = ViewKeeper(self)
         self.preview = Preview(self.jobs, self.view)
         self.case: Case | None = None
         self.report: ImportReport | None = None
@@ -153,6 +152,7 @@ class Application:
         self.drawing = Drawing(self)
         self.measuring = Measuring(self)
         self.fusion = Fusion(self)
+        self._view_keeper = ViewKeeper(self)
         self.thumbnails = Thumbnails(self.jobs)
         self.tour = Tour(self)
         self.engines = EngineShelf(self.jobs, self.tools)
@@ -161,6 +161,7 @@ class Application:
         self.tool_preview = ToolPreview(self)
         self.live = LivePrediction(self)
         self.jobs.failed.connect(self._tell_failure)
+        self.jobs.stopped.connect(self._tell_stop)
 
     # -- opening --------------------------------------------------------------------------------------------
 
@@ -426,7 +427,7 @@ class Application:
         self.case, work = (case := opened.case), opened.work
         self._journal = work.journal if work else None
         self.clicks = Clicks(case, self.jobs, self.tools, self.engines, self.live)
-        self.clicks.took.connect(lambda text: self.notice(text, "warning"))
+        self.clicks.told.connect(lambda text, warns: self.notice(text, "warning" if warns else "info"))
         self.painter = Painter(case, self.tools)
         self.figures = SegmentFigures(case, self.jobs)
         self.surfaces = SegmentSurfaces(case, self.jobs)
@@ -440,6 +441,9 @@ class Application:
         self.view.window = chosen or self.view.window
         self.case_changed.emit()
         self._view_keeper.follow(case, self._journal)
+        self.fusion.recall(
+            work.view.get("second") if work else None, self.scan_result.found if self.scan_result else ()
+        )
         self._begin_spare()
         self.warn(case.volume.origin_provenance.findings)
         if work is not None and work.told:
@@ -507,6 +511,9 @@ class Application:
 
     def _tell_saved(self, path: Path) -> None:
         self.notice(f"{SAVED}: {path}")
+
+    def _tell_stop(self, job: Job) -> None:
+        self.notice(f"stopped: {job.title}; nothing was changed")
 
     def _tell_failure(self, job: Job) -> None:
         if job.error is not None:

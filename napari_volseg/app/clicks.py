@@ -8,7 +8,10 @@ pass answers all prompts together.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_volseg.app.case import LABEL_TYPE, Case, assisted, losses, replace_segment
@@ -33,6 +36,11 @@ from napari_volseg.inference import Band
 from napari_volseg.interactive import InteractiveModel, InteractiveSession
 
 _NOTHING = Box((0, 0, 0), (0, 0, 0))
+
+#: A sentence for the user, and whether it is a warning.
+Remark = tuple[str, bool]
+#: The step to make, None where nothing is left to do, and what is to be told of it.
+Answer = tuple[Plan | None, Remark | None]
 
 
 @dataclass(slots=True, eq=False)
@@ -73,12 +81,13 @@ class Clicks:
     ----------
     changed
         Emitted when prompts or answers changed.
-    took
-        Emitted with a sentence where a click took much from other segments.
+    told
+        Emitted with a sentence, and whether it is a warning, where a prompt took much from other segments or changed
+        nothing.
     """
 
     changed = Signal()
-    took = Signal(str)
+    told = Signal(str, bool)
 
     def __init__(
         self, case: Case, jobs: JobRunner, wishes: ToolWishes, engines: EngineShelf, live: LivePrediction
@@ -213,7 +222,7 @@ class Clicks:
 
         card = talk.model.card
 
-        def work(progress: ProgressCallback, cancel: CancelToken) -> tuple[Plan | None, str]:
+        def work(progress: ProgressCallback, cancel: CancelToken) -> Answer:
             if talk.engine is None:
                 talk.engine = self._open(talk)
             _bring_to(talk.engine, wanted)
@@ -237,7 +246,7 @@ class Clicks:
                 author=Author("model", card.id, card.version),
                 prompts=PromptChange(before, wanted),
             )
-            return plan, losses(self.case, box, labels, talk.value)
+            return plan, remark_on(self.case, box, labels, talk.value)
 
         self._job = self._jobs.submit(
             "Click to segment", work, lambda answer: self._apply(talk, answer, asked), lane="network", urgent=True
@@ -258,9 +267,9 @@ class Clicks:
         self._talk = self._new_talk(talk.value, talk.rule, talk.wanted[answered:])
         self._ask(self._talk)
 
-    def _apply(self, talk: _Talk, answer: tuple[Plan | None, str], asked: int) -> None:
+    def _apply(self, talk: _Talk, answer: Answer, asked: int) -> None:
         """Make the step; where labels changed since it was asked for, the answer is for a past that is gone."""
-        plan, lost = answer
+        plan, remark = answer
         if talk is not self._talk or plan is None:
             return
         self._job = None
@@ -271,10 +280,18 @@ class Clicks:
         session.commit(plan)
         talk.steps.append(session.history.current)
         self.changed.emit()
-        if lost:
-            self.took.emit(
-                f"{self.case.table[talk.value].name} took {lost}: undo it [Ctrl+Z], or lock what is to stay"
-            )
+        if remark:
+            self.told.emit(*remark)
+
+
+def remark_on(case: Case, box: Box, labels: NDArray[Any], value: int) -> Remark | None:
+    """Return what is to be told of an answer that gives a box the values ``labels`` (z, y, x)."""
+    name, lost = case.table[value].name, losses(case, box, labels, value)
+    if lost:
+        return f"{name} took {lost}: undo it [Ctrl+Z], or lock what is to stay", True
+    if np.array_equal(case.segmentation.labels[box.slices], labels):
+        return f"{name} did not change: it agrees with this prompt already, or what is there is locked", False
+    return None
 
 
 def _name_of(before: tuple[Prompt, ...], wanted: tuple[Prompt, ...]) -> str:

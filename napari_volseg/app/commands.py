@@ -206,7 +206,7 @@ def cancel_jobs(app: Application) -> None:
     if app.tools.previewing:
         app.tool_preview.end()
     else:
-        app.jobs.cancel_all()
+        app.jobs.stop()
 
 
 def _windows() -> list[Command]:

@@ -5,9 +5,10 @@ It is resampled for display alone. Labels, clicks, models and exports know nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,9 +16,10 @@ from psygnal import EventedModel, Signal
 
 from napari_volseg.app.case import Case, opening_window, values_between
 from napari_volseg.app.jobs import Job
-from napari_volseg.app.layouts import forget_second
+from napari_volseg.app.layouts import forget_second, lay_out
 from napari_volseg.app.on_grid import on_grid, require_overlap
 from napari_volseg.app.opening import Decided, Question, load_decided
+from napari_volseg.app.studies import mark_of
 from napari_volseg.core import (
     Box,
     CancelToken,
@@ -25,6 +27,7 @@ from napari_volseg.core import (
     Geometry,
     ProgressCallback,
     UsageError,
+    VolsegError,
     Volume,
     Window,
     auto_window,
@@ -155,6 +158,10 @@ def fuse(volume: Volume, case: Case) -> Fused:
     return Fused(second, first.geometry, steps, small, values_between(second.voxels), auto_window(second.voxels))
 
 
+#: Wishes that are kept with the session.
+KEPT = ("visible", "opacity", "colours")
+
+
 class Fusion:
     """The second image over the open case.
 
@@ -179,9 +186,40 @@ class Fusion:
         self._app = app
         self.wishes = FusionWishes()
         self.image: Fused | None = None
+        self._mark = ""
 
-    def open_found(self, found: FoundVolume, decided: Decided | None = None) -> Job:
-        """Load a volume that was found and show it over the open case; what only the user can tell is asked."""
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """What is needed to show it again another time, in types that JSON knows; None where nothing can be."""
+        if self.image is None or not self._mark:
+            return None
+        return {
+            "mark": self._mark,
+            "beside": self._app.view.layout == "two",
+            "window": self.wishes.window.limits,
+            **{name: getattr(self.wishes, name) for name in KEPT},
+        }
+
+    def recall(self, state: Mapping[str, Any] | None, found: Iterable[FoundVolume]) -> Job | None:
+        """Show the image again that ``state`` was of, as it was shown, where it is among what was found."""
+        mark = state.get("mark") if isinstance(state, Mapping) else None
+        known = next((volume for volume in found if mark_of(volume) == mark), None) if mark else None
+        return self.open_found(known, recalled=state) if known is not None else None
+
+    def open_found(
+        self, found: FoundVolume, decided: Decided | None = None, recalled: Mapping[str, Any] | None = None
+    ) -> Job:
+        """Load a volume that was found and show it over the open case; what only the user can tell is asked.
+
+        Parameters
+        ----------
+        found
+            The volume.
+        decided
+            What the user has decided about it.
+        recalled
+            How it was shown another time, when all was asked that had to be.
+        """
         case, known = self._app.need_case(), decided or Decided()
 
         def work(progress: ProgressCallback, cancel: CancelToken) -> Fused | DecisionNeededError:
@@ -191,10 +229,13 @@ class Fusion:
                 return error
 
         def take(outcome: Fused | DecisionNeededError) -> None:
-            if isinstance(outcome, Fused):
-                self._take(case, outcome)
-            else:
+            if isinstance(outcome, DecisionNeededError):
                 self._ask(found, known, outcome)
+            elif recalled is None:
+                self._take(case, outcome, mark_of(found))
+            elif case is self._app.case:
+                self._show(case, outcome, mark_of(found))
+                self._dress(recalled)
 
         return self._app.jobs.submit(f"Opening {found.description} over {case.volume.name}", work, take)
 
@@ -210,7 +251,7 @@ class Fusion:
     def remove(self) -> None:
         """Show the case alone again."""
         if self.image is not None:
-            self.image = None
+            self.image, self._mark = None, ""
             forget_second(self._app.view)
             self.changed.emit()
 
@@ -224,16 +265,16 @@ class Fusion:
 
         self._app.asked.emit(Question(str(open_question), choices, answer))
 
-    def _take(self, case: Case, fused: Fused) -> None:
+    def _take(self, case: Case, fused: Fused, mark: str = "") -> None:
         """Show an image, after asking where its frame of reference is another one."""
         if case is not self._app.case:
             return
         if fused.relation == "other":
-            self._doubt(case, fused)
+            self._doubt(case, fused, mark)
         else:
-            self._show(case, fused)
+            self._show(case, fused, mark)
 
-    def _doubt(self, case: Case, fused: Fused) -> None:
+    def _doubt(self, case: Case, fused: Fused, mark: str) -> None:
         names = fused.volume.name, case.volume.name
         text = (
             f"{names[0]} and {names[1]} do not share a frame of reference: "
@@ -245,19 +286,29 @@ class Fusion:
         }
         if not len(self._app.asked):
             raise DecisionNeededError(text, choices)
-        self._app.asked.emit(Question(text, choices, lambda choice: self._decide(case, fused, choice)))
+        self._app.asked.emit(Question(text, choices, lambda choice: self._decide(case, fused, mark, choice)))
 
-    def _decide(self, case: Case, fused: Fused, choice: str) -> None:
+    def _decide(self, case: Case, fused: Fused, mark: str, choice: str) -> None:
         if choice == "show" and case is self._app.case:
-            self._show(case, fused)
+            self._show(case, fused, mark)
 
-    def _show(self, case: Case, fused: Fused) -> None:
-        self.image = fused
+    def _show(self, case: Case, fused: Fused, mark: str) -> None:
+        self.image, self._mark = fused, mark
         self.wishes.window = fused.first_window
         self.wishes.colours = fused.first_colours
         self.wishes.visible = True
         self.changed.emit()
         self._tell(case, fused)
+
+    def _dress(self, state: Mapping[str, Any]) -> None:
+        """Show it as another time; what is missing or makes no sense is left as it is."""
+        with suppress(KeyError, TypeError, ValueError, VolsegError):
+            self.wishes.window = Window.between(*(float(limit) for limit in state["window"]))
+        for name in KEPT:
+            with suppress(KeyError, ValueError):  # assigning alone does not look at the value
+                setattr(self.wishes, name, getattr(FusionWishes(**{name: state[name]}), name))
+        if state.get("beside"):
+            lay_out(self._app.view, "two")
 
     def _tell(self, case: Case, fused: Fused) -> None:
         name, over = fused.volume.name, case.volume.name

@@ -76,6 +76,8 @@ class Job:
         The thread it runs on.
     quiet
         Whether it is housekeeping that nobody asked for and nobody needs to see.
+    stopped
+        Whether the user asked for its end, and not another job that takes its place.
     """
 
     title: str
@@ -88,6 +90,7 @@ class Job:
     token: CancelToken = field(default_factory=CancelToken)
     error: BaseException | None = None
     result: Any = None
+    stopped: bool = False
     started_at: float | None = None
 
     @property
@@ -115,10 +118,20 @@ class JobRunner:
 
     All neural-network work shares the lane ``"network"``: a fresh thread for each call would lose cuDNN's
     per-thread plans.
+
+    Attributes
+    ----------
+    changed
+        Emitted with a job that stands otherwise than before.
+    failed
+        Emitted with a job that ended with an error.
+    stopped
+        Emitted with a job that the user had stopped, once it has ended.
     """
 
     changed = Signal(Job)
     failed = Signal(Job)
+    stopped = Signal(Job)
 
     def __init__(self, inbox: Inbox | None = None) -> None:
         self.inbox = inbox or Inbox()
@@ -161,6 +174,12 @@ class JobRunner:
             self.inbox.pump(0.05)
             if time.monotonic() > end:
                 raise TimeoutError(f"still running after {timeout:g} s: {[j.title for j in self.active]}")
+
+    def stop(self) -> None:
+        """Ask every job to stop at its next step, as the user wishes; each tells when it has ended."""
+        for job in self.shown:
+            job.stopped = True
+        self.cancel_all()
 
     def cancel_all(self) -> None:
         """Ask every job to stop at its next step."""
@@ -236,6 +255,8 @@ class JobRunner:
         self.changed.emit(job)
         if state == "failed":
             self.failed.emit(job)
+        elif state == "cancelled" and job.stopped:
+            self.stopped.emit(job)
 
     def _succeed(self, job: Job, result: Any) -> None:
         if job.token.cancelled:

@@ -150,7 +150,7 @@ class _Opening:
                 return self._go_on(path, told, len(paths) - 1)
             except RefusedError as error:
                 if error.code == "session.in_use":
-                    return self._branch(path, home, str(error))
+                    return self._branch(path, home)
                 told = _joined(told, f"{error}; another session is used in its place")
         return self._begin(free_name(home), told)
 
@@ -164,8 +164,9 @@ class _Opening:
             told = _joined(told, f'{others} more session{"s" * (others != 1)} can be opened with "Other session"')
         return Work(segmentation, journal, found.history(), found.prompts, found.view, told, found.measurements)
 
-    def _branch(self, path: Path, home: Path, told: str) -> Work:
+    def _branch(self, path: Path, home: Path) -> Work:
         """Begin a session of its own from what another window has done so far."""
+        told = "the work on this image is open in another program"
         try:
             found = recover_copy(path)
         except RefusedError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -50,6 +51,17 @@ def patients_of(scan: Scan | None) -> tuple[Patient, ...]:
     known = [group for group in groups if group[0].patient or group[0].study_uid]
     names = {id(group): f"Patient {number}" for number, group in enumerate(known, 1)}
     return tuple(_patient(names.get(id(group), ""), group, top) for group in groups)
+
+
+def mark_of(volume: FoundVolume) -> str:
+    """Return what tells a series from the others of its place, and neither names nor describes anybody: a digest."""
+    digest = hashlib.blake2b(digest_size=16)
+    geometry = volume.geometry
+    first = volume.archive or volume.paths[0]
+    for part in (volume.series_uid, first.name, volume.paths[0].name, str(geometry.shape)):
+        digest.update(part.encode() + b"\0")
+    digest.update(geometry.matrix.tobytes())
+    return digest.hexdigest()
 
 
 def nearest_to(opened: FoundVolume | None, found: Iterable[FoundVolume]) -> FoundVolume | None:

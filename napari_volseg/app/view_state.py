@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari_volseg.app.case import Case
+from napari_volseg.app.fusion import Fusion
 from napari_volseg.app.keeping import Keeper
 from napari_volseg.app.wishes import ToolWishes, ViewWishes
 from napari_volseg.core import VolsegError, Window
@@ -28,19 +29,21 @@ VIEW_KEPT = (
     "rendering",
     "cut",
 )
-TOOLS_KEPT = ("tool", "radius_mm", "hand_reach", "hand_slab_mm")
+#: Wishes for tools that are kept; the tool itself is not, lest the first press on an image changes it.
+TOOLS_KEPT = ("radius_mm", "hand_reach", "hand_slab_mm")
 
 
-def view_state(case: Case, view: ViewWishes, tools: ToolWishes) -> dict[str, Any]:
-    """Return layout, planes, slices, camera, window, tool and active segment in types that JSON knows."""
+def view_state(case: Case, view: ViewWishes, tools: ToolWishes, fusion: Fusion) -> dict[str, Any]:
+    """Return layout, planes, slices, camera, window, size of tools, active segment and second image for JSON."""
     return {
         **{name: getattr(view, name) for name in VIEW_KEPT},
-        # a second image is not kept
+        # a second image comes by itself, if it is found
         **{name: "four" for name in ("layout", "layout_before") if getattr(view, name) == "two"},
         **{name: getattr(tools, name) for name in TOOLS_KEPT},
         "index": view.index,
         "window": view.window.limits,
         "active": case.active,
+        "second": fusion.state,
     }
 
 
@@ -83,11 +86,13 @@ class ViewKeeper:
         self._kept: dict[str, Any] = {}
         app.view.events.connect(self.keep)
         app.tools.events.connect(self.keep)
+        app.fusion.changed.connect(self.keep)
+        app.fusion.wishes.events.connect(self.keep)
 
     def follow(self, case: Case, journal: Keeper | None) -> None:
         """Keep the view of another case from now on."""
         self._case, self._journal = case, journal
-        self._kept = view_state(case, self._app.view, self._app.tools)
+        self._kept = view_state(case, self._app.view, self._app.tools, self._app.fusion)
         case.active_changed.connect(self.keep)
 
     def leave(self) -> None:
@@ -100,7 +105,7 @@ class ViewKeeper:
             return
         if self._app.preview.arriving is not None:
             return
-        now = view_state(self._case, self._app.view, self._app.tools)
+        now = view_state(self._case, self._app.view, self._app.tools, self._app.fusion)
         if now != self._kept:
             self._kept = now
             self._journal.keep_view(now)

@@ -87,6 +87,9 @@ class Ground(Protocol):
     def to_ray(self, event: Any) -> Ray:
         """Return the line of sight of an event over the 3D view."""
 
+    def is_over_image(self, position: Any) -> bool:
+        """Whether there is a voxel at a napari position (z, y, x)."""
+
     def point_at(self, position: Any) -> None:
         """Let the slices of all planes meet at a napari position (z, y, x)."""
 
@@ -173,7 +176,8 @@ class Mouse:
         elif event.button == MIDDLE:
             yield from self._drag_view(event)
         elif event.button == LEFT:
-            self._ground.point_at(event.position)
+            if self._ground.is_over_image(event.position):
+                self._ground.point_at(event.position)
             if self.tool_in_hand:
                 yield from self._use_tool(event)
 

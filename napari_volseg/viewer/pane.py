@@ -551,8 +551,12 @@ class Pane:
         z, y, x = (int(i) for i in np.round(self.to_index(position)))
         return z, y, x
 
+    def is_over_image(self, position: Any) -> bool:
+        """Whether there is a voxel at a napari position (z, y, x)."""
+        return self.shown is None or self._geometry.contains(self.to_index(position))
+
     def point_at(self, position: Any) -> None:
-        """Let the slices of all planes meet at a napari position (z, y, x)."""
+        """Let the slices of all planes meet at a napari position (z, y, x), or where the image is nearest to it."""
         if self.shown is None:
             self.viewer.dims.set_point(range(3), [float(p) for p in position[-3:]])
             return

@@ -94,6 +94,7 @@ class Shown:
             return ()
         self.volume_3d = VolumeProxy(self.case.volume, view.window, rendering_of(view.rendering, self.case.volume))
         self.segments_3d = SegmentsProxy(self.case.segmentation)
+        self.surfaces_3d = {False: SurfaceLayer(self.case.volume.geometry, glass=False)}
         return self.deep
 
     def place(self, *, in_3d: bool) -> None:
@@ -126,14 +127,14 @@ class Shown:
         }
         if self.volume_3d is not None and self.segments_3d is not None:
             segments = view.labels_visible and in_3d
-            smooth = bool(self.surfaces_3d) and not self.drafting_3d
+            smooth = self._looked_for and not self.drafting_3d
             surfaces = [s for s in self.surfaces_3d.values() if segments and smooth and not s.is_empty]
             awaited = segments and not self._looked_for and any(s.visible for s in self.case.table)
             visible[self.volume_3d.layer] = in_3d and (view.image_in_3d or not (surfaces or awaited))
             visible[self.segments_3d.layer] = (
                 segments and not smooth and (view.image_in_3d or self.drafting_3d or not awaited)
             )
-            visible |= {s.layer: s in surfaces for s in self.surfaces_3d.values()}
+            visible |= {s.layer: segments and not self.drafting_3d for s in self.surfaces_3d.values()}
         if self.face_3d is not None:
             visible[self.face_3d.layer] = in_3d and view.cut != "nothing"
         if self.over is not None:
@@ -147,7 +148,7 @@ class Shown:
                 layer.visible = wanted
 
     def show_surfaces(self, scene: Scene | None, towards: Sequence[float]) -> tuple[Layer, ...]:
-        """Take over the surfaces of the segments; return their layers, made where there is something to see.
+        """Take over the surfaces of the segments; return their layers, that of glass once there is some.
 
         Parameters
         ----------
@@ -157,10 +158,8 @@ class Shown:
             Where one looks, napari's (z, y, x).
         """
         self._looked_for = self._looked_for or scene is not None
-        for glass in (False, True):
-            there = scene is not None and len(scene.part(glass=glass).faces) > 0
-            if there and glass not in self.surfaces_3d:
-                self.surfaces_3d[glass] = SurfaceLayer(self.case.volume.geometry, glass=glass)
+        if scene is not None and True not in self.surfaces_3d and len(scene.part(glass=True).faces):
+            self.surfaces_3d[True] = SurfaceLayer(self.case.volume.geometry, glass=True)
         for surfaces in self.surfaces_3d.values():
             surfaces.show(scene, towards)
         return tuple(surfaces.layer for surfaces in self.surfaces_3d.values())

@@ -22,6 +22,11 @@ BLENDING = {False: "opaque", True: "translucent"}
 #: What can be seen through is ordered anew when the view has turned by so much, as its cosine.
 TURNED = float(np.cos(np.radians(12)))
 
+#: A triangle that covers nothing: vertices, faces and values, and colours. It is drawn until there is something to
+#: see, so that the graphics are ready for it.
+NOTHING = np.zeros((3, 3), np.float32), np.array([[0, 1, 2]], np.int32), np.ones(3, np.float32)
+NO_COLORS = np.zeros((3, 4), np.float32)
+
 
 class SurfaceLayer:
     """The layer.
@@ -39,12 +44,11 @@ class SurfaceLayer:
 
     def __init__(self, geometry: Geometry, *, glass: bool) -> None:
         self._glass = glass
-        nothing = np.zeros((3, 3), np.float32)
         self.layer = Surface(
-            (nothing, np.array([[0, 1, 2]], np.int32), _ones(3)),
+            NOTHING,
             name=NAMES[glass],
             shading="none",
-            vertex_colors=np.zeros((3, 4), np.float32),
+            vertex_colors=NO_COLORS,
             blending=BLENDING[glass],
             visible=False,
             **placement(geometry.spacing),
@@ -62,15 +66,18 @@ class SurfaceLayer:
         """Show other surfaces than before, or from elsewhere; ``towards`` is where one looks, napari's (z, y, x)."""
         if scene is None or (scene is self._scene and not self._has_turned(towards)):
             return
+        was_empty = self.is_empty
         self._scene, self._towards = scene, np.array(towards, float)
-        if self.is_empty:
-            self.layer.visible = False
+        if was_empty and self.is_empty:
             return
         layer, seen, part = self.layer, self.layer.visible, scene.part(glass=self._glass)
         layer.visible = False  # else napari draws vertices of now in colours of before
-        faces = self._from_the_front(part) if self._glass else part.faces
-        layer.data = part.vertices, faces, _ones(len(part.vertices))
-        layer.vertex_colors = part.colors
+        if self.is_empty:
+            layer.data, layer.vertex_colors = NOTHING, NO_COLORS
+        else:
+            faces = self._from_the_front(part) if self._glass else part.faces
+            layer.data = part.vertices, faces, _ones(len(part.vertices))
+            layer.vertex_colors = part.colors
         layer.visible = seen
 
     def _has_turned(self, towards: Sequence[float]) -> bool:

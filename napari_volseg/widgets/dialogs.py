@@ -35,9 +35,10 @@ _REMEMBERED = ("FileDialog/history", "FileDialog/lastVisited", "FileDialog/short
 
 
 def ask_folder(parent: QWidget, title: str, start: Path | None = None) -> Path | None:
-    """Return the folder that the user chooses, None where the question was cancelled."""
+    """Return the folder that the user chooses, None where the question was cancelled; what it holds is shown greyed."""
     with unremembered():
-        answer = QFileDialog.getExistingDirectory(parent, title, str(start or Path.home()))
+        where, files_too = str(start or Path.home()), QFileDialog.Option(0)
+        answer = QFileDialog.getExistingDirectory(parent, title, where, files_too)
     return Path(answer) if answer else None
 
 

@@ -121,6 +121,7 @@ class MainPanel(QWidget):
         self.hint = QLabel()
         self.hint.setObjectName("hint")
         self.hint.setWordWrap(True)
+        self.hint.setMinimumHeight(2 * self.hint.fontMetrics().lineSpacing())  # lest all below moves with its length
         self.data = DataSection(app, events)
         self.report = ReportSection(app, events)
         self.view = ViewSection(app, events)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QModelIndex, QSize, Qt, QTimer
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QMouseEvent
 from qtpy.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QLabel, QSizePolicy, QSlider, QTableView
 
 from napari_volseg.app import Application
@@ -17,6 +17,8 @@ from napari_volseg.widgets.segment_model import Column, SegmentTableModel
 ROWS_SHOWN = (3, 8)
 #: Volumes are counted when the labels have been quiet for so long, milliseconds.
 QUIET_MS = 400
+#: Columns in which a click turns something over.
+SWITCH_COLUMNS = (Column.STATUS, Column.VISIBLE, Column.LOCKED)
 
 
 class SegmentsSection(Section):
@@ -75,6 +77,9 @@ class SegmentsSection(Section):
         self.opacity.setEnabled(active is not None)
         if not self.opacity.isSliderDown():
             self.opacity.setValue(round(100 * active.opacity) if active else 100)
+        figures = self.app.figures
+        if case and figures and any(figures.of(value) is None for value in case.table.values):
+            self.follow_voxels()
         row = self.model.row_of(case.active) if case else None
         if row is not None and row != self.table.currentIndex().row():
             self.table.setCurrentIndex(self.model.index(row, Column.NAME))
@@ -141,8 +146,42 @@ class SegmentsSection(Section):
             self.app.attempt(self.app.open_labels, file)
 
 
+class SegmentTable(QTableView):
+    """The rows; what a switch turns over in another row leaves the segment active that tools act on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pressed: tuple[int, int] | None = None
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Press a switch, or choose a row."""
+        self._pressed = self._switch_at(event)
+        if self._pressed is None:
+            super().mousePressEvent(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Turn over what was pressed."""
+        pressed, self._pressed = self._pressed, None
+        if pressed is None:
+            super().mouseReleaseEvent(event)
+        elif self._switch_at(event) == pressed:
+            self.clicked.emit(self.model().index(*pressed))
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Take the second press on a switch for a press like any other."""
+        if self._switch_at(event) is None:
+            super().mouseDoubleClickEvent(event)
+        else:
+            self.mousePressEvent(event)
+
+    def _switch_at(self, event: QMouseEvent) -> tuple[int, int] | None:
+        index = self.indexAt(event.pos())
+        is_switch = event.button() == Qt.MouseButton.LeftButton and index.column() in SWITCH_COLUMNS
+        return (index.row(), index.column()) if is_switch else None
+
+
 def _make_table(model: SegmentTableModel) -> QTableView:
-    table = QTableView()
+    table = SegmentTable()
     table.setObjectName("segments")
     table.setModel(model)
     table.setIconSize(QSize(14, 14))

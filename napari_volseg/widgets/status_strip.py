@@ -27,7 +27,7 @@ class JobStrip(QWidget):
         self.title.setWordWrap(True)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
-        self.cancel = ActionButton("Cancel", "Stop what runs [Escape]", app.jobs.cancel_all, "jobs.cancel")
+        self.cancel = ActionButton("Cancel", "Stop what runs [Escape]", app.jobs.stop, "jobs.cancel")
         words = QVBoxLayout()
         words.setSpacing(3)
         words.addWidget(self.title)

@@ -357,7 +357,7 @@ class TestView:
         windows.close()
         again = windows.open()
         assert (again.view.plane, again.view.index, again.view.window.name) == ("sagittal", (2, 7, 9), "Lung")
-        assert (again.tools.tool, again.tools.radius_mm, again.case.active) == ("eraser", 3.5, 1)
+        assert (again.tools.tool, again.tools.radius_mm, again.case.active) == ("navigate", 3.5, 1)
 
     def test_it_is_written_when_it_has_come_to_rest_and_not_with_every_slice(self, windows, monkeypatch):
         monkeypatch.setattr(session_file, "VIEW_SECONDS", 0.2)

@@ -247,6 +247,22 @@ def test_it_is_told_where_a_click_takes_much_of_another_segment(app):
     assert len(told) == 1, "nobody lost anything"
 
 
+def test_it_is_told_where_a_click_changes_nothing(app):
+    offer(app)
+    app.engines.accept()
+    told = []
+    app.noticed.connect(lambda notice: told.append((notice.kind, notice.text)))
+    liver = app.case.add_segment("Liver")
+    place = tuple(map(float, app.case.volume.geometry.to_patient((5, 6, 7))))
+    app.click(place)
+    app.jobs.wait()
+    assert not told
+    app.click(place)
+    app.jobs.wait()
+    assert [kind for kind, _ in told] == ["info"]
+    assert told[0][1].startswith(f"{liver.name} did not change")
+
+
 def test_a_segment_that_was_clicked_is_no_longer_made_by_hand_alone(app):
     offer(app)
     app.engines.accept()

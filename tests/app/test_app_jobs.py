@@ -7,6 +7,8 @@ import pytest
 from napari_volseg.app.jobs import JobRunner, error_sentence
 from napari_volseg.core import Progress, RefusedError
 
+LANES = (("gives way", "files"), ("quiet", "tools"), ("mine", "network"))
+
 
 @pytest.fixture
 def jobs():
@@ -54,6 +56,23 @@ def test_a_cancelled_job_delivers_nothing(jobs):
     jobs.wait(job, 10)
     assert job.state == "cancelled"
     assert seen == []
+
+
+def test_what_the_user_stops_tells_when_it_has_ended_and_what_gives_way_does_not(jobs):
+    told = []
+    jobs.stopped.connect(lambda job: told.append(job.title))
+
+    def work(progress, cancel):
+        while True:
+            cancel.check()
+
+    way, quiet, mine = (jobs.submit(name, work, lane=lane, quiet=name == "quiet") for name, lane in LANES)
+    way.cancel()
+    jobs.wait(way, 10)
+    jobs.stop()
+    jobs.wait(quiet, 10)
+    jobs.wait(mine, 10)
+    assert told == ["mine"]
 
 
 def test_a_failure_is_told_once_and_the_lane_lives_on(jobs):

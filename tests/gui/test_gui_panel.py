@@ -225,6 +225,7 @@ def test_the_segment_table_names_hides_locks_and_chooses(opened, qtbot):
     assert case.active == 1
     press(0, Column.VISIBLE)
     press(1, Column.LOCKED)
+    assert case.active == 1
     assert [(s.visible, s.locked) for s in case.table] == [(False, False), (True, True)]
 
     table.edit(panel.segments.model.index(0, Column.NAME))
@@ -247,6 +248,10 @@ def test_volumes_are_counted_when_the_labels_come_to_rest(opened, qtbot):
         lambda: model.rowCount() == 1 and model.index(0, Column.VOLUME).data() == expected, timeout=PATIENCE
     )
     assert voxels > 100
+    app.case.add_segment("Empty")
+    qtbot.waitUntil(
+        lambda: model.rowCount() == 2 and model.index(1, Column.VOLUME).data() == "0.00", timeout=PATIENCE
+    )
 
 
 def test_errors_stay_until_read_and_notes_pass_by(opened):

@@ -139,7 +139,7 @@ def test_wishes_for_segments(binding, app, viewer) -> None:
     assert not binding.labels.visible
     app.view.three_d = True
     assert not binding.labels.visible
-    assert [layer.visible for layer in viewer.layers if layer.name.endswith("in 3D")] == [True, False]
+    assert [layer.visible for layer in viewer.layers if layer.name.endswith("in 3D")] == [True, False, False]
 
 
 def test_prompts_show_at_once_at_their_voxel(binding, app) -> None:
@@ -160,7 +160,7 @@ def test_prompts_show_at_once_at_their_voxel(binding, app) -> None:
 def test_3d_shows_stand_ins_that_follow(binding, app, viewer) -> None:
     paint(app, (2, 2, 2), (5, 6, 7))
     app.view.three_d = True
-    volume, segments = (layer for layer in viewer.layers if layer.name.endswith("in 3D"))
+    volume, segments, _ = (layer for layer in viewer.layers if layer.name.endswith("in 3D"))
     assert not binding.image.visible
     assert volume.data.dtype == np.uint8
     assert np.array_equal(segments.data, app.case.segmentation.labels)

@@ -258,7 +258,7 @@ def test_3d_waits_until_it_is_looked_at(app, four) -> None:
     run_command(app, "view.3d")
     assert not pane.waits
     assert pane.viewer.dims.ndisplay == 3
-    assert len(pane.shown.deep) == 2
+    assert len(pane.shown.deep) == 3
     assert in_hand(app.view) == "3d"
     assert four.main.viewer.dims.ndisplay == 2
 

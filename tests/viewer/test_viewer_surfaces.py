@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.layers import Surface
 
 from napari_volseg.core import Box, BoxMask
 from napari_volseg.editing import Author
@@ -22,8 +23,22 @@ def deep(binding, app):
     return binding
 
 
+def is_seen(layer) -> bool:
+    """Whether there is something to see of a layer: the graphics are made ready with a triangle without an area."""
+    return layer.visible and not (isinstance(layer, Surface) and np.ptp(layer.vertices, axis=0).max() == 0)
+
+
 def shown(viewer) -> set[str]:
-    return {layer.name for layer in viewer.layers if layer.visible} - {"Prompts"}
+    return {layer.name for layer in viewer.layers if is_seen(layer)} - {"Prompts"}
+
+
+def test_the_graphics_are_ready_before_there_are_surfaces(binding, app, viewer) -> None:
+    paint(app, (2, 3, 4), (7, 12, 15))
+    app.view.three_d = True
+    before = list(viewer.layers)
+    assert viewer.layers["Surfaces in 3D"].visible
+    app.jobs.wait()
+    assert list(viewer.layers) == before
 
 
 def test_surfaces_take_the_place_of_the_stand_in(deep, app, viewer) -> None:

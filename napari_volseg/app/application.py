@@ -441,9 +441,8 @@ class Application:
         self.view.window = chosen or self.view.window
         self.case_changed.emit()
         self._view_keeper.follow(case, self._journal)
-        self.fusion.recall(
-            work.view.get("second") if work else None, self.scan_result.found if self.scan_result else ()
-        )
+        if work is not None and self.scan_result is not None:
+            self.fusion.recall(work.view.get("second"), self.scan_result.found)
         self._begin_spare()
         self.warn(case.volume.origin_provenance.findings)
         if work is not None and work.told:

@@ -303,7 +303,8 @@ class Fusion:
     def _dress(self, state: Mapping[str, Any]) -> None:
         """Show it as another time; what is missing or makes no sense is left as it is."""
         with suppress(KeyError, TypeError, ValueError, VolsegError):
-            self.wishes.window = Window.between(*(float(limit) for limit in state["window"]))
+            low, high = (float(limit) for limit in state["window"])
+            self.wishes.window = Window.between(low, high)
         for name in KEPT:
             with suppress(KeyError, ValueError):  # assigning alone does not look at the value
                 setattr(self.wishes, name, getattr(FusionWishes(**{name: state[name]}), name))

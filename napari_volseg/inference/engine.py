@@ -26,6 +26,7 @@ from napari_volseg.core import (
 from napari_volseg.inference.air import windows_in_air
 from napari_volseg.inference.devices import describe_device, import_torch, resolve_device
 from napari_volseg.inference.failures import memory_told, telling
+from napari_volseg.inference.heads import Head, mapped
 from napari_volseg.inference.memory import Placement, memory_need, place
 from napari_volseg.inference.model import Band, BandCallback, Prediction, RunReport, no_bands, require_3d
 from napari_volseg.inference.plans import Plan
@@ -80,10 +81,20 @@ class LoadedNetwork:
         Maps (1, c, z, y, x) to (1, channels, z, y, x), both on the device; it returns when the device is done.
     backend
         What computes, in words.
+    trunk, head
+        Where both are given, ``forward`` in two steps: to features, and from them to logits.
     """
 
     forward: Network
     backend: str
+    trunk: Network | None = None
+    head: Head | None = None
+
+    def streamed(self, channels: int) -> tuple[Network, int, Head | None]:
+        """Return what is run on windows, how many channels of it are blended, and what maps them to ``channels``."""
+        if self.trunk is None or self.head is None:
+            return self.forward, channels, None
+        return self.trunk, self.head.features, self.head
 
 
 #: Gives the network for a device and the back end that was asked for.
@@ -139,7 +150,9 @@ def _label(plan: Plan, card: ModelCard, source: NetworkSource, volumes: Sequence
         passes = grid.passes(_plane_looked_at(run.look_at, places, grid))
         label_type = np.uint8 if max(plan.outputs.values) < 256 else np.uint16
         seams = len(passes) - 1
-        need = memory_need(grid, box.shape, len(channels), len(plan.outputs.names), seams=seams)
+        outputs = len(plan.outputs.names)
+        _, blended, _ = network.streamed(outputs)
+        need = memory_need(grid, box.shape, len(channels), outputs, seams=seams, blended=blended)
         need = replace(need, labels=prod(volumes[0].geometry.shape) * np.dtype(label_type).itemsize)
         shared, key = run.shared or SharedImage(), (to_model, box, *plan.seen)
         if shared.holds(key):
@@ -246,25 +259,26 @@ def _fill(
     apart = None if prepared.separate_axis is None else order.index(prepared.separate_axis)
     a, b, c = (grid.shape[axis] for axis in order)
     device, placed = task.device, task.placed
-    forward = telling(lambda window: task.network.forward(window.to(device)), "the network")
+    network, blended, head = task.network.streamed(len(plan.outputs.names))
+    forward = telling(lambda window: network(window.to(device)), "the network")
     band_device = device if placed.band else torch.device("cpu")
 
     def stitch(rows: range, seam: tuple[int, Tensor] | None) -> tuple[int, Tensor] | None:
         """Run some rows of windows up to a seam; return the plane with which they began in the midst."""
         begin = grid.starts[grid.axis][rows.start]
         stitcher = LabelStitcher((a, b, c), target, plan.outputs, apart, begin=begin)
-        logits = stream_logits(
-            forward, image, grid, len(plan.outputs.names), before_window, band_device, rows, task.skip
-        )
-        head: Tensor | None = None
+        logits = stream_logits(forward, image, grid, blended, before_window, band_device, rows, task.skip)
+        if head is not None:
+            logits = mapped(logits, head)
+        foremost: Tensor | None = None
         for first, planes in watch.timed("network", logits):
             run.cancel.check()  # no band is told after that
-            head = planes[:, :1].clone() if head is None and begin else head
+            foremost = planes[:, :1].clone() if foremost is None and begin else foremost
             with watch.phase("after"):
                 finished(*stitcher.add(first, planes))
         if seam is not None:
             finished(*stitcher.close(*seam))
-        return None if head is None else (begin, head)
+        return None if foremost is None else (begin, foremost)
 
     with torch.inference_mode():
         image = torch.from_numpy(prepared.voxels).to(device if placed.image else "cpu")

@@ -11,6 +11,7 @@ import psutil
 
 from napari_volseg.core import RefusedError
 from napari_volseg.inference.devices import import_torch
+from napari_volseg.inference.heads import PLANES
 from napari_volseg.inference.sliding import WindowGrid
 
 if TYPE_CHECKING:
@@ -53,7 +54,13 @@ class MemoryNeed:
 
 
 def memory_need(
-    grid: WindowGrid, source_shape: Sequence[int], channels: int, outputs: int, label_bytes: int = 1, seams: int = 0
+    grid: WindowGrid,
+    source_shape: Sequence[int],
+    channels: int,
+    outputs: int,
+    label_bytes: int = 1,
+    seams: int = 0,
+    blended: int | None = None,
 ) -> MemoryNeed:
     """Return the memory that a run needs.
 
@@ -69,15 +76,19 @@ def memory_need(
         Bytes of a label.
     seams
         Places where two passes over the image meet; a plane of logits waits at each.
+    blended
+        Features that are blended in the place of the outputs (see `heads`), which then exist a few planes at a time.
     """
+    mapped = 0 if blended is None or blended == outputs else outputs * PLANES
+    blended = outputs if blended is None else blended
     across = grid.open_voxels // grid.patch[grid.axis]
     copies = 1 if grid.padded_shape == grid.shape else 2
     planes = source_shape[0] * prod(grid.shape[1:]) + 2 * prod(source_shape[1:])
     return MemoryNeed(
         image=_FLOAT * channels * prod(grid.padded_shape) * copies,
         planes=_FLOAT * planes,
-        band=_FLOAT * outputs * (grid.open_voxels + (1 + seams) * across),
-        window=_FLOAT * (channels + outputs) * prod(grid.patch),
+        band=_FLOAT * (blended * grid.open_voxels + (outputs * (1 + seams) + mapped) * across),
+        window=_FLOAT * (channels + blended) * prod(grid.patch),
         labels=label_bytes * prod(source_shape),
     )
 

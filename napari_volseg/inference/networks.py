@@ -35,7 +35,8 @@ def build_unet(
         Channels of the image and of the output; the background counts as one.
     deep_supervision
         Initial value of the network's attribute of the same name. While it is true the network returns a list of
-        logits, finest first, one per decoder stage; otherwise the finest alone.
+        logits, finest first, one per decoder stage; otherwise the finest alone. `leave_out_head` has it return what
+        its last layer would map to these.
 
     Returns
     -------
@@ -52,7 +53,8 @@ def build_unet(
     class UNet(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.deep_supervision = deep_supervision
+            self.deep_supervision, self.headless = deep_supervision, False
+            self.last_layer = [heads[-1]]  # in a list, lest its weights are listed twice
             self.encoder = nn.ModuleDict({"stem": stem, "stages": down})
             self.decoder = nn.ModuleDict({"transpconvs": ups, "stages": stages, "seg_layers": heads})
 
@@ -70,9 +72,22 @@ def build_unet(
                 x = stage(cat((up(x), skips.pop()), 1))
                 if self.deep_supervision:
                     outputs.append(head(x))
+            if self.headless:
+                return x
             return outputs[::-1] if self.deep_supervision else heads[-1](x)
 
     return UNet()
+
+
+def last_layer(network: nn.Module) -> nn.Conv3d | None:
+    """Return the layer of a `build_unet` that maps features to the finest logits, None of other networks."""
+    (layer,) = getattr(network, "last_layer", (None,))
+    return layer
+
+
+def leave_out_head(network: nn.Module, left_out: bool = True) -> None:
+    """Have a `build_unet` return the features that its last layer would map, or the logits again."""
+    network.headless = left_out  # type: ignore[assignment]
 
 
 def canonical_weights(state: Mapping[str, Any]) -> dict[str, Any]:

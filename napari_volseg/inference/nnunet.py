@@ -29,8 +29,9 @@ from napari_volseg.inference.checkpoints import Checkpoint, read_checkpoint
 from napari_volseg.inference.devices import import_torch
 from napari_volseg.inference.engine import LoadedNetwork, Run, run_network
 from napari_volseg.inference.folders import find_weights, read_json, sha256_of
+from napari_volseg.inference.heads import head_of, mean_of
 from napari_volseg.inference.model import BandCallback, Prediction, no_bands
-from napari_volseg.inference.networks import build_unet
+from napari_volseg.inference.networks import build_unet, last_layer, leave_out_head
 from napari_volseg.inference.plans import NORMALIZATIONS, Plan, parse_plan
 from napari_volseg.inference.postprocessing import card_steps, nnunet_steps, require_known
 from napari_volseg.inference.preprocessing import SharedImage
@@ -119,13 +120,25 @@ class NnunetModel:
         """Return the mean forward pass of all folds on a device; the last one that was asked for is kept."""
         wanted = (str(device), backend, import_torch().get_num_threads())
         if self._opened is None or self._opened[0] != wanted:
-            window = (1, len(self.plan.channels), *self.plan.patch_size)
-            opened = [open_module(network, window, device, backend) for network in self._networks]
-            axes = self._mirroring_axes if self.mirroring else ()
-            names = dict.fromkeys(name for _, name in opened)
-            loaded = LoadedNetwork(ensemble([network for network, _ in opened], axes), " and ".join(names))
-            self._opened = wanted, loaded
+            self._opened = wanted, self._open(device, backend)
         return self._opened[1]
+
+    def _open(self, device: torch.device, backend: str) -> LoadedNetwork:
+        """Return the networks' mean, in two steps where fewer features than logits lie between these."""
+        window = (1, len(self.plan.channels), *self.plan.patch_size)
+        layers = [last_layer(network) for network in self._networks]
+        head = mean_of([head_of(layer) for layer in layers if layer is not None]) if all(layers) else None
+        apart = head is not None and head.features < head.channels
+        for network in self._networks:
+            leave_out_head(network, apart)
+        opened = [open_module(network, window, device, backend) for network in self._networks]
+        axes = self._mirroring_axes if self.mirroring else ()
+        names = " and ".join(dict.fromkeys(name for _, name in opened))
+        networks = [network for network, _ in opened]
+        if head is None or not apart:
+            return LoadedNetwork(ensemble(networks, axes), names)
+        trunk = side_by_side(networks, axes)
+        return LoadedNetwork(lambda window: head(trunk(window)[0])[None], names, trunk, head)
 
     @cached_property
     def _checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -233,6 +246,13 @@ def ensemble(networks: Sequence[Network], axes: tuple[int, ...] = ()) -> Network
         return total / len(networks)
 
     return forward
+
+
+def side_by_side(networks: Sequence[Network], axes: tuple[int, ...] = ()) -> Network:
+    """Return all channels of networks, each averaged over mirrored windows along some axes (z 0, y 1, x 2)."""
+    from torch import cat
+
+    return lambda window: cat([mirrored_mean(network, window, axes) for network in networks], 1)
 
 
 def mirrored_mean(network: Network, window: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:

@@ -35,7 +35,7 @@ _REMEMBERED = ("FileDialog/history", "FileDialog/lastVisited", "FileDialog/short
 
 
 def ask_folder(parent: QWidget, title: str, start: Path | None = None) -> Path | None:
-    """Return the folder that the user chooses, where files are shown greyed; None where the question was cancelled."""
+    """Return the folder that the user chooses, None where the question was cancelled; files are shown, too."""
     with unremembered():
         where, files_too = str(start or Path.home()), QFileDialog.Option(0)
         answer = QFileDialog.getExistingDirectory(parent, title, where, files_too)

@@ -61,7 +61,7 @@ def test_layout_camera_and_crosshair_are_kept() -> None:
         (1.0, -2.0, 3.5),
         False,
     )
-    kept = view_state(case, view, tool_app.tools)
+    kept = view_state(case, view, tool_app.tools, tool_app.fusion)
     other = ViewWishes()
     restore_view(kept, case, other, tool_app.tools)
     assert (other.layout, other.large, other.zoom, other.center, other.crosshair) == (

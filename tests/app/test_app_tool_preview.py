@@ -46,11 +46,11 @@ def drafted(app):
 def test_what_is_applied_is_what_was_previewed(app, tool_id, monkeypatch):
     prepare(app, tool_id)
     before, steps = labels(app).copy(), app.case.session.history.steps
-    state = view_state(app.case, app.view, app.tools)
+    state = view_state(app.case, app.view, app.tools, app.fusion)
     preview(app, tool_id, **CHANGING[tool_id])
     assert np.array_equal(labels(app), before)
     assert app.case.session.history.steps == steps
-    assert view_state(app.case, app.view, app.tools) == state
+    assert view_state(app.case, app.view, app.tools, app.fusion) == state
     seen = drafted(app)
     assert not np.array_equal(seen, before)
     monkeypatch.setattr(correcting_module, "draft_tool", lambda *_: pytest.fail("worked out twice"))

@@ -343,7 +343,7 @@ def test_side_by_side_ends_with_the_second_image_and_where_3d_is_asked_for(ct, b
     assert ct.view.layout == "four"
     lay(ct, phantom(oblique()))
     run_command(ct, "view.layout-two")
-    assert view_state(ct.case, ct.view, ct.tools)["layout"] == "four"
+    assert view_state(ct.case, ct.view, ct.tools, ct.fusion)["layout"] == "four"
     run_command(ct, "view.3d")
     assert list(bound.shown) == ["3d"]
     run_command(ct, "view.layout-two")

@@ -81,7 +81,7 @@ def slices(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
     for shape in ((depth * n, *plane) for n in (1, 2, 4)):
         np.save(work / "long.npy", make_image(shape))
         figures = measure("ours", folder, work / "long.npy", work / "labels.npy", options.threads)
-        need = memory_need(grid_over(shape), shape, 1, segments)
+        need = memory_need(grid_over(shape), shape, 1, segments, blended=min(segments, options.features))
         rest = figures["peak"] - need.image - need.labels
         found.append({"slices": shape[0], "segments": segments, "rest": rest, "formula": need.peak, **figures})
         print(
@@ -112,10 +112,11 @@ def agreement(work: Path, segments: int, engines: list[str]) -> dict[str, dict[s
     return found
 
 
-def summary(result: dict[str, Any], shape: tuple[int, int, int]) -> str:
+def summary(result: dict[str, Any], shape: tuple[int, int, int], features: int) -> str:
     """Return the figures that the documentation quotes."""
     m: Figures = result["medians"]
-    need = memory_need(grid_over(shape), shape, 1, result["segments"])
+    segments = result["segments"]
+    need = memory_need(grid_over(shape), shape, 1, segments, blended=min(segments, features))
     lines = [f"{result['segments']} segments; formula {need.peak / 1e6:.0f} MB"]
     for what, top, bottom in (
         ("end to end, nnunetv2 / ours", "nnunetv2", "ours"),
@@ -152,7 +153,7 @@ def main() -> None:
             options.segments = []
         for segments in options.segments:
             results.append(run(segments, options, Path(work)))
-            print(summary(results[-1], tuple(options.shape)), flush=True)
+            print(summary(results[-1], tuple(options.shape), options.features), flush=True)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2))
 

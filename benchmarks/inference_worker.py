@@ -16,11 +16,14 @@ from inference_data import PATCH, STEPS
 
 from napari_volseg.core import CancelToken, Geometry, Volume
 from napari_volseg.inference import NnunetModel
+from napari_volseg.inference.backends import open_module
 from napari_volseg.inference.engine import prepare_volumes, reorientation_for
 from napari_volseg.inference.fused import compiled_winners
+from napari_volseg.inference.heads import mapped
+from napari_volseg.inference.networks import leave_out_head
 from napari_volseg.inference.outputs import Exclusive
 from napari_volseg.inference.runs import peak_memory_bytes
-from napari_volseg.inference.sliding import WindowGrid, stream_logits
+from napari_volseg.inference.sliding import Network, WindowGrid, stream_logits
 from napari_volseg.inference.stitching import LabelStitcher
 
 Work = Callable[[], Any]
@@ -72,10 +75,17 @@ def prepared_case(folder: Path, image: np.ndarray) -> tuple[NnunetModel, torch.T
     return model, torch.from_numpy(prepared.voxels), WindowGrid(prepared.shape, model.plan.patch_size)
 
 
+def as_trained(model: NnunetModel, backend: str) -> Network:
+    """Return the network as others run it, from windows to logits in one."""
+    (module,) = model._networks
+    leave_out_head(module, False)
+    return open_module(module, (1, 1, *PATCH), torch.device("cpu"), backend)[0]
+
+
 def forward(folder: Path, image: np.ndarray, backend: str) -> Work:
     """The same windows through the same network, and nothing else."""
     model, _, grid = prepared_case(folder, image)
-    network = model.open_network(torch.device("cpu"), backend).forward
+    network = as_trained(model, backend)
     network(torch.zeros(1, 1, *PATCH))
     return lambda: [network(torch.zeros(1, 1, *PATCH)).sum() for _ in range(grid.windows)]
 
@@ -83,21 +93,25 @@ def forward(folder: Path, image: np.ndarray, backend: str) -> Work:
 def windows_only(folder: Path, image: np.ndarray, engine: str) -> Work:
     """Labels on the network's grid: ours, or MONAI's sliding window and argmax."""
     model, prepared, grid = prepared_case(folder, image)
-    network = model.open_network(torch.device("cpu"), "torch").forward
-    network(torch.zeros(1, 1, *PATCH))
     names = model.plan.outputs.names
     if engine == "monai":
         from monai.inferers import sliding_window_inference
 
+        network = as_trained(model, "torch")
+        network(torch.zeros(1, 1, *PATCH))
         return lambda: (
             sliding_window_inference(prepared[None], PATCH, 1, network, 0.5, "gaussian")[0].argmax(0).numpy()
         )
+
+    run, blended, head = model.open_network(torch.device("cpu"), "torch").streamed(len(names))
+    run(torch.zeros(1, 1, *PATCH))
 
     def work() -> np.ndarray:
         labels = np.zeros(grid.shape, np.uint8)
         target = np.moveaxis(labels, grid.axis, 0)
         stitcher = LabelStitcher(target.shape, target, Exclusive(names))
-        for first, planes in stream_logits(network, prepared, grid, len(names), lambda: None):
+        bands = stream_logits(run, prepared, grid, blended, lambda: None)
+        for first, planes in bands if head is None else mapped(bands, head):
             stitcher.add(first, planes)
         return labels
 

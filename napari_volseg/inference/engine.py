@@ -136,6 +136,8 @@ def _label(plan: Plan, card: ModelCard, source: NetworkSource, volumes: Sequence
         device = resolve_device(run.device)
         run.progress(Progress(0, 0, "preparing the image"))
         network = telling(source, f"opening {card.title}")(device, run.backend)
+        if run.skip_air:  # a window that is left out has no logits, not even the head's bias
+            network = replace(network, trunk=None, head=None)
         to_model = reorientation_for(volumes[0], card)
         channels, spacing = seen_by_network(volumes, to_model, plan)
         box = part_to_prepare(channels, plan)

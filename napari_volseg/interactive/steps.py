@@ -43,6 +43,13 @@ _DOUBT_DEPTHS = 2.5
 #: Log-odds between the extremes of the random walk and of the classifier.
 _WALK_ODDS = np.float32(6)
 _LOOK_ODDS = np.float32(4)
+#: A newest prompt no deeper than this, in blocks, finds fault with the outline alone: all prompts decide it anew.
+_OUTLINE_BLOCKS = 2.1
+#: Log-odds between the extremes of the belief, which fades within so many blocks of the surface, and of the walk and
+#: the classifier then: neither of the two overrules a firm belief alone, both together do.
+_FIRM_ODDS = np.float32(6)
+_FADE_BLOCKS = 2.0
+_WITNESS_ODDS = np.float32(4)
 #: From this prompt on a positive prompt only adds and a negative one only removes.
 MONOTONE_FROM = 3
 #: A positive prompt never removes more than this share.
@@ -113,6 +120,8 @@ def corrected(
     cancel
         Looked at between iterations.
     """
+    if count >= MONOTONE_FROM and not local and _is_outline(view, believed):
+        return _outlined(view, believed, cancel)
     positive, negative = _seed_regions(view, believed)
     edges = conductances(view.fine, view.grid.spacing, 1.0)
     belief = believed.astype(np.float32)
@@ -127,6 +136,34 @@ def corrected(
     if not local:
         proposal = connected_to(proposal, view.positive)
     return bounded(view, believed, proposal, count, local)
+
+
+def _is_outline(view: View, believed: BoolArray) -> bool:
+    """Whether the newest prompt finds fault with the outline alone: nothing is wrong deeper than where it lies."""
+    return _contradiction(view, believed) <= _OUTLINE_BLOCKS * view.unit
+
+
+def _outlined(view: View, believed: BoolArray, cancel: CancelToken | None) -> BoolArray:
+    """Return the blocks (z, y, x) inside, with the outline drawn anew by all prompts instead of the newest alone."""
+    positive, negative = _seed_regions(view, believed)
+    nothing = np.zeros(view.grid.shape, np.float32)
+    outside = negative | view.open_border() & ~positive
+    edges = conductances(view.fine, view.grid.spacing, 1.0)
+    chance = walk(edges, positive, outside, nothing + np.float32(0.5), nothing + np.float32(1e-4), cancel=cancel)
+    look = _learned(view, positive, negative, believed, nothing, cancel)
+    belief = np.tanh(_height(view, believed) / np.float32(_FADE_BLOCKS * view.unit))
+    odds = _WITNESS_ODDS * (chance + look - 1) + _FIRM_ODDS / 2 * belief
+    odds[positive], odds[negative] = _SEED_ODDS, -_SEED_ODDS
+    drawn = connected_to(_cut(view, odds, _STIFFNESS, cancel), view.positive)
+    contradicted = believed ^ view.clues.newest_positive
+    change = (drawn ^ believed) & contradicted & _within_error(view, believed)
+    return view.honoured(believed ^ change)
+
+
+def _height(view: View, inside: BoolArray) -> FloatArray:
+    """Return the distance (z, y, x) from the surface of a mask, mm: positive inside, negative outside."""
+    within, beyond = (ndimage.distance_transform_edt(m, sampling=view.grid.spacing) for m in (inside, ~inside))
+    return np.asarray(within - beyond, np.float32)
 
 
 def _look(view: View, distance: FloatArray) -> Look:

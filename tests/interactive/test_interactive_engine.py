@@ -24,7 +24,7 @@ from napari_volseg.core import (
 from napari_volseg.interactive import available_engines, load_engine, next_click, prompt_voxels
 from napari_volseg.interactive.grids import WorkingGrid
 from napari_volseg.interactive.seeds import decisions, seeds_of
-from napari_volseg.interactive.steps import bounded
+from napari_volseg.interactive.steps import bounded, corrected
 from napari_volseg.interactive.views import Clues, View
 
 SHAPE = (24, 60, 70)
@@ -354,6 +354,22 @@ def test_a_change_is_no_deeper_than_a_click_just_beyond_the_surface_can_mean(pos
     assert depth[change].max() > depth[at]
     # A plate of that thickness may be wide, but not without end.
     assert change.sum() < 900
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_shallow_click_has_the_whole_outline_drawn_anew_and_only_in_its_own_sense(positive):
+    geometry = Geometry.from_spacing((24, 30, 30), (2.0, 2.0, 2.0))
+    organ = ellipsoid(geometry, (30, 30, 24), (16, 16, 16))
+    too_small, too_large = ndimage.binary_erosion(organ), ndimage.binary_dilation(organ)
+    believed = too_small if positive else too_large
+    row = np.flatnonzero((organ if positive else too_large)[12, 15])
+    clicks = [point(geometry, (12, 15, 15)), point(geometry, (2, 2, 2), False)]
+    clues = Clues.of([*clicks, point(geometry, (12, 15, row[0]), positive)], geometry)
+    grid = WorkingGrid(Box.whole(geometry.shape), (1, 1, 1), (2.0, 2.0, 2.0))
+    after = corrected(View(body_with(geometry, (organ, 60)), grid, clues), believed, 3)
+    assert (after >= believed).all() if positive else (after <= believed).all()
+    far = np.s_[:, :, 18:]
+    assert (after ^ organ)[far].sum() < 0.2 * (believed ^ organ)[far].sum()
 
 
 def test_a_box_finds_the_organ_and_keeps_within_its_frame(volume, geometry, organs):

@@ -25,6 +25,7 @@ from napari_volseg.widgets.section import Section
 from napari_volseg.widgets.segment_section import SegmentSection
 from napari_volseg.widgets.segments_section import SegmentsSection
 from napari_volseg.widgets.status_strip import JobStrip, NoticeStrip
+from napari_volseg.widgets.steady import SteadyButtons
 from napari_volseg.widgets.theme import accent_color, apply_theme, icon_color, warning_color
 from napari_volseg.widgets.tools_section import ToolsSection
 from napari_volseg.widgets.tour_strip import TourStrip
@@ -196,4 +197,5 @@ def _scrolling(sections: tuple[Section, ...]) -> QScrollArea:
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(column)
+    SteadyButtons(area)
     return area

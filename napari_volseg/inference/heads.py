@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 #: Planes that are mapped at a time; their logits are all that exists of the logits.
 PLANES = 8
+
+#: Of 32-bit sums, as a share of the largest.
+_ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +58,56 @@ def head_of(convolution: nn.Conv3d) -> Head:
     weights = convolution.weight.detach().float().cpu().flatten(1)
     bias = convolution.bias
     return Head(weights, weights.new_zeros(len(weights)) if bias is None else bias.detach().float().cpu())
+
+
+def split(network: nn.Module, window: Sequence[int]) -> Head | None:
+    """Take the last layer off a network of any kind, where it maps fewer features to the output; return it.
+
+    Which layer that is, is not guessed: without it the network must give features that it maps to the very output.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode on the CPU; it returns features afterwards, or is left as it was.
+    window
+        Shape (1, c, z, y, x) of what it is given.
+    """
+    import torch
+
+    maps = [(name, layer) for name, layer in network.named_modules() if _widens(layer)]
+    if not maps:
+        return None
+    image = torch.rand(*window, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        whole = network(image)
+        for name, layer in reversed(maps):
+            network.set_submodule(name, torch.nn.Identity())
+            if _maps(head_of(layer), network, image, whole):
+                return head_of(layer)
+            network.set_submodule(name, layer)
+    return None
+
+
+def _maps(head: Head, trunk: nn.Module, image: Tensor, whole: Tensor) -> bool:
+    """Whether what is left of a network gives features that a head maps to what the whole gave, up to rounding."""
+    try:
+        features = trunk(image)
+    except RuntimeError:  # the layer was in its midst, and what follows misses its channels
+        return False
+    if features.shape[:2] != (1, head.features):
+        return False
+    found = head(features[0])[None]
+    return found.shape == whole.shape and float((found - whole).abs().max()) <= _ROUNDING * float(whole.abs().max())
+
+
+def _widens(layer: nn.Module) -> TypeGuard[nn.Conv3d]:
+    """Whether a layer is a convolution of single voxels to more channels than it is given."""
+    from torch import nn
+
+    if not isinstance(layer, nn.Conv3d) or layer.in_channels >= layer.out_channels:
+        return False
+    plain = layer.groups == 1 and set(layer.stride) == {1} and layer.padding in ((0, 0, 0), 0, "valid")
+    return plain and set(layer.kernel_size) == {1}
 
 
 def mean_of(heads: Sequence[Head]) -> Head:

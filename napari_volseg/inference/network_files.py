@@ -19,6 +19,7 @@ from napari_volseg.inference.backends import open_module, open_onnx, require_bac
 from napari_volseg.inference.checkpoints import read_weights
 from napari_volseg.inference.devices import import_torch
 from napari_volseg.inference.folders import sha256_of
+from napari_volseg.inference.heads import Head, split
 from napari_volseg.inference.refusals import plan_refused
 from napari_volseg.inference.sliding import Network
 
@@ -96,8 +97,8 @@ def network_file(kind: str, path: Path, arguments: Mapping[str, Any]) -> Network
 
 def open_network_file(
     file: NetworkFile, window: Sequence[int], device: torch.device, backend: str, *, trusted: Trust
-) -> tuple[Network, str]:
-    """Return the forward pass of a network file and the name of what computes it.
+) -> tuple[Network, str, Network | None, Head | None]:
+    """Return the forward pass of a network file, the name of what computes it, and both its steps where it has two.
 
     Parameters
     ----------
@@ -118,11 +119,19 @@ def open_network_file(
     match file:
         case Onnx(path):
             require_backend("onnx", device)
-            return _open_graph(path), "ONNX Runtime"
+            return _open_graph(path), "ONNX Runtime", None, None
         case TorchScript(path):
-            return open_module(_trusted_program(path, trusted), window, device, _without_compilers(backend))
+            program = _trusted_program(path, trusted)
+            return *open_module(program, window, device, _without_compilers(backend)), None, None
         case MonaiNetwork():
-            return open_module(build_monai(file), window, device, backend)
+            network = build_monai(file)
+            head = (
+                split(network, window) if device.type == "cpu" else None
+            )  # elsewhere two windows here would be long
+            run, name = open_module(network, window, device, backend)
+            if head is None:
+                return run, name, None, None
+            return lambda image: head(run(image)[0])[None], name, run, head
 
 
 def require_checksum(path: Path, expected: str) -> None:

@@ -15,7 +15,7 @@ import torch
 from napari_volseg.core import Box, Geometry, Volume
 from napari_volseg.inference import NnunetModel
 from napari_volseg.inference.engine import LoadedNetwork
-from napari_volseg.inference.heads import PLANES, Head, mapped, mean_of
+from napari_volseg.inference.heads import PLANES, Head, mapped, mean_of, split
 from napari_volseg.inference.memory import memory_need
 from napari_volseg.inference.sliding import MonaiWindows, WindowGrid, Windows, stream_logits
 
@@ -137,6 +137,56 @@ def test_without_windows_in_air_logits_are_blended(
     ct = replace(volume, modality="CT", quantity="HU")
     labels = NnunetModel(trained_folder).predict(ct, device="cpu", backend="torch", skip_air=True).labels
     assert not labels.any()
+
+
+MANY = 30
+
+
+def monai(name: str, **arguments: Any) -> torch.nn.Module:
+    from monai.networks import nets
+
+    torch.manual_seed(2)
+    return getattr(nets, name)(in_channels=1, out_channels=MANY, **arguments).eval()
+
+
+@pytest.mark.parametrize(
+    ("network", "features"),
+    [
+        (monai("SegResNet", spatial_dims=3, init_filters=8), 8),
+        (monai("SwinUNETR", feature_size=12, depths=[1, 1, 1, 1]), 12),
+        (
+            monai(
+                "DynUNet",
+                spatial_dims=3,
+                kernel_size=[3, 3, 3],
+                strides=[1, 2, 2],
+                upsample_kernel_size=[2, 2],
+                filters=[4, 8, 8],
+                deep_supervision=True,
+                deep_supr_num=1,
+            ),
+            4,
+        ),
+        (monai("UNet", spatial_dims=3, channels=[4, 8], strides=[2]), None),
+    ],
+    ids=["SegResNet", "SwinUNETR", "DynUNet", "UNet"],
+)
+def test_a_last_layer_is_taken_off_where_it_maps_features_to_the_output(network, features) -> None:
+    image = torch.randn(1, 1, 64, 64, 64)
+    with torch.inference_mode():
+        expected = network(image)
+        head = split(network, image.shape)
+        assert (head.features if head else None) == features
+        found = network(image) if head is None else head(network(image)[0])[None]
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_layer_that_does_something_else_stays() -> None:
+    """Its output goes through more than itself."""
+    network = torch.nn.Sequential(torch.nn.Conv3d(1, 4, 1), torch.nn.Conv3d(4, 9, 1), torch.nn.Tanh()).eval()
+    before = list(network)
+    assert split(network, (1, 1, 4, 4, 4)) is None
+    assert list(network) == before
 
 
 def test_a_few_features_take_little_memory() -> None:

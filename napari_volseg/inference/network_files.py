@@ -125,9 +125,8 @@ def open_network_file(
             return *open_module(program, window, device, _without_compilers(backend)), None, None
         case MonaiNetwork():
             network = build_monai(file)
-            head = (
-                split(network, window) if device.type == "cpu" else None
-            )  # elsewhere two windows here would be long
+            # on other devices the two windows that it takes on the CPU would be longer than what it saves
+            head = split(network, window) if device.type == "cpu" else None
             run, name = open_module(network, window, device, backend)
             if head is None:
                 return run, name, None, None

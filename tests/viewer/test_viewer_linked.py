@@ -112,8 +112,11 @@ def test_shift_leads_the_others_along_without_a_press(app, four, place) -> None:
     assert not app.case.segmentation.labels.any()
 
 
-def test_a_press_beside_the_image_stays_within_it(app, four, place) -> None:
+def test_a_press_beside_the_image_leaves_the_slices_and_leading_them_stays_within_it(app, four, place) -> None:
+    before = app.view.index
     hand_in(four, "axial").drag([place(6, -9, 99)])
+    assert app.view.index == before
+    four.shown["axial"].point_at(place(6, -9, 99))
     assert app.view.index == (6, 0, 29)
 
 

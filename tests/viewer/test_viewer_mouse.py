@@ -169,13 +169,6 @@ def test_a_press_sets_where_other_planes_cut(app, viewer, hand, place) -> None:
     assert viewer.dims.current_step == (6, 4, 25)
 
 
-def test_a_press_beside_the_image_leaves_the_slices(app, viewer, hand, place) -> None:
-    viewer.dims.set_current_step(range(3), START)
-    before = app.view.index
-    hand.drag([place(6, -4, 60)])
-    assert app.view.index == before
-
-
 def test_cursor_is_read_in_patient_millimetres(binding, app, viewer, place) -> None:
     app.case.segmentation.labels[6, 10, 14] = 2
     viewer.cursor.position = place(6, 10, 14)

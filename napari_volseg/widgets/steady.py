@@ -12,30 +12,30 @@ class SteadyButtons(QObject):
     Parameters
     ----------
     area
-        What scrolls, with all its buttons; it keeps this alive.
+        What scrolls, with all its buttons; its widget keeps this alive.
     """
 
     def __init__(self, area: QScrollArea) -> None:
-        super().__init__(area)
-        self._area = area
+        super().__init__(area.widget())
+        self._area, self._column = area, area.widget()
         self._pressed: QAbstractButton | None = None
         self._height = 0
         self._keeping = False
-        for button in area.widget().findChildren(QAbstractButton):
+        for button in self._column.findChildren(QAbstractButton):
             button.installEventFilter(self)
-        area.widget().installEventFilter(self)
+        self._column.installEventFilter(self)
         area.verticalScrollBar().valueChanged.connect(self._follow_scrolling)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Note a press and the end of it, and follow the height of what is scrolled; take nothing away."""
         kind = event.type()
-        if watched is self._area.widget():
+        if watched is self._column:  # events come until the end, when the area itself may be gone
             if kind == QEvent.Type.Resize:
                 self._keep()
         elif kind == QEvent.Type.MouseButtonPress:
             self._pressed = watched
             self._height = self._place()
-        elif kind == QEvent.Type.Leave:
+        elif kind in (QEvent.Type.Leave, QEvent.Type.DeferredDelete):
             self._pressed = None
         return False
 

@@ -296,7 +296,7 @@ def test_a_long_job_shows_progress_and_can_be_cancelled(opened, qtbot):
     assert "Counting stars" in panel.jobs.title.text()
     click(panel, "jobs.cancel")
     qtbot.waitUntil(lambda: job.state == "cancelled" and not panel.jobs.isVisible(), timeout=PATIENCE)
-    assert panel.notices.current is None
+    assert panel.notices.current == Notice("stopped: Counting stars; nothing was changed")
 
 
 def test_a_file_dropped_on_the_image_is_opened_in_the_background(window, image_file, qtbot):

@@ -29,7 +29,7 @@ def test_a_folder_that_was_chosen_is_not_remembered(qtbot, tmp_path, monkeypatch
     assert QSettings(QSettings.Scope.UserScope, "QtProject").value("FileDialog/lastVisited") == "file:///somewhere"
 
 
-def _own_dialog(parent, title, start):
+def _own_dialog(parent, title, start, _options):
     """Ask with Qt's own dialog, whatever the desktop offers."""
     dialog = QFileDialog(parent, title, start)
     dialog.setOption(QFileDialog.Option.DontUseNativeDialog)

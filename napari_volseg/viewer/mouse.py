@@ -331,9 +331,10 @@ class Mouse:
         here, axis = self._ground.to_index(position), self._ground.axis
         prompts = app.clicks.prompts[::-1] if app.clicks is not None else ()
         for prompt in sorted(prompts, key=lambda prompt: not isinstance(prompt, PointPrompt)):
-            away = (marks_of(prompt, geometry) - here) * geometry.spacing
-            near = np.linalg.norm(away, axis=1) * self._viewer.scene.camera.zoom < GRIP_PIXELS
-            if (near & (np.abs(away[:, axis]) < geometry.spacing[axis])).any():
+            marks = marks_of(prompt, geometry)
+            away = np.linalg.norm((marks - here) * geometry.spacing, axis=1)
+            seen = np.round(marks[:, axis]) == np.round(here[axis])  # those of other slices are not under the cursor
+            if (seen & (away * self._viewer.scene.camera.zoom < GRIP_PIXELS)).any():
                 return prompt
         return None
 

@@ -168,6 +168,22 @@ def test_lines_are_dragged_to_another_place_on_their_slice(plane, kind, prompted
     assert prompted.case.session.history.steps[-1].name.startswith("Move a prompt")
 
 
+@pytest.mark.parametrize("plane", TARGETS)
+def test_marks_of_other_slices_are_not_in_the_way_however_small_the_image_is_shown(
+    plane, prompted, viewer, hand, place
+):
+    look_at(prompted, viewer, plane)
+    prompted.tools.tool = "click"
+    click_at(prompted, hand, place, START)
+    beside = np.array(START)
+    beside[AXIS[plane]] += 1
+    viewer.dims.set_current_step(AXIS[plane], int(beside[AXIS[plane]]))
+    viewer.scene.camera.zoom = 0.01  # all lies within the grip of a mark
+    place_beside = beside + 0.001 * np.sign(np.array(START) - beside)  # nearer than a slice, by rounding
+    click_at(prompted, hand, place, tuple(place_beside))
+    assert len(prompted.clicks.prompts) == 2
+
+
 def test_a_press_onto_a_line_is_a_click(prompted, viewer, hand, place):
     prompts, grip, _ = lines_on(prompted, "axial")
     look_at(prompted, viewer, "axial")
